@@ -1,0 +1,49 @@
+# The commands that people and CI use. Everything that is installed lies in .venv and in the user's cache.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)
+
+.PHONY: help install lab demo check test test-all bench docs lock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: requirements-dev.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+install: $(VENV)/.installed ## the project and what it needs, into .venv
+
+lab: install ## build the parts of the control plane (first time 4-6 minutes, then seconds)
+	$(BIN)/python -m tests.lab build
+
+demo: install ## a broken cluster, audited and repaired before your eyes (KEEP=1 leaves it up)
+	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
+
+check: install ## style, types and layers
+	$(BIN)/ruff format --check operator tests
+	$(BIN)/ruff check operator tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check lab ## everything but the slow part, at most 20 minutes once the lab is built
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: check lab ## everything
+	$(BIN)/python -m pytest
+
+bench: install lab ## the benchmarks, as ratios against a bare client in the same run
+	$(BIN)/python -m tests.benchmarks
+
+docs: install ## print what is generated from the code
+	$(BIN)/kubectl-resilience explain --markdown > docs/rules.md
+
+lock: install ## pin the dependencies anew, with hashes and without addresses
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+		--strip-extras --allow-unsafe --output-file requirements.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+		--strip-extras --allow-unsafe --extra dev --output-file requirements-dev.lock pyproject.toml

@@ -1,0 +1,103 @@
+"""What a rule says about one object: findings, demands and what it left out. Made by rules, read by planning."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from resilience_operator.core.paths import JSON, Path
+from resilience_operator.core.refs import ObjectRef
+
+
+class State(StrEnum):
+    """The state of a finding, the worst first (API: status.findings[].state)."""
+
+    QUARANTINED = "Quarantined"
+    CONTESTED = "Contested"
+    DRIFTED = "Drifted"
+    ROLLING_OUT = "RollingOut"
+    PENDING = "Pending"
+    REPORT_ONLY = "ReportOnly"
+
+
+STATE_ORDER: tuple[State, ...] = tuple(State)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One drift of one object from one rule; `message` is a neutral sentence a person understands.
+
+    `report_only` is the sentence why this may never be enforced ("" where it may be).
+    """
+
+    rule: str
+    reason: str
+    object: ObjectRef
+    message: str
+    observed: JSON = None
+    desired: JSON = None
+    path: Path | None = None
+    report_only: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One leaf that a rule wants on an object, whether it is there already or not.
+
+    `rivals` are other paths whose present values stand against this one and must not be chosen by somebody:
+    with a rival the leaf is contested, for it cannot be written beside it.
+    `never_take`: contested even under conflicts TakeOver when somebody chose a different value.
+    """
+
+    rule: str
+    path: Path
+    value: JSON
+    rivals: tuple[Path, ...] = ()
+    never_take: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A rule that could not be judged on an object, and why: never the same as passed."""
+
+    rule: str
+    object: ObjectRef
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All that the rules of one policy say about one object.
+
+    `wake_at`: when time alone may change the answer; None where it cannot.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    demands: tuple[Demand, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    wake_at: datetime | None = None
+
+    def __add__(self, other: "Verdict") -> "Verdict":
+        wakes = [at for at in (self.wake_at, other.wake_at) if at is not None]
+        return Verdict(
+            self.findings + other.findings,
+            self.demands + other.demands,
+            self.skipped + other.skipped,
+            min(wakes, default=None),
+        )
+
+
+EMPTY = Verdict()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleText:
+    """What `explain` and docs/rules.md print of a rule: its id, section, incident, demand, reason and way out."""
+
+    rule: str
+    section: str
+    incident: str
+    title: str
+    demands: str
+    why: str
+    reasons: dict[str, str] = field(default_factory=dict)
+    never_enforced: tuple[str, ...] = ()

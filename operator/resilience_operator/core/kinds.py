@@ -1,0 +1,54 @@
+"""The kinds of the API that the operator reads or writes, and where they lie on the server.
+
+Used by adapters (paths of requests), observed (what is stored) and the generator of access rights.
+"""
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A resource of the API: `group` is "" for the core group, `plural` its name in paths."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool
+
+    def __str__(self) -> str:
+        return self.kind
+
+    @property
+    def api_version(self) -> str:
+        """The `apiVersion` of its objects: `apps/v1`, `v1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The path of an object, of a namespace's collection, or, without both, of the whole collection."""
+        parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts.append(self.plural)
+        if name:
+            parts.append(quote(name, safe=":"))
+        if subresource:
+            parts.append(subresource)
+        return "/" + "/".join(parts)
+
+
+DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment", namespaced=True)
+REPLICA_SET = Kind("apps", "v1", "replicasets", "ReplicaSet", namespaced=True)
+POD = Kind("", "v1", "pods", "Pod", namespaced=True)
+SERVICE = Kind("", "v1", "services", "Service", namespaced=True)
+NAMESPACE = Kind("", "v1", "namespaces", "Namespace", namespaced=False)
+NODE = Kind("", "v1", "nodes", "Node", namespaced=False)
+VOLUME_CLAIM = Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", namespaced=True)
+POLICY = Kind("resilience.dev", "v1alpha1", "resiliencepolicies", "ResiliencePolicy", namespaced=False)
+LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease", namespaced=True)
+EVENT = Kind("events.k8s.io", "v1", "events", "Event", namespaced=True)
+CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap", namespaced=True)
+
+WATCHED: tuple[Kind, ...] = (DEPLOYMENT, REPLICA_SET, POD, SERVICE, NAMESPACE, NODE, VOLUME_CLAIM)
+"""The kinds that others own and the operator watches."""

@@ -1,0 +1,184 @@
+"""The annotation `resilience.dev/state`: all that we must remember of an object that we changed, on that object.
+
+Written in the same patch as the change, so that no crash, restart or change of leader loses a previous value, a
+quarantine or the count of reverts. Read by observed (belief), written by planning.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from resilience_operator.core.paths import ABSENT, JSON
+
+ANNOTATION = "resilience.dev/state"
+VERSION = 1
+FIELD_MANAGER = "resilience-operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A leaf that we set: the value before our first take-over, and the one we wrote.
+
+    `was` is ABSENT where there was nothing; `depth` is then the number of leading steps of the path that were there.
+    `policies`: uids of the policies that demanded it last. `revision`: the Deployment's revision that our last change
+    of this leaf was to become.
+    """
+
+    rule: str
+    set: JSON
+    was: JSON = ABSENT
+    depth: int = 0
+    policies: tuple[str, ...] = ()
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """One apply of ours: when, and the Deployment's revision that it was to become (0: it changed no template)."""
+
+    at: datetime
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """A change that is not repeated until the policy or the template changes.
+
+    `policies`: uid -> digest of spec; `template`: pod-template-hash of the template without our change.
+    """
+
+    reason: str
+    message: str
+    at: datetime
+    policies: Mapping[str, str] = field(default_factory=dict)
+    template: str = ""
+    rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectState:
+    """The annotation's content; falsy where there is nothing to remember.
+
+    `leaves`: written path -> Held. `policies`: uid -> generation at our last apply. `base`: pod-template-hash of the
+    template before our last change. `applies`: the newest last, at most 8. `contests`: how often in a row we gave
+    up against another manager.
+    """
+
+    uid: str = ""
+    leaves: Mapping[str, Held] = field(default_factory=dict)
+    policies: Mapping[str, int] = field(default_factory=dict)
+    base: str = ""
+    applies: tuple[Apply, ...] = ()
+    contests: int = 0
+    quarantine: Quarantine | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.leaves) or self.quarantine is not None
+
+    def rules(self) -> frozenset[str]:
+        """Rules of which we hold a leaf."""
+        return frozenset(held.rule for held in self.leaves.values())
+
+    def without(self, paths: frozenset[str]) -> "ObjectState":
+        """The state after those leaves were given back."""
+        kept = {path: held for path, held in self.leaves.items() if path not in paths}
+        return replace(self, leaves=kept)
+
+
+MAX_APPLIES = 8
+
+
+class UnreadableStateError(ValueError):
+    """The annotation is not one of ours: it was edited, or written by a newer version."""
+
+
+def encode(state: ObjectState) -> str:
+    """The annotation's text: compact JSON, keys sorted, so that equal states are equal text."""
+    body: dict[str, Any] = {"v": VERSION, "uid": state.uid}
+    if state.leaves:
+        body["leaves"] = {path: _encode_held(held) for path, held in state.leaves.items()}
+        body["policies"] = dict(state.policies)
+        body["base"] = state.base
+        body["applies"] = [[_stamp(apply.at), apply.revision] for apply in state.applies[-MAX_APPLIES:]]
+    if state.contests:
+        body["contests"] = state.contests
+    if state.quarantine is not None:
+        body["quarantine"] = _encode_quarantine(state.quarantine)
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def decode(text: str) -> ObjectState:
+    """Read the annotation. Raises UnreadableStateError with the reason."""
+    try:
+        body = json.loads(text)
+        if body["v"] != VERSION:
+            raise UnreadableStateError(f"state of version {body['v']!r}; this operator reads {VERSION}")
+        return ObjectState(
+            uid=str(body["uid"]),
+            leaves={path: _decode_held(held) for path, held in body.get("leaves", {}).items()},
+            policies={str(uid): int(generation) for uid, generation in body.get("policies", {}).items()},
+            base=str(body.get("base", "")),
+            applies=tuple(Apply(_time(at), int(revision)) for at, revision in body.get("applies", [])),
+            contests=int(body.get("contests", 0)),
+            quarantine=_decode_quarantine(body["quarantine"]) if "quarantine" in body else None,
+        )
+    except UnreadableStateError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableStateError(f"not readable as state of this operator: {error!r}") from error
+
+
+def _encode_held(held: Held) -> dict[str, JSON]:
+    body: dict[str, JSON] = {
+        "rule": held.rule,
+        "set": held.set,
+        "policies": list(held.policies),
+        "revision": held.revision,
+    }
+    return body | ({"absent": held.depth} if held.was is ABSENT else {"was": held.was})
+
+
+def _decode_held(body: dict[str, JSON]) -> Held:
+    return Held(
+        rule=str(body["rule"]),
+        set=body["set"],
+        was=body.get("was", ABSENT),
+        depth=int(body.get("absent", 0)),
+        policies=tuple(str(uid) for uid in body.get("policies", [])),
+        revision=int(body.get("revision", 0)),
+    )
+
+
+def _encode_quarantine(quarantine: Quarantine) -> dict[str, JSON]:
+    return {
+        "reason": quarantine.reason,
+        "message": quarantine.message,
+        "at": _stamp(quarantine.at),
+        "policies": dict(quarantine.policies),
+        "template": quarantine.template,
+        "rules": list(quarantine.rules),
+    }
+
+
+def _decode_quarantine(body: dict[str, JSON]) -> Quarantine:
+    return Quarantine(
+        reason=str(body["reason"]),
+        message=str(body["message"]),
+        at=_time(body["at"]),
+        policies={str(uid): str(digest) for uid, digest in body["policies"].items()},
+        template=str(body["template"]),
+        rules=tuple(str(rule) for rule in body["rules"]),
+    )
+
+
+def _stamp(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _time(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"time without a zone: {text!r}")
+    return at
