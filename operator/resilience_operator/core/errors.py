@@ -32,6 +32,10 @@ class NotLeader(OperatorError):  # noqa: N818
     """A write was refused before it was sent: this replica does not hold the Lease (any more)."""
 
 
+class Silent(Unreachable):
+    """A connection that stands, and on which nothing came for longer than is normal: half-open, or a dead server."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """One entry of Status.details.causes: machine-readable reason, path of the field, message for people."""

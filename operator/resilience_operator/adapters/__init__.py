@@ -1,0 +1,1 @@
+"""What lies outside, one system per module: nothing is decided here."""

@@ -1,0 +1,116 @@
+"""The operator's own metrics (prefix `resilience_`), served by adapters.health at /metrics.
+
+Filled by reconcile (findings, remediations, queue), the host (leader, streams) and the session's
+`on_request`. Labels are bounded: kinds, rules, states and policies, never the name of another object.
+"""
+
+from collections.abc import Callable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
+
+
+class Metrics:
+    """One registry per operator, so that two of them in one process do not meet."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._findings = Gauge(
+            "resilience_findings",
+            "Findings at present, by policy, rule and state.",
+            ("policy", "rule", "state"),
+            registry=self._registry,
+        )
+        self._remediations = Counter(
+            "resilience_remediations",
+            "Remediations by result: Applied, RolledBack, Reverted, Refused or Failed.",
+            ("policy", "rule", "result"),
+            registry=self._registry,
+        )
+        self._evaluation = Histogram(
+            "resilience_evaluation_seconds",
+            "Seconds that one pass took to evaluate all that had changed.",
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._watch_age = Gauge(
+            "resilience_watch_age_seconds",
+            "Seconds since a watch last heard of the API server, an event or a bookmark.",
+            ("kind",),
+            registry=self._registry,
+        )
+        self._watch_objects = Gauge(
+            "resilience_watch_objects",
+            "Objects of a kind that are known.",
+            ("kind",),
+            registry=self._registry,
+        )
+        self._queue_depth = self._gauge("resilience_queue_depth", "Objects that wait to be evaluated.")
+        self._rollouts = self._gauge(
+            "resilience_rollouts_in_flight", "Rollouts that the operator started, not complete."
+        )
+        self._leader = self._gauge("resilience_leader", "1 while this replica holds the Lease, else 0.")
+        self._requests = Counter(
+            "resilience_api_requests",
+            "Requests to the API server by verb, resource and HTTP code (`error`: no answer).",
+            ("verb", "resource", "code"),
+            registry=self._registry,
+        )
+        self._events_dropped = Counter(
+            "resilience_events_dropped",
+            "Events that were never sent: too many of one object, too many waiting, or refused.",
+            registry=self._registry,
+        )
+
+    def findings(self, policy: str, counts: Mapping[tuple[str, str], int]) -> None:
+        """Replace a policy's findings by `counts`, (rule, state) -> number; empty forgets the policy."""
+        self._findings.remove_by_labels({"policy": policy})
+        for (rule, state), number in counts.items():
+            self._findings.labels(policy, rule, state).set(number)
+
+    def remediated(self, policy: str, rule: str, result: str) -> None:
+        """Count one remediation."""
+        self._remediations.labels(policy, rule, result).inc()
+
+    def evaluated(self, seconds: float) -> None:
+        """One evaluation took so long."""
+        self._evaluation.observe(seconds)
+
+    def queue_depth(self, number: int) -> None:
+        """Objects that wait to be evaluated."""
+        self._queue_depth.set(number)
+
+    def rollouts_in_flight(self, number: int) -> None:
+        """Rollouts that we started and that are not complete."""
+        self._rollouts.set(number)
+
+    def leader_is(self, question: Callable[[], bool]) -> None:
+        """Ask `question` at every scrape: leadership ends by time alone."""
+        self._leader.set_function(lambda: float(question()))
+
+    def watch(self, kind: str, age: Callable[[], float], objects: Callable[[], int]) -> None:
+        """Ask a stream at every scrape for its age in seconds and its number of objects."""
+        self._watch_age.labels(kind).set_function(age)
+        self._watch_objects.labels(kind).set_function(objects)
+
+    def requested(self, verb: str, resource: str, code: str) -> None:
+        """Count one request to the API server: the session's `on_request`."""
+        self._requests.labels(verb, resource, code).inc()
+
+    def event_dropped(self) -> None:
+        """Count one Event that was given up."""
+        self._events_dropped.inc()
+
+    def register(self, collector: Collector) -> None:
+        """Serve another collector's metrics as well."""
+        self._registry.register(collector)
+
+    def exposition(self) -> bytes:
+        """All metrics in the text format of Prometheus."""
+        return generate_latest(self._registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, registry=self._registry)

@@ -1,0 +1,189 @@
+"""What is kept of an object of each kind: how it lies on the wire, and how that becomes an observed struct.
+
+Used by adapters/projections alone. An object is decoded straight into structs; metadata is reduced, what no
+rule reads is dropped, and what many objects have in common is shared: ten thousand Deployments have to fit into
+a small operator.
+"""
+
+from datetime import datetime
+from sys import intern
+from typing import Final
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from resilience_operator.adapters.ownership import LAST_APPLIED, ManagedFields, chosen, claims
+from resilience_operator.adapters.sharing import interned, share, shared_labels
+from resilience_operator.core.state import ANNOTATION
+from resilience_operator.observed import objects as observed
+
+REVISION = "deployment.kubernetes.io/revision"
+KEPT_ANNOTATIONS: Final = frozenset(
+    {
+        REVISION,
+        "argocd.argoproj.io/tracking-id",
+        "meta.helm.sh/release-name",
+        "meta.helm.sh/release-namespace",
+    }
+)
+"""Kept beside every `resilience.dev/*`."""
+
+_OUR_PREFIX = "resilience.dev/"
+_POD_TEMPLATE_HASH = "pod-template-hash"
+_REVISION_AND_STATE = frozenset({REVISION, ANNOTATION})
+
+
+class Wire(msgspec.Struct, gc=False, rename="camel"):
+    """Base of what is decoded, reduced and thrown away."""
+
+
+class _Meta(Wire):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    owner_references: tuple[observed.OwnerReference, ...] = ()
+
+
+class _OwnedMeta(_Meta):
+    managed_fields: tuple[ManagedFields, ...] = ()
+
+
+class WireDeployment(Wire):
+    """apps/v1 Deployment."""
+
+    metadata: _OwnedMeta
+    spec: observed.DeploymentSpec = observed.DeploymentSpec()
+    status: observed.DeploymentStatus = observed.DeploymentStatus()
+
+
+class WireReplicaSet(Wire):
+    """apps/v1 ReplicaSet."""
+
+    metadata: _Meta
+    spec: observed.ReplicaSetSpec = observed.ReplicaSetSpec()
+
+
+class WirePod(Wire):
+    """v1 Pod."""
+
+    metadata: _Meta
+    spec: observed.PodPlacement = observed.PodPlacement()
+    status: observed.PodStatus = observed.PodStatus()
+
+
+class WireService(Wire):
+    """v1 Service."""
+
+    metadata: _Meta
+    spec: observed.ServiceSpec = observed.ServiceSpec()
+
+
+class WireNamespace(Wire):
+    """v1 Namespace."""
+
+    metadata: _Meta
+
+
+class WireNode(Wire):
+    """v1 Node."""
+
+    metadata: _Meta
+    spec: observed.NodeSpec = observed.NodeSpec()
+    status: observed.NodeStatus = observed.NodeStatus()
+
+
+class WireVolumeClaim(Wire):
+    """v1 PersistentVolumeClaim."""
+
+    metadata: _Meta
+    spec: observed.VolumeClaimSpec = observed.VolumeClaimSpec()
+
+
+def _annotations(found: dict[str, str]) -> dict[str, str]:
+    kept = {key: text for key, text in found.items() if key in KEPT_ANNOTATIONS or key[:15] == _OUR_PREFIX}
+    # most have the revision alone; a state annotation is never like another
+    return shared_labels(kept) if len(kept) < 2 and ANNOTATION not in kept else kept
+
+
+def _meta(wire: _Meta) -> observed.Meta:
+    return observed.Meta(
+        wire.name,
+        intern(wire.namespace),
+        wire.uid,
+        wire.resource_version,
+        wire.generation,
+        wire.creation_timestamp,
+        wire.deletion_timestamp,
+        shared_labels(wire.labels),
+        _annotations(wire.annotations),
+        share(wire.owner_references),
+    )
+
+
+def deployment(wire: WireDeployment) -> observed.Deployment:
+    """A Deployment with its claims and what was chosen, in place of managedFields and last-applied."""
+    owners = claims(wire.metadata.managed_fields)
+    spec, status = wire.spec, wire.status
+    for container in (*spec.template.spec.containers, *spec.template.spec.init_containers):
+        interned(container, "name", "image")
+    for condition in status.conditions:
+        interned(condition, "type", "status", "reason")
+    for bearer, field in ((spec.selector, "match_labels"), (spec.template.metadata, "labels")):
+        if labels := getattr(bearer, field):
+            force_setattr(bearer, field, shared_labels(labels))
+    last_applied = wire.metadata.annotations.get(LAST_APPLIED)
+    return observed.Deployment(_meta(wire.metadata), spec, status, owners, chosen(last_applied, owners))
+
+
+def replica_set(wire: WireReplicaSet) -> observed.ReplicaSet:
+    """A ReplicaSet with its size; of its labels only the hash of its template."""
+    meta = wire.metadata
+    meta.labels = {key: text for key, text in meta.labels.items() if key == _POD_TEMPLATE_HASH}
+    meta.annotations = {key: text for key, text in meta.annotations.items() if key in _REVISION_AND_STATE}
+    return observed.ReplicaSet(_meta(meta), share(wire.spec))
+
+
+def pod(wire: WirePod) -> observed.Pod:
+    """A pod with its condition Ready, and with PodScheduled while it is not."""
+    status = observed.PodStatus(
+        intern(wire.status.phase),
+        tuple(_alike(found) for found in wire.status.conditions if _matters(found)),
+        share(tuple(map(share, wire.status.container_statuses))),
+    )
+    return observed.Pod(_meta(wire.metadata), share(wire.spec), status)
+
+
+def _matters(condition: observed.Condition) -> bool:
+    return condition.type == "Ready" or (condition.type == "PodScheduled" and condition.status != "True")
+
+
+def _alike(condition: observed.Condition) -> observed.Condition:
+    interned(condition, "type", "status", "reason", "message")
+    return condition
+
+
+def service(wire: WireService) -> observed.Service:
+    """A Service."""
+    return observed.Service(_meta(wire.metadata), wire.spec)
+
+
+def namespace(wire: WireNamespace) -> observed.Namespace:
+    """A Namespace."""
+    return observed.Namespace(_meta(wire.metadata))
+
+
+def node(wire: WireNode) -> observed.Node:
+    """A Node with the condition Ready; its heartbeats, images and addresses are dropped."""
+    ready = tuple(_alike(found) for found in wire.status.conditions if found.type == "Ready")
+    return observed.Node(_meta(wire.metadata), wire.spec, observed.NodeStatus(ready))
+
+
+def volume_claim(wire: WireVolumeClaim) -> observed.PersistentVolumeClaim:
+    """A PersistentVolumeClaim."""
+    return observed.PersistentVolumeClaim(_meta(wire.metadata), wire.spec)

@@ -1,0 +1,60 @@
+"""The watches of all kinds that others own, filling one store; how fresh it is, and whether they still try.
+
+Made by wiring: it runs one task per kind, asks `stale` before decisions and for readiness, `stuck` for liveness.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from resilience_operator.adapters.client import Clock
+from resilience_operator.adapters.metrics import Metrics
+from resilience_operator.adapters.projections import project
+from resilience_operator.adapters.session import Session
+from resilience_operator.adapters.watch import LIST_TIMEOUT, Reflector, Scope
+from resilience_operator.core.errors import UnreadableObjectError
+from resilience_operator.core.kinds import WATCHED, Kind
+from resilience_operator.observed.store import Store
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 60.0
+"""Seconds beyond the longest single wait of a stream, after which it does not try any more."""
+
+
+class Streams:
+    """One reflector per watched kind, and the store that they fill. `stall_timeout` in seconds."""
+
+    def __init__(self, session: Session, stall_timeout: float, metrics: Metrics, clock: Clock) -> None:
+        self.store = Store()
+        self._longest_idle = max(stall_timeout, LIST_TIMEOUT) + _PATIENCE
+        scope = Scope(stall_timeout=stall_timeout)
+        self._reflectors = tuple(
+            Reflector(session, kind, self.store, clock.monotonic, scope) for kind in WATCHED
+        )
+        for reflector in self._reflectors:
+            self._measure(reflector, metrics)
+
+    def runs(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What is to run for ever, by a name for people."""
+        return {f"watch of {reflector.kind.plural}": reflector.run for reflector in self._reflectors}
+
+    def stale(self) -> tuple[str, ...]:
+        """Plurals of the kinds that were not read yet, or not heard of for too long."""
+        return tuple(reflector.kind.plural for reflector in self._reflectors if not reflector.fresh)
+
+    def stuck(self) -> tuple[str, ...]:
+        """Plurals of the kinds whose stream neither hears nor tries any more."""
+        return tuple(
+            reflector.kind.plural for reflector in self._reflectors if reflector.idle() > self._longest_idle
+        )
+
+    def written(self, kind: Kind, raw: bytes) -> None:
+        """Put the answer to a write of our own into the store, so that nothing is decided on older data."""
+        try:
+            self.store.put(kind, project(kind, raw))
+        except UnreadableObjectError as error:
+            log.warning("the answer to a write cannot be read, its watch event must do: %s", error)
+
+    def _measure(self, reflector: Reflector, metrics: Metrics) -> None:
+        kind = reflector.kind
+        metrics.watch(kind.kind, reflector.age, lambda: self.store.count(kind))

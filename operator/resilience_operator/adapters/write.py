@@ -1,0 +1,207 @@
+"""The only module that writes to objects that others own: one request, and what became of it as a value.
+
+Called by `apply`. Every write is fenced by the Lease in the instant it is sent, bears uid and
+resourceVersion (the caller puts them into the body or the operations), and is never repeated here: a
+refused precondition means that the decision is old, and is decided anew. What the API server answered goes
+to `on_written`, so that nothing is decided on data older than our own last write.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from resilience_operator.adapters.client import Client
+from resilience_operator.core.errors import ApiError, NotLeader, RequestFailed
+from resilience_operator.core.kinds import Kind
+from resilience_operator.core.refs import ObjectRef
+from resilience_operator.core.state import FIELD_MANAGER
+
+log = logging.getLogger(__name__)
+
+APPLY = "application/apply-patch+yaml"
+JSON_PATCH = "application/json-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Accepted; `raw` is the object as it is now, its resourceVersion unchanged where nothing changed."""
+
+    raw: bytes
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The object changed since it was read: read it, and decide anew."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflicting:
+    """Others own fields that were not to be taken: (field as the server has it, who owns it)."""
+
+    claims: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Refused for what it says, not for when it came: the same again is refused until something changes."""
+
+    message: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The object is not there any more, or another one bears its name."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """To be tried again, not before `retry_after` seconds where given; `unknown`: it may have been done."""
+
+    message: str
+    retry_after: float | None = None
+    unknown: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NotLeading:
+    """Not sent: another replica writes, or we may not write yet."""
+
+    message: str = ""
+
+
+Outcome = Written | Stale | Conflicting | Refused | Gone | Failed | NotLeading
+
+
+class Writer:
+    """Sends single writes of the operator's field manager; `timeout` seconds end each of them."""
+
+    def __init__(
+        self,
+        client: Client,
+        fence: Callable[[], None],
+        on_written: Callable[[Kind, bytes], None],
+        timeout: float = 10.0,
+    ) -> None:
+        self._client = client
+        self._fence = fence
+        self._on_written = on_written
+        self._timeout = timeout
+
+    async def apply(
+        self, kind: Kind, ref: ObjectRef, body: dict[str, Any], *, force: bool, dry_run: bool = False
+    ) -> Outcome:
+        """Server-side apply of all that we own on the object; `body` has metadata.uid and resourceVersion.
+
+        `dry_run`: the API server judges it, admission included, and stores nothing.
+        """
+        params = {
+            "fieldManager": FIELD_MANAGER,
+            "fieldValidation": "Strict",
+            "force": "true" if force else "false",
+            **({"dryRun": "All"} if dry_run else {}),
+        }
+        return await self._patch(kind, ref, json.dumps(body).encode(), params, APPLY)
+
+    async def json_patch(self, kind: Kind, ref: ObjectRef, ops: list[dict[str, Any]]) -> Outcome:
+        """A JSON patch, whose first operations test resourceVersion and uid."""
+        params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        return await self._patch(kind, ref, json.dumps(ops).encode(), params, JSON_PATCH)
+
+    async def read(self, kind: Kind, ref: ObjectRef) -> dict[str, Any]:
+        """The whole object as it is now. Raises ApiError (404: gone) or Unreachable."""
+        path = kind.path(ref.namespace, ref.name)
+        found: dict[str, Any] = json.loads(await self._client.request("GET", path, timeout=self._timeout))
+        return found
+
+    async def refresh(self, kind: Kind, ref: ObjectRef) -> bool:
+        """Read an object whose last write had no answer; True once what is there (or that it is gone) is known."""
+        try:
+            raw = await self._client.request("GET", kind.path(ref.namespace, ref.name), timeout=self._timeout)
+        except ApiError as error:
+            return error.status == 404
+        except RequestFailed:
+            return False
+        self._on_written(kind, raw)
+        return True
+
+    async def _patch(
+        self, kind: Kind, ref: ObjectRef, body: bytes, params: dict[str, str], content_type: str
+    ) -> Outcome:
+        try:
+            raw = await self._client.request(
+                "PATCH",
+                kind.path(ref.namespace, ref.name),
+                params=params,
+                body=body,
+                content_type=content_type,
+                timeout=self._timeout,
+                before_send=self._fence,
+            )
+        except NotLeader as error:
+            return NotLeading(str(error))
+        except ApiError as error:
+            return judge(error)
+        except RequestFailed as error:
+            return Failed(str(error))
+        if "dryRun" not in params:
+            self._on_written(kind, raw)
+        return Written(raw, resource_version(raw))
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+
+
+class _Object(msgspec.Struct):
+    metadata: _Meta
+
+
+_decode = msgspec.json.Decoder(_Object).decode
+
+
+def resource_version(raw: bytes) -> str:
+    """metadata.resourceVersion of an encoded object. Raises msgspec.DecodeError where it is none."""
+    return _decode(raw).metadata.resource_version
+
+
+def judge(error: ApiError) -> Outcome:
+    """What a refusal of the API server means for the decision that was sent (measured on 1.36.3)."""
+    match error.status:
+        case 404:
+            return Gone(error.message)
+        case 409:
+            return _conflict(error)
+        case 422:
+            return _invalid(error)
+        case 401 | 429:
+            return Failed(error.message, error.retry_after, unknown=False)
+        case status if status >= 500:
+            return Failed(error.message, error.retry_after)
+    return Refused(error.message, error.status)
+
+
+def _conflict(error: ApiError) -> Outcome:
+    claims = tuple(
+        (cause.field, cause.message) for cause in error.causes if cause.reason == "FieldManagerConflict"
+    )
+    if claims:
+        return Conflicting(claims)
+    if "uid mismatch" in error.message:
+        return Gone(error.message)
+    return Stale(error.message)
+
+
+def _invalid(error: ApiError) -> Outcome:
+    if any(cause.field == "metadata.uid" for cause in error.causes):
+        return Gone(error.message)
+    return Refused(error.message, error.status)

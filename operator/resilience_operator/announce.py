@@ -1,0 +1,149 @@
+"""Turns transitions into Events: what changed about an object between two decisions, told once. Called by
+reconcile.
+
+Audit tells of objects only on the policy; where a policy enforces, the object itself gets the Event as well.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from resilience_operator.adapters.recorder import Notice
+from resilience_operator.apply import Done, Report
+from resilience_operator.core.findings import State
+from resilience_operator.core.policy import Policy
+from resilience_operator.planning.change import Decision, Judged, Result, Verb
+from resilience_operator.planning.queue import Schedule
+from resilience_operator.planning.report import explained
+
+_REASON: Mapping[State, str] = {
+    State.QUARANTINED: "Quarantined",
+    State.CONTESTED: "Contested",
+    State.PENDING: "RemediationPending",
+    State.REPORT_ONLY: "DriftDetected",
+    State.DRIFTED: "DriftDetected",
+}
+_WARNING = frozenset({"Quarantined", "Contested", "DriftDetected", "RemediationFailed", "RolledBack"})
+_RESULT_REASON: Mapping[Result, str] = {
+    Result.APPLIED: "RemediationApplied",
+    Result.ROLLED_BACK: "RolledBack",
+    Result.REVERTED: "Reverted",
+}
+
+
+def transitions(
+    before: Decision | None,
+    after: Decision,
+    schedule: Schedule,
+    policies: Mapping[str, Policy],
+    generation: int,
+) -> list[Notice]:
+    """The Events of one object; `policies` by name. What this pass repairs is told by `outcomes` alone."""
+    going = any(change.object == after.object for change in schedule.now)
+    known = _states(before) if before is not None else {}
+    current = _states(after)
+    notices = []
+    for (policy_name, rule), judged in current.items():
+        policy = policies.get(policy_name)
+        earlier = known.get((policy_name, rule))
+        unchanged = earlier is not None and earlier.state is judged.state
+        enforced = judged.state not in (State.DRIFTED, State.ROLLING_OUT)
+        if policy is None or unchanged or not enforced or (going and judged.state is State.PENDING):
+            continue
+        notices.append(_notice(after, policy, judged, explained(judged, after, schedule), generation))
+    for (policy_name, rule), judged in known.items():
+        policy = policies.get(policy_name)
+        told = judged.state not in (State.DRIFTED, State.ROLLING_OUT)
+        if policy is not None and told and (policy_name, rule) not in current and not _ours(after):
+            notices.append(_resolved(after, policy, judged, generation))
+    return notices
+
+
+def outcomes(report: Report, generation: int) -> list[Notice]:
+    """The Events of a change that was carried out or refused, one per policy and rule."""
+    change = report.change
+    if report.done is Done.AGAIN:
+        return []
+    failed = report.done is Done.REFUSED
+    reason = "RemediationFailed" if failed else _RESULT_REASON[change.result]
+    sets = {str(path) for path in change.written}
+    verb = "gave back" if change.verb is Verb.WITHDRAW else "set"
+    note = report.message if failed else f"{verb} {', '.join(sorted(sets))}"
+    if change.result is Result.ROLLED_BACK and not failed:
+        note = f"withdrawn: {change.reason}"
+    if report.left_alone:
+        note += f"; left alone, changed by others since: {', '.join(report.left_alone)}"
+    return [
+        Notice(
+            regarding=change.object,
+            related=policy.ref,
+            reason=reason,
+            action=str(change.verb),
+            note=f"{rule}: {note}",
+            type=_kind(reason),
+            rule=rule,
+            policy_uid=policy.uid,
+            generation=generation,
+        )
+        for policy in change.policies
+        for rule in change.rules
+    ]
+
+
+def about_policy(policy: Policy, reason: str, note: str) -> Notice:
+    """An Event on the policy itself: its summary."""
+    return Notice(
+        regarding=policy.ref,
+        reason=reason,
+        action="Evaluate",
+        note=note,
+        type=_kind(reason),
+        policy_uid=policy.uid,
+        generation=policy.generation,
+    )
+
+
+def _states(decision: Decision) -> dict[tuple[str, str], Judged]:
+    """The worst finding of each (policy, rule)."""
+    order = list(State)
+    worst: dict[tuple[str, str], Judged] = {}
+    for judged in decision.judged:
+        key = (judged.policy, judged.finding.rule)
+        if key not in worst or order.index(judged.state) < order.index(worst[key].state):
+            worst[key] = judged
+    return worst
+
+
+def _ours(after: Decision) -> bool:
+    return after.rollout.running
+
+
+def _notice(after: Decision, policy: Policy, judged: Judged, note: str, generation: int) -> Notice:
+    reason = _REASON[judged.state]
+    return Notice(
+        regarding=after.object,
+        related=policy.ref,
+        reason=reason,
+        action="Evaluate",
+        note=f"{judged.finding.rule}: {note}",
+        type=_kind(reason),
+        rule=judged.finding.rule,
+        policy_uid=policy.uid,
+        generation=generation,
+    )
+
+
+def _resolved(after: Decision, policy: Policy, judged: Judged, generation: int) -> Notice:
+    return Notice(
+        regarding=after.object,
+        related=policy.ref,
+        reason="DriftResolved",
+        action="Evaluate",
+        note=f"{judged.finding.rule}: no longer drifts",
+        rule=judged.finding.rule,
+        policy_uid=policy.uid,
+        generation=generation,
+    )
+
+
+def _kind(reason: str) -> Literal["Normal", "Warning"]:
+    return "Warning" if reason in _WARNING else "Normal"

@@ -1,0 +1,109 @@
+"""Carries out one planned change: one request (two to give back), and what became of it. Called by reconcile."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from resilience_operator.adapters.write import (
+    Conflicting,
+    Failed,
+    Gone,
+    NotLeading,
+    Outcome,
+    Refused,
+    Stale,
+    Writer,
+    Written,
+)
+from resilience_operator.core.errors import RequestFailed
+from resilience_operator.core.kinds import DEPLOYMENT
+from resilience_operator.planning.change import Change, Verb
+from resilience_operator.planning.withdrawal import forget_ownership, withdraw
+
+
+class Done(StrEnum):
+    """How a change ended: DONE on the server; AGAIN: decide anew from what is newer; REFUSED: not again like this."""
+
+    DONE = "Done"
+    AGAIN = "Again"
+    REFUSED = "Refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a change; `message` is for a person; `left_alone`: leaves changed by others since.
+
+    `unknown`: it may or may not have been done, and only reading the object again tells.
+    """
+
+    change: Change
+    done: Done
+    at: datetime
+    message: str = ""
+    left_alone: tuple[str, ...] = ()
+    retry_after: float = 0.0
+    unknown: bool = False
+
+
+async def carry_out(writer: Writer, change: Change, now: datetime) -> Report:
+    """Send the change; never raises for what the API server or the network answers."""
+    if change.verb is Verb.APPLY:
+        outcome = await writer.apply(DEPLOYMENT, change.object, change.body(now), force=change.force)
+        return _report(change, outcome, now)
+    return await _withdraw(writer, change, now)
+
+
+async def rehearse(writer: Writer, change: Change, now: datetime) -> dict[str, str]:
+    """Dry-run each rule of a refused apply by itself; rule -> why the API server refuses it."""
+    refused = {}
+    rules = change.rules if len(change.rules) > 1 else ()
+    for rule in rules:
+        alone = change.only(rule)
+        outcome = await writer.apply(
+            DEPLOYMENT, change.object, alone.body(now), force=change.force, dry_run=True
+        )
+        report = _report(alone, outcome, now)
+        if report.done is Done.REFUSED:
+            refused[rule] = report.message
+    return refused
+
+
+async def _withdraw(writer: Writer, change: Change, now: datetime) -> Report:
+    try:
+        raw = await writer.read(DEPLOYMENT, change.object)
+    except RequestFailed as error:
+        return Report(change, Done.AGAIN, now, str(error), retry_after=1.0)
+    meta = raw["metadata"]
+    if meta["uid"] != change.object.uid or meta["resourceVersion"] != change.resource_version:
+        return Report(change, Done.AGAIN, now, "the object changed since it was read")
+    plan = withdraw(raw, change.given_back, change.state)
+    outcome = await writer.json_patch(DEPLOYMENT, change.object, list(plan.ops))
+    report = _report(change, outcome, now)
+    if report.done is Done.DONE and not change.state:
+        await _forget(writer, change)
+    return replace(report, left_alone=plan.left_alone)
+
+
+async def _forget(writer: Writer, change: Change) -> None:
+    """Remove the trace of the restoring patch; a race leaves a harmless entry, nothing is repeated for it."""
+    try:
+        ops = forget_ownership(await writer.read(DEPLOYMENT, change.object))
+    except RequestFailed:
+        return
+    if ops:
+        await writer.json_patch(DEPLOYMENT, change.object, list(ops))
+
+
+def _report(change: Change, outcome: Outcome, now: datetime) -> Report:
+    match outcome:
+        case Written():
+            return Report(change, Done.DONE, now, change.reason)
+        case Conflicting(claims=claims):
+            taken = "; ".join(f"{field}: {message}" for field, message in claims)
+            return Report(change, Done.REFUSED, now, f"another manager owns {taken}")
+        case Refused(message=message):
+            return Report(change, Done.REFUSED, now, f"the API server refuses it: {message}")
+        case Stale(message=message) | Gone(message=message) | NotLeading(message=message):
+            return Report(change, Done.AGAIN, now, message)
+        case Failed(message=message, retry_after=retry_after):
+            return Report(change, Done.AGAIN, now, message, retry_after=retry_after or 1.0, unknown=True)

@@ -1,0 +1,70 @@
+"""What the reconciler remembers between passes. Nothing in it is needed for safety; a restart may lose it.
+
+Refusals of the API server (until the object or the policies change), back-off per object, and writes whose
+end is not known: while there is one, nothing disruptive starts.
+"""
+
+from dataclasses import dataclass, field
+
+from resilience_operator.core.policy import Policy
+from resilience_operator.core.refs import ObjectRef
+from resilience_operator.observed.view import DeploymentView
+
+Key = tuple[str, str]
+"""(namespace, name) of a Deployment."""
+
+FIRST_WAIT = 0.5
+LONGEST_WAIT = 300.0
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Failures in a row of one object, and until when (monotonic seconds) it is left alone."""
+
+    failures: int = 0
+    until: float = 0.0
+
+
+@dataclass(slots=True)
+class Memory:
+    """Refusals by (uid, rule), back-offs by key, and unknown ends by uid."""
+
+    refusals: dict[tuple[str, str], tuple[object, str]] = field(default_factory=dict)
+    backoffs: dict[Key, Backoff] = field(default_factory=dict)
+    unknown: dict[str, ObjectRef] = field(default_factory=dict)
+
+    def refuse(self, uid: str, rule: str, fingerprint: object, message: str) -> None:
+        """Remember that the API server refuses this rule on this object as it is now."""
+        self.refusals[(uid, rule)] = (fingerprint, message)
+
+    def refused(self, view: DeploymentView, policies: tuple[Policy, ...]) -> dict[str, str]:
+        """Rule -> why the API server refuses it; what was refused of an older object or policy is forgotten."""
+        uid, mark = view.deployment.metadata.uid, fingerprint(view, policies)
+        mine = [(key, entry) for key, entry in self.refusals.items() if key[0] == uid]
+        for key, (seen, _) in mine:
+            if seen != mark:
+                del self.refusals[key]
+        return {rule: message for (_, rule), (seen, message) in mine if seen == mark}
+
+    def failed(self, key: Key, monotonic: float, retry_after: float) -> float:
+        """Count a failure; returns when to try again (monotonic seconds)."""
+        backoff = self.backoffs.setdefault(key, Backoff())
+        wait = max(retry_after, min(FIRST_WAIT * 2**backoff.failures, LONGEST_WAIT))
+        backoff.failures += 1
+        backoff.until = monotonic + wait
+        return backoff.until
+
+    def succeeded(self, key: Key) -> None:
+        """The object was written: its failures are forgotten."""
+        self.backoffs.pop(key, None)
+
+    def waits(self, key: Key, monotonic: float) -> bool:
+        """True while the object is left alone after a failure."""
+        backoff = self.backoffs.get(key)
+        return backoff is not None and monotonic < backoff.until
+
+
+def fingerprint(view: DeploymentView, policies: tuple[Policy, ...]) -> object:
+    """What a refusal depends on: the object's generation, and what each policy says."""
+    digests = tuple(sorted((policy.uid, policy.digest) for policy in policies))
+    return (view.deployment.metadata.generation, digests)

@@ -1,0 +1,227 @@
+"""All that is known of the cluster, and which Deployments have to be looked at again after a change.
+
+Filled by adapters/watch and by our own writes (the answer of a patch); read by reconcile and cli. It is the only
+mutable value between the watch and the rules, is used from one thread, and does no I/O.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from resilience_operator.core.kinds import (
+    DEPLOYMENT,
+    NAMESPACE,
+    NODE,
+    POD,
+    REPLICA_SET,
+    SERVICE,
+    VOLUME_CLAIM,
+    Kind,
+)
+from resilience_operator.observed.alike import alike, alike_claim, alike_node
+from resilience_operator.observed.belief import believe
+from resilience_operator.observed.index import Index, Key, claims_used, service_selects
+from resilience_operator.observed.objects import (
+    Deployment,
+    Namespace,
+    Node,
+    Object,
+    PersistentVolumeClaim,
+    Pod,
+    ReplicaSet,
+    Service,
+)
+from resilience_operator.observed.shelf import Shelf, version
+from resilience_operator.observed.view import DeploymentView
+
+__all__ = ["Store", "service_selects"]
+
+MANY = 100
+"""A list of more Services makes everything dirty: to find what each selects would cost more."""
+
+
+class Store:
+    """The cluster as last heard of. `on_dirty` is called when the first key becomes dirty, to wake somebody."""
+
+    def __init__(self, on_dirty: Callable[[], None] = lambda: None) -> None:
+        self.on_dirty = on_dirty
+        self._dirty: set[Key] = set()
+        self._all_dirty = False
+        self._index = Index()
+        self._deployments: Shelf[Deployment] = Shelf()
+        self._namespaces: Shelf[Namespace] = Shelf()
+        self._claims: Shelf[PersistentVolumeClaim] = Shelf()
+        self._nodes: Shelf[Node] = Shelf()
+        self._sorted_nodes: tuple[Node, ...] | None = None
+        self._rewound: set[Kind] = set()
+        self._shelves: dict[Kind, Shelf[Any]] = {
+            DEPLOYMENT: self._deployments,
+            REPLICA_SET: Shelf[ReplicaSet](),
+            POD: Shelf[Pod](),
+            SERVICE: Shelf[Service](),
+            NAMESPACE: self._namespaces,
+            NODE: self._nodes,
+            VOLUME_CLAIM: self._claims,
+        }
+        self._follow: dict[Kind, Callable[[Any, Any], None]] = {
+            DEPLOYMENT: self._deployment_changed,
+            REPLICA_SET: self._replica_set_changed,
+            POD: self._pod_changed,
+            SERVICE: self._service_changed,
+            NAMESPACE: self._namespace_changed,
+            NODE: self._node_changed,
+            VOLUME_CLAIM: self._claim_changed,
+        }
+
+    def put(self, kind: Kind, new: Object) -> None:
+        """An object as the watch or the answer of our own write gives it; refused where we know a newer one."""
+        shelf = self._shelves[kind]
+        if shelf.admits(new):
+            self._follow[kind](shelf.set(new), new)
+
+    def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        """The object with that uid is gone; a later one of the same name stays."""
+        old = self._shelves[kind].remove(namespace, name, uid)
+        if old is not None:
+            self._follow[kind](old, None)
+
+    def replace(self, kind: Kind, objects: Sequence[Object], resource_version: str) -> None:
+        """A whole list as of `resource_version`: what is not in it is gone, unless we know it from later."""
+        shelf, follow = self._shelves[kind], self._follow[kind]
+        rewound = kind in self._rewound
+        self._rewound.discard(kind)
+        if kind == SERVICE and len(objects) > MANY:
+            self._mark_all()
+        for new in objects:
+            if rewound or shelf.admits(new):
+                follow(shelf.set(new), new)
+        listed = {(each.metadata.namespace, each.metadata.name) for each in objects}
+        as_of = version(resource_version)
+        for old in list(shelf):
+            meta = old.metadata
+            later = not rewound and version(meta.resource_version) > as_of
+            if (meta.namespace, meta.name) not in listed and not later:
+                self.delete(kind, meta.namespace, meta.name, meta.uid)
+
+    def rewound(self, kind: Kind) -> None:
+        """The server's history went back (etcd was restored): the next list counts, however old it seems."""
+        self._rewound.add(kind)
+        self._shelves[kind].forget_deletions()
+
+    def take_dirty(self) -> set[Key]:
+        """(namespace, name) of each Deployment that changed, or beside which something did; also of those gone."""
+        dirty, self._dirty = self._dirty, set()
+        if self._all_dirty:
+            self._all_dirty = False
+            dirty.update(map(_key, self._deployments))
+        return dirty
+
+    def deployments(self) -> Iterator[Deployment]:
+        """Every Deployment that is known."""
+        return iter(self._deployments)
+
+    def deployment(self, namespace: str, name: str) -> Deployment | None:
+        """That Deployment, or None where there is none."""
+        return self._deployments.get(namespace, name)
+
+    def count(self, kind: Kind) -> int:
+        """How many objects of a kind are known."""
+        return len(self._shelves[kind])
+
+    def view(
+        self, namespace: str, name: str, now: datetime, server: tuple[int, int] = (1, 36)
+    ) -> DeploymentView | None:
+        """A Deployment with all that rules may look at; None where there is none."""
+        found = self._deployments.get(namespace, name)
+        if found is None:
+            return None
+        replica_sets = self._index.replica_sets_of(found)
+        state, distrust = believe(found)
+        claims = [self._claims.get(namespace, claim) for claim in sorted(set(claims_used(found)))]
+        return DeploymentView(
+            deployment=found,
+            now=now,
+            namespace=self._namespaces.get("", namespace),
+            replica_sets=replica_sets,
+            pods=self._index.pods_of(replica_sets),
+            services=self._index.services_of(found),
+            volume_claims=tuple(claim for claim in claims if claim is not None),
+            nodes=self._all_nodes(),
+            state=state,
+            distrust=distrust,
+            server=server,
+        )
+
+    def _all_nodes(self) -> tuple[Node, ...]:
+        if self._sorted_nodes is None:
+            self._sorted_nodes = tuple(sorted(self._nodes, key=lambda node: node.metadata.name))
+        return self._sorted_nodes
+
+    def _mark(self, keys: Iterable[Key | None]) -> None:
+        clean = not self._dirty and not self._all_dirty
+        self._dirty.update(key for key in keys if key is not None)
+        if clean and self._dirty:
+            self.on_dirty()
+
+    def _mark_all(self) -> None:
+        clean = not self._dirty and not self._all_dirty
+        self._all_dirty = True
+        if clean:
+            self.on_dirty()
+
+    def _deployment_changed(self, old: Deployment | None, new: Deployment | None) -> None:
+        if old is not None:
+            self._index.remove_deployment(old)
+        if new is not None:
+            self._index.add_deployment(new)
+        self._mark(_key(each) for each in (old, new) if each is not None)
+
+    def _replica_set_changed(self, old: ReplicaSet | None, new: ReplicaSet | None) -> None:
+        before = self._index.deployment_of(old) if old is not None else None
+        if old is not None:
+            self._index.remove_replica_set(old)
+        if new is not None:
+            self._index.add_replica_set(new)
+        if not alike(old, new):
+            self._mark((before, self._index.deployment_of(new) if new is not None else None))
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        if old is not None:
+            self._index.remove_pod(old)
+        if new is not None:
+            self._index.add_pod(new)
+        if not alike(old, new):
+            self._mark(self._index.deployment_of(each) for each in (old, new) if each is not None)
+
+    def _service_changed(self, old: Service | None, new: Service | None) -> None:
+        if old is not None:
+            self._index.remove_service(old)
+        if new is not None:
+            self._index.add_service(new)
+        # to look for what it selects is needless where everything is looked at anyway
+        if not self._all_dirty and not alike(old, new):
+            self._mark(key for each in (old, new) if each is not None for key in self._selected_by(each))
+
+    def _selected_by(self, service: Service) -> Iterator[Key]:
+        for each in self._deployments.within(service.metadata.namespace):
+            if service_selects(service, each.spec.template.metadata.labels):
+                yield _key(each)
+
+    def _namespace_changed(self, old: Namespace | None, new: Namespace | None) -> None:
+        changed = new or old
+        if changed is not None and not alike(old, new):
+            self._mark(map(_key, self._deployments.within(changed.metadata.name)))
+
+    def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        self._sorted_nodes = None
+        if not alike_node(old, new):
+            self._mark_all()
+
+    def _claim_changed(self, old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None) -> None:
+        changed = new or old
+        if changed is not None and not alike_claim(old, new):
+            self._mark(self._index.users_of(changed.metadata.namespace, changed.metadata.name))
+
+
+def _key(found: Deployment) -> Key:
+    return (found.metadata.namespace, found.metadata.name)

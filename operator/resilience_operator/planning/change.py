@@ -1,0 +1,139 @@
+"""What planning decides for one object, as values: findings with their state, and at most one change.
+
+Made by planning.decide, ordered and held back by planning.queue, carried out by apply.py, shown by every shell.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from resilience_operator.core.findings import Finding, Skipped, State
+from resilience_operator.core.paths import JSON, Path, nest
+from resilience_operator.core.policy import Policy
+from resilience_operator.core.refs import ObjectRef
+from resilience_operator.core.state import ANNOTATION, Apply, Held, ObjectState, encode
+from resilience_operator.planning.rollouts import NO_ROLLOUT, OurRollout
+
+
+class Verb(StrEnum):
+    """APPLY writes leaves by server-side apply; WITHDRAW gives leaves back by a JSON patch."""
+
+    APPLY = "Apply"
+    WITHDRAW = "Withdraw"
+
+
+class Result(StrEnum):
+    """What a change is called in status.remediations."""
+
+    APPLIED = "Applied"
+    ROLLED_BACK = "RolledBack"
+    REVERTED = "Reverted"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step on one object, decided on `resource_version`.
+
+    `leaves`: for APPLY every leaf we hold or now set, for WITHDRAW what is given back. `state`: our annotation
+    afterwards, without this apply's time. `written`: the paths whose value changes. `revision`: what the rollout
+    becomes, 0 where no template changes. `disruptive`: pods restart. `urgent`: waits for no window and no limit.
+    """
+
+    verb: Verb
+    result: Result
+    object: ObjectRef
+    resource_version: str
+    leaves: Mapping[Path, JSON]
+    state: ObjectState
+    written: tuple[Path, ...]
+    rules: tuple[str, ...]
+    policies: tuple[Policy, ...]
+    reason: str
+    revision: int = 0
+    force: bool = False
+    disruptive: bool = True
+    urgent: bool = False
+    pods: int = 0
+    given_back: Mapping[str, Held] = field(default_factory=dict)
+
+    def body(self, now: datetime) -> dict[str, JSON]:
+        """The server-side apply of an APPLY change: identity, preconditions, every leaf, and our annotation."""
+        ref = self.object
+        body = nest(self.leaves)
+        body["apiVersion"], body["kind"] = ref.api_version, ref.kind
+        body["metadata"] = {
+            "name": ref.name,
+            "namespace": ref.namespace,
+            "uid": ref.uid,
+            "resourceVersion": self.resource_version,
+            "annotations": {ANNOTATION: encode(self.stamped(now))},
+        }
+        return body
+
+    def only(self, rule: str) -> "Change":
+        """The same apply without what the other rules would newly write."""
+        theirs = {path for path in self.written if self.state.leaves[str(path)].rule != rule}
+        kept = {text: held for text, held in self.state.leaves.items() if Path.parse(text) not in theirs}
+        return replace(
+            self,
+            leaves={path: value for path, value in self.leaves.items() if path not in theirs},
+            state=replace(self.state, leaves=kept),
+            written=tuple(path for path in self.written if path not in theirs),
+            rules=(rule,),
+        )
+
+    def stamped(self, now: datetime) -> ObjectState:
+        """Our annotation with the time of this apply."""
+        if not self.written:
+            return self.state
+        return replace(self.state, applies=(*self.state.applies, Apply(now, self.revision)))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A finding of one policy with the state it is in, and the sentence's end why it waits or is given up."""
+
+    policy: str
+    finding: Finding
+    state: State
+    why: str = ""
+
+    @property
+    def message(self) -> str:
+        """The whole sentence for a person."""
+        return f"{self.finding.message}; {self.why}" if self.why else self.finding.message
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """All that was decided about one object.
+
+    `evaluated` and `ignored`: names of the policies that judged it, and of those it is opted out of altogether.
+    `blocked`: why its change may not start now, from the object itself; "" where only the queue decides.
+    `target`: an enforcing policy covers it; `healthy`: it has all replicas available.
+    """
+
+    object: ObjectRef
+    judged: tuple[Judged, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    evaluated: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    change: Change | None = None
+    blocked: str = ""
+    rollout: OurRollout = NO_ROLLOUT
+    rollout_policies: tuple[str, ...] = ()
+    state: ObjectState = ObjectState()
+    distrust: str = ""
+    target: bool = False
+    healthy: bool = True
+    wake_at: datetime | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(namespace, name)."""
+        return (self.object.namespace, self.object.name)
+
+    def of(self, policy: str) -> tuple[Judged, ...]:
+        """The findings of one policy."""
+        return tuple(judged for judged in self.judged if judged.policy == policy)

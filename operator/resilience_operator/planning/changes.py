@@ -1,0 +1,183 @@
+"""The three changes that are ever made to an object: apply, give back, roll back. Made by planning.decide."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from resilience_operator.core.paths import ABSENT, JSON, Path
+from resilience_operator.core.policy import OnRelease, Policy
+from resilience_operator.core.state import Held, ObjectState, Quarantine
+from resilience_operator.observed.leaves import depth_present, observed_value
+from resilience_operator.observed.view import DeploymentView
+from resilience_operator.planning.change import Change, Result, Verb
+from resilience_operator.planning.contest import Patience, contests_after
+from resilience_operator.planning.holds import Holds, in_force
+from resilience_operator.planning.merge import RuleDemands as Asked
+from resilience_operator.planning.merge import Winner
+from resilience_operator.planning.ownership import Judgement
+from resilience_operator.planning.quarantine import ROLLOUT_FAILED
+from resilience_operator.planning.resolve import Resolution
+from resilience_operator.planning.rollouts import OurRollout
+
+__all__ = ["Asked", "Holds", "apply", "give_back", "roll_back"]
+
+
+def apply(view: DeploymentView, resolution: Resolution, holds: Holds, patience: Patience) -> Change | None:
+    """Write what is free, together with every leaf that we hold; None where nothing is to be written."""
+    written = tuple(judgement.demand.path for judgement in resolution.writes)
+    recorded = _records(view, resolution, holds, written)
+    if not written and recorded == dict(view.state.leaves):
+        return None
+    leaves: dict[Path, JSON] = dict(holds.carried)
+    leaves |= {judgement.demand.path: judgement.demand.value for judgement in resolution.writes}
+    if not leaves:
+        return None
+    winners = [resolution.winners[path] for path in (written or tuple(resolution.winners))]
+    policies = _policies(winners)
+    revision = next_revision(view) if any(path.in_template for path in written) else 0
+    state = replace(
+        view.state,
+        uid=view.deployment.metadata.uid,
+        leaves=recorded,
+        policies={policy.uid: policy.generation for policy in policies} if written else view.state.policies,
+        base=_base(view) if written else view.state.base,
+        contests=contests_after(view.state, view.now, patience),
+        quarantine=None if written else view.state.quarantine,
+    )
+    return Change(
+        verb=Verb.APPLY,
+        result=Result.APPLIED,
+        object=view.deployment.ref,
+        resource_version=view.deployment.metadata.resource_version,
+        leaves=leaves,
+        state=state,
+        written=written,
+        rules=tuple(sorted({judgement.demand.rule for judgement in resolution.writes})),
+        policies=policies,
+        reason=_reason(resolution.writes),
+        revision=revision,
+        force=any(judgement.force for judgement in resolution.writes),
+        disruptive=bool(revision),
+        pods=view.deployment.replicas if revision else 0,
+    )
+
+
+def give_back(
+    view: DeploymentView, holds: Holds, directory: Mapping[str, Policy], opted_out: frozenset[str]
+) -> Change | None:
+    """Give back what left every policy that demanded it; an opted-out object retains."""
+    released = {text: held for text, held in holds.released.items() if held.rule not in opted_out}
+    if not released or opted_out:
+        return None
+    after = view.state.without(frozenset(released) | {str(path) for path in holds.changed})
+    names = sorted(
+        directory[uid].name for held in released.values() for uid in held.policies if uid in directory
+    )
+    reason = f"released by {', '.join(dict.fromkeys(names))} (onRelease: {OnRelease.REVERT})"
+    return _withdrawal(view, released, after, directory, Result.REVERTED, reason)
+
+
+def roll_back(
+    view: DeploymentView, rollout: OurRollout, directory: Mapping[str, Policy], opted_out: frozenset[str]
+) -> Change | None:
+    """Withdraw a rollout of ours that failed, at once, and quarantine it; None where our hands are tied.
+
+    A suspended policy and an opted-out object are not written to, not even to roll back: both are a person's word.
+    """
+    released = {
+        text: held
+        for text, held in view.state.leaves.items()
+        if held.revision == rollout.revision and in_force(view, Path.parse(text), held)
+    }
+    causing = [directory[uid] for uid in view.state.policies if uid in directory]
+    rules = tuple(sorted({held.rule for held in released.values()}))
+    if not released or opted_out or any(policy.suspend for policy in causing):
+        return None
+    quarantine = Quarantine(
+        reason=ROLLOUT_FAILED,
+        message=f"its rollout failed and was withdrawn: {rollout.message}",
+        at=view.now,
+        policies={policy.uid: policy.digest for policy in causing},
+        template=view.state.base,
+        rules=rules,
+    )
+    after = replace(view.state.without(frozenset(released)), quarantine=quarantine)
+    change = _withdrawal(view, released, after, directory, Result.ROLLED_BACK, rollout.message)
+    return replace(change, urgent=True)
+
+
+def next_revision(view: DeploymentView) -> int:
+    """The revision that a change of the template now becomes: the Deployment controller counts up by one."""
+    newest = view.newest_replica_set
+    return (newest.revision if newest is not None else 0) + 1
+
+
+def _withdrawal(
+    view: DeploymentView,
+    released: Mapping[str, Held],
+    after: ObjectState,
+    directory: Mapping[str, Policy],
+    result: Result,
+    reason: str,
+) -> Change:
+    uids = dict.fromkeys(uid for held in released.values() for uid in held.policies)
+    paths = tuple(Path.parse(text) for text in sorted(released))
+    return Change(
+        verb=Verb.WITHDRAW,
+        result=result,
+        object=view.deployment.ref,
+        resource_version=view.deployment.metadata.resource_version,
+        leaves={path: released[str(path)].was for path in paths},
+        state=after,
+        written=paths,
+        rules=tuple(sorted({held.rule for held in released.values()})),
+        policies=tuple(directory[uid] for uid in uids if uid in directory),
+        reason=reason,
+        revision=next_revision(view) if any(path.in_template for path in paths) else 0,
+        disruptive=any(path.in_template for path in paths),
+        pods=view.deployment.replicas,
+        given_back=released,
+    )
+
+
+def _records(
+    view: DeploymentView, resolution: Resolution, holds: Holds, written: tuple[Path, ...]
+) -> dict[str, Held]:
+    """The record of what we hold after the write: previous values are never rewritten while a leaf stays ours."""
+    records = {
+        text: held
+        for text, held in view.state.leaves.items()
+        if not written or Path.parse(text) in holds.carried or text in holds.released
+    }
+    revision = next_revision(view)
+    for path, winner in resolution.winners.items():
+        text, uids = str(path), tuple(policy.uid for policy in winner.policies)
+        if path in written:
+            records[text] = _taken(view, path, winner, uids, revision if path.in_template else 0)
+        elif text in records and not set(uids) <= set(records[text].policies):
+            records[text] = replace(records[text], policies=uids)
+    return records
+
+
+def _taken(view: DeploymentView, path: Path, winner: Winner, uids: tuple[str, ...], revision: int) -> Held:
+    demand, before = winner.demand, view.held(str(path))
+    if before is not None and in_force(view, path, before):
+        return replace(before, set=demand.value, policies=uids, revision=revision)
+    observed = observed_value(view.deployment, path)
+    if before is not None and observed in (before.was, before.set):
+        return replace(before, set=demand.value, policies=uids, revision=revision)
+    depth = depth_present(view.deployment, path) if observed is ABSENT else 0
+    return Held(demand.rule, demand.value, observed, depth, uids, revision)
+
+
+def _policies(winners: list[Winner]) -> tuple[Policy, ...]:
+    return tuple({policy.uid: policy for winner in winners for policy in winner.policies}.values())
+
+
+def _base(view: DeploymentView) -> str:
+    newest = view.newest_replica_set
+    return newest.template_hash if newest is not None else ""
+
+
+def _reason(writes: tuple[Judgement, ...]) -> str:
+    leaves = ", ".join(str(judgement.demand.path) for judgement in writes)
+    return f"sets {leaves}" if writes else "records who demands what it already holds"

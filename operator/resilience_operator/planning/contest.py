@@ -1,0 +1,101 @@
+"""Other managers that take our values back: repaired a few times, then left alone and named. Used by planning.decide.
+
+The count is the times of our own applies, kept on the object: no restart and no change of leader loses it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from resilience_operator.core.paths import ABSENT
+from resilience_operator.core.state import Apply, ObjectState
+from resilience_operator.observed.objects import Claim
+from resilience_operator.observed.view import DeploymentView
+from resilience_operator.planning.ownership import (
+    Judgement,
+    last_writer,
+    name_of,
+    others,
+    owned_by_us,
+    owner_of,
+)
+
+MAX_REVERTS = 3
+MAX_BACKOFF = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """`window`: applies within it are counted; `backoff`: the first wait after giving up, doubled each time."""
+
+    window: timedelta = timedelta(minutes=10)
+    backoff: timedelta = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """We gave up on a leaf for now: the sentence that names the other manager, and when we try again."""
+
+    message: str
+    until: datetime
+
+
+def lost(judgement: Judgement, view: DeploymentView) -> bool:
+    """True where we hold this leaf by our own record, but it is no longer as we set it, or no longer ours."""
+    held = view.held(str(judgement.demand.path))
+    if held is None:
+        return False
+    ours = owned_by_us(view.deployment, judgement.demand.path)
+    return judgement.observed != held.set or not ours
+
+
+def contested(judgement: Judgement, view: DeploymentView, patience: Patience) -> Contest | None:
+    """Whether a lost leaf is given up for now."""
+    applies, now = view.state.applies, view.now
+    if not applies or not lost(judgement, view):
+        return None
+    burst = _last_burst(applies, patience)
+    if len(burst) < MAX_REVERTS:
+        return None
+    wait = min(patience.backoff * 2 ** min(view.state.contests, 10), MAX_BACKOFF)
+    until = burst[-1].at + wait
+    path = judgement.demand.path
+    present = judgement.observed is not ABSENT
+    rival = (
+        max(others(view.deployment, path), key=_recency, default=None)
+        if present
+        else last_writer(view.deployment)
+    )
+    if now >= until or gave_up(rival, present=present):
+        return None
+    owner = owner_of(view.deployment, path) if present else name_of(view.deployment, rival)
+    message = (
+        f"{owner} took {path} back {len(burst)} times within {int(patience.window.total_seconds())} s; "
+        f"left alone until {until:%Y-%m-%d %H:%M:%S} UTC"
+    )
+    return Contest(message, until)
+
+
+def gave_up(rival: Claim | None, *, present: bool) -> bool:
+    """True where nobody stands behind the field any more.
+
+    An absent field was removed by whoever wrote last; a server-side apply cannot remove what it does not own, so one
+    that wrote last has only let go of its own.
+    """
+    return rival is None if present else rival is not None and rival.operation == "Apply"
+
+
+def _recency(claim: Claim) -> str:
+    return claim.time
+
+
+def contests_after(state: ObjectState, now: datetime, patience: Patience) -> int:
+    """How often in a row we gave up, as the next apply is to record it; a long peace starts from nothing."""
+    burst = _last_burst(state.applies, patience)
+    if len(burst) < MAX_REVERTS:
+        return state.contests if burst and now - burst[-1].at < 2 * patience.backoff else 0
+    return state.contests + 1
+
+
+def _last_burst(applies: tuple[Apply, ...], patience: Patience) -> tuple[Apply, ...]:
+    """The applies that fell within one window before the newest."""
+    return tuple(apply for apply in applies if applies[-1].at - apply.at < patience.window) if applies else ()

@@ -1,0 +1,173 @@
+"""The decision about one object: every finding's state, and at most one change. Pure; called by every shell.
+
+The order is the order of values: a failed rollout is withdrawn before anything else, what left the policy is given
+back before anything new is written, and a rule is written whole or not at all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from resilience_operator.core.findings import Verdict
+from resilience_operator.core.policy import DEFAULT_LIMITS, SECTION_OF_RULE, Mode, Policy
+from resilience_operator.core.state import Quarantine
+from resilience_operator.observed.view import DeploymentView
+from resilience_operator.planning import changes
+from resilience_operator.planning.change import Change, Decision
+from resilience_operator.planning.contest import Patience
+from resilience_operator.planning.holds import Covering, sort_holds
+from resilience_operator.planning.optout import OptOut
+from resilience_operator.planning.quarantine import in_force, undone
+from resilience_operator.planning.resolve import Resolution, resolve
+from resilience_operator.planning.rollouts import OurRollout, Phase, complete, our_rollout, unhealthy_because
+from resilience_operator.planning.states import Context, judge_findings, rolling_out
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyVerdict:
+    """What one covering policy's rules say about the object, and the rules from which the object is opted out."""
+
+    policy: Policy
+    verdict: Verdict
+    opted_out: Mapping[str, OptOut] = field(default_factory=dict)
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The rules that the policy asks for."""
+        section = self.policy.deployments
+        return tuple(section.rules()) if section is not None else ()
+
+    @property
+    def ignored(self) -> bool:
+        """True where the object is opted out of every rule that the policy asks for."""
+        return bool(self.rules) and all(rule in self.opted_out for rule in self.rules)
+
+    def enforces(self, rule: str) -> bool:
+        """True where the policy would write for this rule on this object."""
+        if self.policy.suspend or self.policy.deleting or rule in self.opted_out:
+            return False
+        return self.policy.rule_mode(SECTION_OF_RULE[rule], rule) is Mode.ENFORCE
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a decision needs beside the object: all policies by uid, patience, and rules the server refused here."""
+
+    directory: Mapping[str, Policy]
+    patience: Patience = Patience()
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def decide(view: DeploymentView, verdicts: tuple[PolicyVerdict, ...], around: Surroundings) -> Decision:
+    """Decide about one Deployment from what the rules of every covering policy say."""
+    quarantines = _quarantines(view, verdicts)
+    enforcing = _enforcing(verdicts, around, quarantines)
+    resolution = resolve(view, enforcing, around.patience)
+    holds = sort_holds(view, _covering(verdicts, enforcing), around.directory)
+    rollout = _rollout(view, around.directory)
+    change = _change(view, verdicts, around, resolution, holds, rollout)
+    writing = frozenset(change.rules) if change is not None and change.verb.value == "Apply" else frozenset()
+    context = Context(view, resolution, quarantines, around.refused, writing, rollout)
+    judged = [
+        one
+        for verdict in verdicts
+        for one in judge_findings(verdict.policy, _seen(verdict), context, verdict.enforces)
+    ]
+    judged += rolling_out(view, rollout, [verdict.policy for verdict in verdicts])
+    wakes = [verdict.verdict.wake_at for verdict in verdicts] + [rollout.until, resolution.wake_at]
+    wakes += [optout.until for verdict in verdicts for optout in verdict.opted_out.values()]
+    return Decision(
+        object=view.deployment.ref,
+        judged=tuple(judged),
+        skipped=tuple(skip for verdict in verdicts for skip in verdict.verdict.skipped),
+        evaluated=tuple(verdict.policy.name for verdict in verdicts if not verdict.ignored),
+        ignored=tuple(verdict.policy.name for verdict in verdicts if verdict.ignored),
+        change=change,
+        blocked=unhealthy_because(view) if change is not None and not change.urgent else "",
+        rollout=rollout,
+        rollout_policies=tuple(view.state.policies),
+        state=view.state,
+        distrust=view.distrust,
+        target=any(verdict.enforces(rule) for verdict in verdicts for rule in verdict.rules),
+        healthy=complete(view) or rollout.running or view.deployment.replicas == 0,
+        wake_at=min((at for at in wakes if at is not None and at > view.now), default=None),
+    )
+
+
+def _seen(one: PolicyVerdict) -> Verdict:
+    findings = tuple(finding for finding in one.verdict.findings if finding.rule not in one.opted_out)
+    return Verdict(findings, one.verdict.demands, one.verdict.skipped, one.verdict.wake_at)
+
+
+def _quarantines(
+    view: DeploymentView, verdicts: tuple[PolicyVerdict, ...]
+) -> Mapping[tuple[str, str], Quarantine]:
+    """(policy name, rule) -> the quarantine that holds it back."""
+    policies = tuple(one.policy for one in verdicts)
+    known = [view.state.quarantine, undone(view, policies)]
+    return {
+        (policy.name, rule): quarantine
+        for quarantine in known
+        if quarantine is not None
+        for policy in policies
+        if in_force(view, quarantine, policy)
+        for rule in quarantine.rules
+    }
+
+
+def _enforcing(
+    verdicts: tuple[PolicyVerdict, ...],
+    around: Surroundings,
+    quarantines: Mapping[tuple[str, str], Quarantine],
+) -> tuple[changes.Asked, ...]:
+    asked = []
+    for one in verdicts:
+        for rule in one.rules:
+            demands = tuple(demand for demand in one.verdict.demands if demand.rule == rule)
+            held_back = rule in around.refused or (one.policy.name, rule) in quarantines
+            if demands and one.enforces(rule) and not held_back:
+                asked.append(changes.Asked(one.policy, rule, demands))
+    return tuple(asked)
+
+
+def _covering(
+    verdicts: tuple[PolicyVerdict, ...], enforcing: tuple[changes.Asked, ...]
+) -> Mapping[str, Covering]:
+    covering = {}
+    for one in verdicts:
+        mine = [asked for asked in enforcing if asked.policy.uid == one.policy.uid]
+        active = frozenset(asked.rule for asked in mine)
+        demands = frozenset(str(demand.path) for asked in mine for demand in asked.demands)
+        quiet = frozenset(rule for rule in one.rules if rule not in active)
+        covering[one.policy.uid] = Covering(one.policy, demands, active, quiet)
+    return covering
+
+
+def _rollout(view: DeploymentView, directory: Mapping[str, Policy]) -> OurRollout:
+    """Our rollout, judged by the strictest of the policies that caused it."""
+    causing = [directory[uid] for uid in view.state.policies if uid in directory]
+    limits = [policy.section_limits("deployments") for policy in causing if policy.deployments is not None]
+    limits = limits or [DEFAULT_LIMITS]
+    soak = max(one.soak_seconds for one in limits)
+    return our_rollout(view, soak, min(one.progress_deadline_seconds for one in limits))
+
+
+def _change(
+    view: DeploymentView,
+    verdicts: tuple[PolicyVerdict, ...],
+    around: Surroundings,
+    resolution: Resolution,
+    holds: changes.Holds,
+    rollout: OurRollout,
+) -> Change | None:
+    directory = around.directory
+    if any(rule in one.opted_out for one in verdicts for rule in view.state.rules()):
+        opted_out = frozenset(rule for one in verdicts for rule in one.opted_out)
+    else:
+        opted_out = frozenset()
+    if rollout.phase is Phase.FAILED:
+        return changes.roll_back(view, rollout, directory, opted_out)
+    if holds.released:
+        change = changes.give_back(view, holds, directory, opted_out)
+        if change is not None:
+            return change
+    return changes.apply(view, resolution, holds, around.patience)

@@ -1,0 +1,86 @@
+"""What becomes of the leaves that we hold on an object: carried on, given back, or forgotten. Used by planning.decide.
+
+An apply carries every held leaf: one that leaves a held leaf out would delete it and restart the pods. A leaf is
+given back only when every policy that demanded it let go of it with onRelease: Revert.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from resilience_operator.core.paths import JSON, Path
+from resilience_operator.core.policy import OnRelease, Policy
+from resilience_operator.core.state import Held
+from resilience_operator.observed.leaves import home_exists, observed_value
+from resilience_operator.observed.view import DeploymentView
+from resilience_operator.planning.ownership import owned_by_us
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """`carried`: path -> value that every apply repeats; `released`: written path -> Held to give back.
+
+    `changed`: held leaves that somebody changed after us and no policy demands: left alone, forgotten.
+    """
+
+    carried: Mapping[Path, JSON]
+    released: Mapping[str, Held]
+    changed: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Covering:
+    """How a policy stands to the object now: `demands` are the written paths that it actively demands.
+
+    `active_rules`: rules that it enforces here; `quiet_rules`: rules of its section that it does not enforce now
+    (Audit, suspended, opted out) or that had nothing to demand: what they hold is carried.
+    """
+
+    policy: Policy
+    demands: frozenset[str]
+    active_rules: frozenset[str]
+    quiet_rules: frozenset[str]
+
+
+def sort_holds(
+    view: DeploymentView, covering: Mapping[str, Covering], directory: Mapping[str, Policy]
+) -> Holds:
+    """Sort all that we hold on the object; `covering` and `directory` are by policy uid."""
+    carried: dict[Path, JSON] = {}
+    released: dict[str, Held] = {}
+    changed: list[Path] = []
+    for text, held in view.state.leaves.items():
+        path = Path.parse(text)
+        intact = in_force(view, path, held)
+        demanded = any(text in one.demands for one in covering.values())
+        if intact and not demanded and _is_released(text, held, covering, directory):
+            released[text] = held
+        elif intact:
+            carried[path] = held.set
+        elif not demanded and home_exists(view.deployment, path):
+            changed.append(path)
+    return Holds(carried, released, tuple(changed))
+
+
+def in_force(view: DeploymentView, path: Path, held: Held) -> bool:
+    """True where the leaf is as we set it, and ours."""
+    if not home_exists(view.deployment, path) or not owned_by_us(view.deployment, path):
+        return False
+    return bool(observed_value(view.deployment, path) == held.set)
+
+
+def _is_released(
+    text: str, held: Held, covering: Mapping[str, Covering], directory: Mapping[str, Policy]
+) -> bool:
+    """A policy that is gone retained; one that merely rests keeps its hold; the others must all say Revert."""
+    reverting = False
+    for uid in held.policies:
+        policy = directory.get(uid)
+        if policy is None:
+            continue
+        one = covering.get(uid)
+        if one is not None and not policy.deleting and held.rule in one.quiet_rules:
+            return False
+        if policy.suspend or policy.on_release is OnRelease.RETAIN:
+            return False
+        reverting = True
+    return reverting

@@ -1,0 +1,98 @@
+"""The demands of all enforcing policies on one object, merged by precedence. Used by planning.decide.
+
+Per rule, whole or not at all: a policy whose demands of a rule disagree with a higher policy's on any leaf loses
+all of that rule; policies of equal priority that disagree both lose, and what they fought over is written by nobody.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+from resilience_operator.core.findings import Demand
+from resilience_operator.core.paths import Path
+from resilience_operator.core.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """A demand that is to hold, and the policies that demand it, the highest first."""
+
+    demand: Demand
+    policies: tuple[Policy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """`winners` by path, and per (policy name, rule) that lost the sentence why."""
+
+    winners: Mapping[Path, Winner]
+    losers: Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleDemands:
+    """What one policy demands by one rule on the object."""
+
+    policy: Policy
+    rule: str
+    demands: tuple[Demand, ...]
+
+
+def merge(asked: Iterable[RuleDemands]) -> Merged:
+    """Merge all demands of one object; every rule is judged by itself, for rules never share a leaf."""
+    winners: dict[Path, Winner] = {}
+    losers: dict[tuple[str, str], str] = {}
+    ordered = sorted(asked, key=lambda one: (one.rule, -one.policy.priority, one.policy.name))
+    for _, of_rule in groupby(ordered, key=lambda one: one.rule):
+        blocked: dict[Path, str] = {}
+        for _, tier in groupby(list(of_rule), key=lambda one: one.policy.priority):
+            _merge_tier(list(tier), winners, losers, blocked)
+    return Merged(winners, losers)
+
+
+def _merge_tier(
+    tier: list[RuleDemands],
+    winners: dict[Path, Winner],
+    losers: dict[tuple[str, str], str],
+    blocked: dict[Path, str],
+) -> None:
+    accepted = []
+    for one in tier:
+        reason = _beaten(one, winners, blocked) or _rivalled(one, tier)
+        if reason:
+            losers[(one.policy.name, one.rule)] = reason
+        else:
+            accepted.append(one)
+    for one in tier:
+        if (one.policy.name, one.rule) in losers and _rivalled(one, tier):
+            blocked |= {demand.path: one.policy.name for demand in one.demands}
+    for one in accepted:
+        for demand in one.demands:
+            before = winners.get(demand.path)
+            policies = (*before.policies, one.policy) if before is not None else (one.policy,)
+            winners[demand.path] = Winner(demand, policies)
+
+
+def _beaten(one: RuleDemands, winners: Mapping[Path, Winner], blocked: Mapping[Path, str]) -> str:
+    for demand in one.demands:
+        winner = winners.get(demand.path)
+        if winner is not None and winner.demand.value != demand.value:
+            top = winner.policies[0]
+            return f"policy {top.name} (priority {top.priority}) demands another value of {demand.path}"
+        if demand.path in blocked:
+            return (
+                f"policies of a higher priority disagree on {demand.path}, {blocked[demand.path]} among them"
+            )
+    return ""
+
+
+def _rivalled(one: RuleDemands, tier: list[RuleDemands]) -> str:
+    mine = {demand.path: demand.value for demand in one.demands}
+    for other in tier:
+        for demand in other.demands:
+            if demand.path in mine and mine[demand.path] != demand.value:
+                return (
+                    f"policy {other.policy.name} has the same priority ({other.policy.priority}) and demands "
+                    f"another value of {demand.path}; nobody writes it"
+                )
+    return ""

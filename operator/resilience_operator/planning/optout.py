@@ -1,0 +1,51 @@
+"""Opt-outs: labels and annotations on an object or its Namespace by which people say no. Used by every shell.
+
+Doubt keeps us out: an end of the opt-out that cannot be read is an opt-out for ever, and is reported.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+IGNORE = "resilience.dev/ignore"
+IGNORE_UNTIL = "resilience.dev/ignore-until"
+IGNORE_REASON = "resilience.dev/ignore-reason"
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class OptOut:
+    """An opt-out in force; `until` is when it ends (None: never), `problem` a sentence about its unreadable end."""
+
+    until: datetime | None = None
+    reason: str = ""
+    problem: str = ""
+
+
+def opted_out(
+    labels: Mapping[str, str], annotations: Mapping[str, str], rule: str, now: datetime
+) -> OptOut | None:
+    """The opt-out of `rule` that these labels and annotations say, or None; `now` is aware."""
+    named = {labels.get(IGNORE, "").strip()}
+    named |= {part.strip() for part in annotations.get(IGNORE, "").split(",")}
+    if rule not in named and ALL not in named:
+        return None
+    reason, text = annotations.get(IGNORE_REASON, ""), annotations.get(IGNORE_UNTIL, "").strip()
+    if not text:
+        return OptOut(reason=reason)
+    until = _end(text)
+    if until is None:
+        problem = f"{IGNORE_UNTIL} {text!r} is no RFC 3339 date or time: the opt-out holds for ever"
+        return OptOut(reason=reason, problem=problem)
+    return OptOut(until, reason) if now < until else None
+
+
+def _end(text: str) -> datetime | None:
+    """The first instant after the opt-out: a date counts to the end of that day, UTC."""
+    try:
+        if "T" not in text and "t" not in text and " " not in text:
+            return datetime.combine(date.fromisoformat(text) + timedelta(days=1), time(), UTC)
+        at = datetime.fromisoformat(text.replace("t", "T").replace("z", "Z"))
+    except (ValueError, OverflowError):
+        return None
+    return at if at.tzinfo is not None else None

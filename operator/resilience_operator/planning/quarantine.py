@@ -1,0 +1,71 @@
+"""Changes that are not repeated: after a failed rollout, and after a person undid ours with `kubectl rollout undo`.
+
+A quarantine ends when the policy's spec or the object's template changes. Used by planning.decide.
+"""
+
+from resilience_operator.core.policy import Policy
+from resilience_operator.core.state import ANNOTATION, ObjectState, Quarantine, UnreadableStateError, decode
+from resilience_operator.observed.objects import ReplicaSet
+from resilience_operator.observed.view import DeploymentView
+
+ROLLOUT_FAILED = "RolloutFailed"
+UNDONE = "Undone"
+
+
+def in_force(view: DeploymentView, quarantine: Quarantine, policy: Policy) -> bool:
+    """True where this policy's change is still in quarantine on this object."""
+    if quarantine.policies.get(policy.uid) != policy.digest:
+        return False
+    newest = view.newest_replica_set
+    settled = view.deployment.status.observed_generation >= view.deployment.metadata.generation
+    ours_is_gone = newest is not None and settled
+    return not quarantine.template or not ours_is_gone or newest.template_hash == quarantine.template  # type: ignore[union-attr]
+
+
+def undone(view: DeploymentView, policies: tuple[Policy, ...]) -> Quarantine | None:
+    """The quarantine that a person's undo of our change amounts to, or None.
+
+    `kubectl rollout undo` takes an old ReplicaSet back into use and replaces all annotations: our state is gone from
+    the Deployment, but the ReplicaSet of our change still bears its copy, and a newer revision runs on an older one.
+    """
+    newest = view.newest_replica_set
+    if newest is None or view.state.leaves:
+        return None
+    for replica_set in sorted(view.replica_sets, key=lambda one: -one.revision):
+        copy = _copy(view, replica_set)
+        if copy is None or not _superseded_by_older(replica_set, newest):
+            continue
+        refused = {
+            policy.uid: policy.digest
+            for policy in policies
+            if copy.policies.get(policy.uid) == policy.generation
+        }
+        if not refused:
+            return None
+        message = (
+            f"revision {replica_set.revision} with our change was rolled back to an earlier template "
+            f"(kubectl rollout undo); it is not repeated until the policy or the template changes"
+        )
+        return Quarantine(
+            UNDONE, message, view.now, refused, newest.template_hash, tuple(sorted(copy.rules()))
+        )
+    return None
+
+
+def _copy(view: DeploymentView, replica_set: ReplicaSet) -> ObjectState | None:
+    text = replica_set.metadata.annotations.get(ANNOTATION, "")
+    if not text:
+        return None
+    try:
+        state = decode(text)
+    except UnreadableStateError:
+        return None
+    ours = state.uid == view.deployment.metadata.uid and state.leaves
+    return state if ours and state.applies and state.applies[-1].revision == replica_set.revision else None
+
+
+def _superseded_by_older(ours: ReplicaSet, newest: ReplicaSet) -> bool:
+    created, running = ours.metadata.creation_timestamp, newest.metadata.creation_timestamp
+    return (
+        newest.revision > ours.revision and created is not None and running is not None and running <= created
+    )

@@ -1,0 +1,192 @@
+"""Which changes go now and which wait, over all objects and policies. Pure; called once per pass.
+
+Everything is counted from the decisions, which were read from the objects: a new leader counts the same. The
+strictest limit wins; doubt (an unreadable pause switch, a stale stream) lets nothing start.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from resilience_operator.core.policy import DEFAULT_LIMITS, Limits, Policy
+from resilience_operator.planning import windows
+from resilience_operator.planning.change import Change, Decision
+from resilience_operator.planning.quarantine import ROLLOUT_FAILED
+
+SECTION = "deployments"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorLimits:
+    """The operator's own limits; `halted`: why nothing at all may be written now, "" where it may.
+
+    `max_unhealthy_percent`: of all enforced objects, beyond which nothing disruptive starts.
+    """
+
+    max_rollouts: int = 1
+    max_unhealthy_percent: int = 20
+    halted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """`now`: changes to carry out in this order; `waiting`: (namespace, name) -> why its change waits.
+
+    `stopped`: policy name -> why it stopped altogether; `breaker`: why nothing disruptive starts, "" where it may.
+    `wake_at`: when time alone may let something go.
+    """
+
+    now: tuple[Change, ...] = ()
+    waiting: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    stopped: Mapping[str, str] = field(default_factory=dict)
+    breaker: str = ""
+    wake_at: datetime | None = None
+
+
+class Slots:
+    """Rollouts running, by operator, policy and (policy, namespace): what is left of each limit."""
+
+    def __init__(self, decisions: Iterable[Decision], limits: OperatorLimits) -> None:
+        """Count the rollouts of ours that the decisions show as running."""
+        self._limits = limits
+        self._total = 0
+        self._policy: Counter[str] = Counter()
+        self._namespace: Counter[tuple[str, str]] = Counter()
+        for decision in decisions:
+            if decision.rollout.running:
+                self._take(decision.rollout_policies, decision.object.namespace)
+
+    def full_because(self, change: Change) -> str:
+        """Why no rollout of this change may start now; "" where there is a slot."""
+        if self._total >= self._limits.max_rollouts:
+            return (
+                f"waits for a slot: {self._total} of {self._limits.max_rollouts} rollouts of the operator run"
+            )
+        namespace = change.object.namespace
+        for policy in change.policies:
+            limits = _limits(policy)
+            running = self._policy[policy.uid]
+            if running >= limits.max_concurrent:
+                return f"waits for a slot: {running} of {limits.max_concurrent} rollouts of policy {policy.name} run"
+            running = self._namespace[(policy.uid, namespace)]
+            if running >= limits.max_concurrent_per_namespace:
+                return (
+                    f"waits for a slot: {running} of {limits.max_concurrent_per_namespace} rollouts of policy "
+                    f"{policy.name} run in namespace {namespace}"
+                )
+        return ""
+
+    def take(self, change: Change) -> None:
+        """Count a rollout that this pass starts."""
+        self._take(tuple(policy.uid for policy in change.policies), change.object.namespace)
+
+    def _take(self, uids: Iterable[str], namespace: str) -> None:
+        self._total += 1
+        for uid in uids:
+            self._policy[uid] += 1
+            self._namespace[(uid, namespace)] += 1
+
+
+def schedule(
+    decisions: Iterable[Decision], policies: Mapping[str, Policy], limits: OperatorLimits, now: datetime
+) -> Schedule:
+    """Order the changes of all decisions, by (namespace, name); urgent ones first. `policies` is by uid."""
+    every = sorted(decisions, key=lambda decision: decision.key)
+    proposed = [decision for decision in every if decision.change is not None]
+    stopped = stopped_policies(every, policies)
+    breaker = breaker_open(every, limits)
+    slots = Slots(every, limits)
+    going: list[Change] = []
+    waiting: dict[tuple[str, str], str] = {}
+    for decision in sorted(proposed, key=lambda one: (not _change(one).urgent, one.key)):
+        change = _change(decision)
+        reason = limits.halted or _waits(decision, change, stopped, breaker, slots, now)
+        if reason:
+            waiting[decision.key] = reason
+            continue
+        going.append(change)
+        if change.disruptive and not change.urgent:
+            slots.take(change)
+    wakes = [
+        windows.wake_at(policy.section_windows(SECTION), now)
+        for policy in policies.values()
+        if policy.deployments
+    ]
+    return Schedule(tuple(going), waiting, stopped, breaker, min((at for at in wakes if at), default=None))
+
+
+def stopped_policies(decisions: Iterable[Decision], policies: Mapping[str, Policy]) -> dict[str, str]:
+    """Policies with as many failed rollouts as their threshold, until their spec changes."""
+    failed: Counter[str] = Counter()
+    examples: dict[str, Decision] = {}
+    for decision in decisions:
+        quarantine = decision.state.quarantine
+        if quarantine is None or quarantine.reason != ROLLOUT_FAILED:
+            continue
+        for uid, digest in quarantine.policies.items():
+            policy = policies.get(uid)
+            if policy is not None and policy.digest == digest:
+                failed[uid] += 1
+                examples[uid] = decision
+    stopped = {}
+    for uid, count in failed.items():
+        policy = policies[uid]
+        threshold = _limits(policy).failure_threshold
+        if count >= threshold:
+            what = "1 rollout" if count == 1 else f"{count} rollouts"
+            stopped[policy.name] = (
+                f"{what} failed, {examples[uid].object} last; the policy is stopped until its spec changes "
+                f"(failureThreshold: {threshold})"
+            )
+    return stopped
+
+
+def breaker_open(decisions: Iterable[Decision], limits: OperatorLimits) -> str:
+    """Why nothing disruptive may start: too large a share of the enforced objects is unhealthy."""
+    targets = [decision for decision in decisions if decision.target]
+    unhealthy = [decision for decision in targets if not decision.healthy]
+    if not targets or len(unhealthy) * 100 <= limits.max_unhealthy_percent * len(targets):
+        return ""
+    return (
+        f"halted: {len(unhealthy)} of {len(targets)} targets are unhealthy, more than "
+        f"{limits.max_unhealthy_percent} % ({unhealthy[0].object} is one)"
+    )
+
+
+def _waits(
+    decision: Decision,
+    change: Change,
+    stopped: Mapping[str, str],
+    breaker: str,
+    slots: Slots,
+    now: datetime,
+) -> str:
+    """Why this change waits; "" where it goes."""
+    if change.urgent:
+        return ""
+    halted = next((stopped[policy.name] for policy in change.policies if policy.name in stopped), "")
+    if halted and change.given_back == {}:
+        return halted
+    if not change.disruptive:
+        return ""
+    if decision.rollout.running:
+        return "waits for its own rollout to complete and soak"
+    closed = (
+        windows.closed_because(policy.section_windows(SECTION), now)
+        for policy in change.policies
+        if policy.deployments
+    )
+    return (
+        decision.blocked or breaker or next((one for one in closed if one), "") or slots.full_because(change)
+    )
+
+
+def _change(decision: Decision) -> Change:
+    if decision.change is None:
+        raise ValueError(f"{decision.object} has no change to schedule")
+    return decision.change
+
+
+def _limits(policy: Policy) -> Limits:
+    return policy.section_limits(SECTION) if policy.deployments is not None else DEFAULT_LIMITS

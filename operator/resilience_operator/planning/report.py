@@ -1,0 +1,262 @@
+"""A policy's status as a value: conditions, counts, the worst findings (API: status of ResiliencePolicy).
+
+Bounded, stable in order, and without times of its own, so that an unchanged cluster is an unchanged status.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from resilience_operator.core.findings import STATE_ORDER, State
+from resilience_operator.core.policy import Policy
+from resilience_operator.core.reading import Problem
+from resilience_operator.planning.change import Decision, Judged
+from resilience_operator.planning.queue import Schedule
+from resilience_operator.planning.rollouts import Phase
+
+MAX_FINDINGS = 50
+MAX_MESSAGE = 1024
+SECTION = "deployments"
+
+_COUNTED = {
+    State.QUARANTINED: "quarantined",
+    State.CONTESTED: "contested",
+    State.DRIFTED: "drifted",
+    State.ROLLING_OUT: "pending",
+    State.PENDING: "pending",
+    State.REPORT_ONLY: "reportOnly",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a status needs beside the decisions: who found what when, and what the operator itself lacks.
+
+    `since`: (policy, rule, reason, kind, namespace, name) -> RFC 3339 time. `remediations`: newest first.
+    `degraded`: sentences about the operator (a stale stream, lost rights), for every policy.
+    """
+
+    since: Mapping[tuple[str, str, str, str, str], str] = field(default_factory=dict)
+    remediations: Sequence[Mapping[str, Any]] = ()
+    degraded: tuple[str, ...] = ()
+    halted: str = ""
+
+
+def state_of(decision: Decision, policy: str) -> State | None:
+    """An object's worst state for one policy; None where it is compliant."""
+    states = {judged.state for judged in decision.of(policy)}
+    return next((state for state in STATE_ORDER if state in states), None)
+
+
+def summary(policy: Policy, decisions: Iterable[Decision]) -> dict[str, Any]:
+    """Objects, each once, by its worst state; `evaluated` is the sum of the others but `ignored`."""
+    counts: Counter[str] = Counter()
+    for decision in decisions:
+        if policy.name in decision.ignored:
+            counts["ignored"] += 1
+        elif policy.name in decision.evaluated:
+            state = state_of(decision, policy.name)
+            counts["compliant" if state is None else _COUNTED[state]] += 1
+    names = ("compliant", "drifted", "pending", "contested", "quarantined", "reportOnly")
+    numbers = {name: counts[name] for name in names}
+    return {
+        "mode": mode_word(policy),
+        "evaluated": sum(numbers.values()),
+        **numbers,
+        "ignored": counts["ignored"],
+    }
+
+
+def mode_word(policy: Policy) -> str:
+    """Audit, Enforce, or Mixed where the rules differ."""
+    modes = {
+        policy.rule_mode(name, rule) for name, section in policy.sections.items() for rule in section.rules()
+    }
+    modes = modes or {policy.mode}
+    return str(modes.pop()) if len(modes) == 1 else "Mixed"
+
+
+def status(
+    policy: Policy,
+    problems: Sequence[Problem],
+    decisions: Sequence[Decision],
+    schedule: Schedule,
+    known: Known,
+) -> dict[str, Any]:
+    """The whole status of one policy."""
+    numbers = summary(policy, decisions)
+    sections = (
+        [{"name": SECTION, **numbers, "mode": str(policy.section_mode(SECTION))}]
+        if policy.deployments
+        else []
+    )
+    return {
+        "observedGeneration": policy.generation,
+        "conditions": conditions(policy, problems, decisions, schedule, known, numbers),
+        "summary": numbers,
+        "sections": sections,
+        "findings": findings(policy, decisions, schedule, known),
+        "rollouts": _rollouts(policy, decisions),
+        "remediations": list(known.remediations[:MAX_FINDINGS]),
+    }
+
+
+def findings(
+    policy: Policy, decisions: Iterable[Decision], schedule: Schedule, known: Known
+) -> list[dict[str, Any]]:
+    """The worst findings, by state, rule, namespace and name."""
+    ordered = sorted(
+        ((judged, decision) for decision in decisions for judged in decision.of(policy.name)),
+        key=lambda pair: _rank(*pair),
+    )
+    return [_finding(judged, decision, schedule, known) for judged, decision in ordered[:MAX_FINDINGS]]
+
+
+def _rank(judged: Judged, decision: Decision) -> tuple[int, str, str, str, str]:
+    ref = decision.object
+    return (
+        STATE_ORDER.index(judged.state),
+        judged.finding.rule,
+        ref.namespace,
+        ref.name,
+        judged.finding.message,
+    )
+
+
+def _finding(judged: Judged, decision: Decision, schedule: Schedule, known: Known) -> dict[str, Any]:
+    finding, ref = judged.finding, decision.object
+    body = {
+        "rule": finding.rule,
+        "reason": finding.reason,
+        "object": ref.as_status(),
+        "message": explained(judged, decision, schedule)[:MAX_MESSAGE],
+        "state": str(judged.state),
+    }
+    since = known.since.get((judged.policy, finding.rule, finding.reason, ref.namespace, ref.name))
+    return body | ({"since": since} if since else {})
+
+
+def explained(judged: Judged, decision: Decision, schedule: Schedule) -> str:
+    """A finding's message with what it waits for."""
+    waits = schedule.waiting.get(decision.key, "") if judged.state is State.PENDING else ""
+    return f"{judged.message}; {waits}" if waits else judged.message
+
+
+def _rollouts(policy: Policy, decisions: Iterable[Decision]) -> list[dict[str, Any]]:
+    running = [
+        decision
+        for decision in decisions
+        if decision.rollout.running and policy.uid in decision.rollout_policies
+    ]
+    return [
+        {
+            "object": decision.object.as_status(),
+            "revision": str(decision.rollout.revision),
+            "phase": str(decision.rollout.phase),
+            **(
+                {"startedAt": f"{decision.rollout.started:%Y-%m-%dT%H:%M:%SZ}"}
+                if decision.rollout.started
+                else {}
+            ),
+        }
+        for decision in sorted(running, key=lambda one: one.key)[:MAX_FINDINGS]
+    ]
+
+
+def conditions(
+    policy: Policy,
+    problems: Sequence[Problem],
+    decisions: Sequence[Decision],
+    schedule: Schedule,
+    known: Known,
+    numbers: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """All five conditions, in the contract's order."""
+    generation = policy.generation
+    every = (
+        ("Ready", *_ready(problems)),
+        ("Compliant", *_compliant(problems, numbers)),
+        ("Progressing", *_progressing(policy, decisions, schedule)),
+        ("Degraded", *_degraded(policy, decisions, schedule, known)),
+        ("Contested", *_contested(policy, decisions)),
+    )
+    return [
+        {
+            "type": kind,
+            "status": value,
+            "reason": reason,
+            "message": message[:MAX_MESSAGE],
+            "observedGeneration": generation,
+        }
+        for kind, value, reason, message in every
+    ]
+
+
+Answer = tuple[str, str, str]
+"""A condition's status, reason and message."""
+
+
+def _ready(problems: Sequence[Problem]) -> Answer:
+    if problems:
+        return "False", "Invalid", "; ".join(f"{problem.path}: {problem.message}" for problem in problems)
+    return "True", "Accepted", "the policy is in force"
+
+
+def _compliant(problems: Sequence[Problem], numbers: Mapping[str, Any]) -> Answer:
+    if problems:
+        return "Unknown", "NotEvaluated", "the policy is not accepted"
+    drifting = numbers["evaluated"] - numbers["compliant"]
+    if drifting:
+        return "False", "DriftFound", f"{drifting} of {numbers['evaluated']} objects drift"
+    return "True", "NoDrift", f"{numbers['evaluated']} objects are as the policy demands"
+
+
+def _progressing(policy: Policy, decisions: Sequence[Decision], schedule: Schedule) -> Answer:
+    mine = [one for one in decisions if one.rollout.running and policy.uid in one.rollout_policies]
+    waiting = [
+        schedule.waiting[one.key]
+        for one in decisions
+        if one.key in schedule.waiting and one.change is not None and policy in one.change.policies
+    ]
+    tail = f"{len(waiting)} wait: {Counter(waiting).most_common(1)[0][0]}" if waiting else ""
+    if mine:
+        first = min(mine, key=lambda one: one.key)
+        word = "soaking" if first.rollout.phase is Phase.SOAKING else "rolling out"
+        head = f"{first.object} {word}" + (f" and {len(mine) - 1} more" if len(mine) > 1 else "")
+        return "True", "RollingOut", f"{head}; {tail}" if tail else head
+    if waiting:
+        return "True", "Waiting", tail
+    return "False", "Idle", "no rollout is running and none waits"
+
+
+def _degraded(policy: Policy, decisions: Sequence[Decision], schedule: Schedule, known: Known) -> Answer:
+    if policy.name in schedule.stopped:
+        return "True", "FailureThresholdReached", schedule.stopped[policy.name]
+    failed = [
+        one for one in decisions if one.rollout.phase is Phase.FAILED and policy.uid in one.rollout_policies
+    ]
+    if failed:
+        return "True", "RolloutFailed", f"{failed[0].object}: {failed[0].rollout.message}"
+    if known.degraded:
+        return "True", "OperatorDegraded", "; ".join(known.degraded)
+    if schedule.breaker:
+        return "True", "TooManyUnhealthy", schedule.breaker
+    distrusted = [one for one in decisions if one.distrust and policy.name in one.evaluated]
+    if distrusted:
+        return "True", "StateNotBelieved", f"{distrusted[0].object}: {distrusted[0].distrust}"
+    return "False", "AsExpected", known.halted
+
+
+def _contested(policy: Policy, decisions: Iterable[Decision]) -> Answer:
+    contested = [
+        judged
+        for decision in decisions
+        for judged in decision.of(policy.name)
+        if judged.state is State.CONTESTED
+    ]
+    if not contested:
+        return "False", "NoConflict", "no other manager or policy demands another value"
+    first = min(contested, key=lambda one: (one.finding.object, one.finding.rule))
+    more = f" (and {len(contested) - 1} more)" if len(contested) > 1 else ""
+    return "True", "Conflict", f"{first.finding.object}: {first.why}{more}"

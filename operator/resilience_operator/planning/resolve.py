@@ -1,0 +1,68 @@
+"""Which demanded leaves may be written on an object, rule by rule, whole or not at all. Used by planning.decide."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from resilience_operator.core.findings import Demand
+from resilience_operator.core.paths import Path, nest
+from resilience_operator.core.policy import SECTION_OF_RULE, Policy
+from resilience_operator.observed.view import DeploymentView
+from resilience_operator.planning.contest import Patience, contested
+from resilience_operator.planning.merge import RuleDemands, Winner, merge
+from resilience_operator.planning.ownership import Judgement, Standing, judge
+
+Asked = RuleDemands
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """`writes`: judgements to write; `winners`: all merged demands; `contested`: rule -> sentence.
+
+    `losers`: (policy name, rule) -> sentence of a lost precedence; `wake_at`: when a contest's wait ends.
+    """
+
+    writes: tuple[Judgement, ...]
+    winners: Mapping[Path, Winner]
+    contested: Mapping[str, str]
+    losers: Mapping[tuple[str, str], str]
+    wake_at: datetime | None = None
+
+
+def resolve(view: DeploymentView, asked: tuple[Asked, ...], patience: Patience) -> Resolution:
+    """Merge what the policies demand, judge each leaf's ownership, and leave contested rules out as a whole."""
+    merged = merge(asked)
+    judgements = [_judge(winner, view) for _, winner in sorted(merged.winners.items())]
+    contests: dict[str, str] = {}
+    wakes: list[datetime] = []
+    for judgement in judgements:
+        rule = judgement.demand.rule
+        if judgement.standing is Standing.CHOSEN:
+            contests.setdefault(rule, _chosen_sentence(judgement))
+        contest = contested(judgement, view, patience)
+        if contest is not None:
+            contests.setdefault(rule, contest.message)
+            wakes.append(contest.until)
+    writes = tuple(
+        judgement
+        for judgement in judgements
+        if judgement.standing is Standing.FREE and judgement.demand.rule not in contests
+    )
+    return Resolution(writes, merged.winners, contests, merged.losers, min(wakes, default=None))
+
+
+def _judge(winner: Winner, view: DeploymentView) -> Judgement:
+    policy: Policy = winner.policies[0]
+    conflicts = policy.section_conflicts(SECTION_OF_RULE[winner.demand.rule])
+    return judge(winner.demand, view, conflicts)
+
+
+def _chosen_sentence(judgement: Judgement) -> str:
+    demand = judgement.demand
+    return f"{judgement.owner} chose another value of {demand.path}; to end it, commit {patch_text(demand)}"
+
+
+def patch_text(demand: Demand) -> str:
+    """The change to commit, as one line of JSON that is a strategic merge patch."""
+    return json.dumps(nest({demand.path: demand.value}), separators=(",", ":"), sort_keys=True)

@@ -1,0 +1,194 @@
+"""How a rollout that we caused stands, read from the objects alone: no memory, so no restart can lose it.
+
+Used by planning.decide (failure, findings) and planning.queue (counts against the limits).
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from resilience_operator.observed.objects import Pod, ReplicaSet
+from resilience_operator.observed.view import DeploymentView
+
+CRASH_RESTARTS = 2
+"""Restarts after which a container in CrashLoopBackOff is a failed rollout and not a slow start."""
+
+DEFAULT_DEADLINE = 600
+"""progressDeadlineSeconds where neither says otherwise (the Deployment API's default)."""
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class Phase(StrEnum):
+    """Where a rollout of ours stands; SOAKING counts as running, FAILED is to be withdrawn."""
+
+    NONE = "None"
+    PROGRESSING = "Progressing"
+    SOAKING = "Soaking"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True)
+class OurRollout:
+    """The newest rollout that we caused: `until` is when its phase ends by time alone."""
+
+    phase: Phase
+    revision: int = 0
+    started: datetime | None = None
+    until: datetime | None = None
+    message: str = ""
+
+    @property
+    def running(self) -> bool:
+        """True while it counts against the limits."""
+        return self.phase is not Phase.NONE
+
+
+NO_ROLLOUT = OurRollout(Phase.NONE)
+
+
+def our_rollout(view: DeploymentView, soak_seconds: int, deadline_seconds: int) -> OurRollout:
+    """The state of the rollout that our last change of the template caused.
+
+    A later revision ends it: what the owner pushes afterwards is the owner's, its failure too.
+    """
+    applies = [apply for apply in view.state.applies if apply.revision]
+    newest = view.newest_replica_set
+    if not applies or not view.state.leaves:
+        return NO_ROLLOUT
+    last = applies[-1]
+    if newest is not None and newest.revision > last.revision:
+        return NO_ROLLOUT
+    if not _settled(view) or newest is None or newest.revision < last.revision:
+        return _waiting(view, last.revision, last.at, deadline_seconds)
+    crash = _crash_loop(view, newest)
+    if crash:
+        return OurRollout(Phase.FAILED, last.revision, last.at, message=crash)
+    completed = _completed_at(view, last.at)
+    if completed is None:
+        return _waiting(view, last.revision, last.at, deadline_seconds)
+    until = _soak_start(view, newest, completed, soak_seconds) + timedelta(seconds=soak_seconds)
+    if view.now < until:
+        return OurRollout(Phase.SOAKING, last.revision, last.at, until, "soaking")
+    if _lost_in_soak(view, newest, completed, soak_seconds):
+        return OurRollout(Phase.SOAKING, last.revision, last.at, None, "lost availability while soaking")
+    return NO_ROLLOUT
+
+
+def complete(view: DeploymentView) -> bool:
+    """True where the Deployment runs its newest template with all replicas available, and nothing rolls."""
+    status, replicas = view.deployment.status, view.deployment.replicas
+    return (
+        _settled(view)
+        and status.updated_replicas == replicas
+        and status.replicas == status.updated_replicas
+        and status.available_replicas >= replicas
+    )
+
+
+def unhealthy_because(view: DeploymentView) -> str:
+    """Why no rollout may start on this Deployment now, as a sentence's end; "" where it is healthy."""
+    status, replicas = view.deployment.status, view.deployment.replicas
+    if view.deployment.spec.paused:
+        return "the Deployment is paused"
+    if not _settled(view):
+        return "the Deployment controller has not yet seen its newest generation"
+    if status.updated_replicas < replicas or status.replicas > status.updated_replicas:
+        return f"a rollout of its own is running ({status.updated_replicas} of {replicas} replicas updated)"
+    if status.available_replicas < replicas:
+        return f"{status.available_replicas} of {replicas} replicas are available"
+    return ""
+
+
+def _settled(view: DeploymentView) -> bool:
+    return view.deployment.status.observed_generation >= view.deployment.metadata.generation
+
+
+def _waiting(view: DeploymentView, revision: int, started: datetime, deadline_seconds: int) -> OurRollout:
+    """Progressing, or failed once nothing has progressed for the shorter of the two deadlines."""
+    progress = view.deployment.status.condition("Progressing")
+    own = view.deployment.spec.progress_deadline_seconds or DEFAULT_DEADLINE
+    seconds = min(deadline_seconds, own)
+    times = [started]
+    if progress is not None and progress.last_update_time is not None:
+        times.append(progress.last_update_time)
+        timed_out = progress.reason == "ProgressDeadlineExceeded" and progress.status == "False"
+        if timed_out and _settled(view) and progress.last_update_time >= _second(started):
+            message = f"no progress for {own} s: {progress.message}"
+            return OurRollout(Phase.FAILED, revision, started, message=message)
+    deadline = max(times) + timedelta(seconds=seconds)
+    if view.deployment.spec.paused:
+        return OurRollout(Phase.PROGRESSING, revision, started, None, "paused in the middle of the rollout")
+    if view.now >= deadline:
+        status, replicas = view.deployment.status, view.deployment.replicas
+        message = f"no progress for {seconds} s: {status.updated_replicas} of {replicas} replicas updated"
+        return OurRollout(Phase.FAILED, revision, started, message=message)
+    return OurRollout(Phase.PROGRESSING, revision, started, deadline, "rolling out")
+
+
+def _crash_loop(view: DeploymentView, newest: ReplicaSet) -> str:
+    for pod in _pods_of(view, newest):
+        for container in pod.status.container_statuses:
+            waiting = container.state.waiting
+            if waiting and waiting.reason == "CrashLoopBackOff" and container.restart_count >= CRASH_RESTARTS:
+                return (
+                    f"container {container.name} of the new pod {pod.metadata.name} is in a crash loop "
+                    f"({container.restart_count} restarts)"
+                )
+    return ""
+
+
+def _completed_at(view: DeploymentView, started: datetime) -> datetime | None:
+    """When the rollout became complete; the controller's own time where it keeps one."""
+    progress = view.deployment.status.condition("Progressing")
+    if progress is not None and progress.reason == "NewReplicaSetAvailable" and progress.last_update_time:
+        if progress.last_update_time >= _second(started):
+            return progress.last_update_time
+        return None
+    return started if complete(view) else None
+
+
+def _soak_start(view: DeploymentView, newest: ReplicaSet, completed: datetime, soak_seconds: int) -> datetime:
+    """The latest of completion and of each restart or loss of readiness that fell into the soak."""
+    start = completed
+    for at in sorted(_disturbances(view, newest)):
+        if start < at < start + timedelta(seconds=soak_seconds):
+            start = at
+    return start
+
+
+def _disturbances(view: DeploymentView, newest: ReplicaSet) -> list[datetime]:
+    times = []
+    for pod in _pods_of(view, newest):
+        for container in pod.status.container_statuses:
+            ended = container.last_state.terminated
+            if ended is not None and ended.finished_at is not None:
+                times.append(ended.finished_at)
+    available = view.deployment.status.condition("Available")
+    if available is not None and available.last_transition_time is not None:
+        times.append(available.last_transition_time)
+    return times
+
+
+def _lost_in_soak(view: DeploymentView, newest: ReplicaSet, completed: datetime, soak_seconds: int) -> bool:
+    """True where a pod stopped being ready within the soak and has not come back."""
+    if view.deployment.status.available_replicas >= view.deployment.replicas:
+        return False
+    end = completed + timedelta(seconds=soak_seconds)
+    return any(_unready_since(pod) < end for pod in _pods_of(view, newest) if not pod.ready)
+
+
+def _unready_since(pod: Pod) -> datetime:
+    ready = next((condition for condition in pod.status.conditions if condition.type == "Ready"), None)
+    since = ready.last_transition_time if ready is not None else pod.metadata.creation_timestamp
+    return since or NEVER
+
+
+def _pods_of(view: DeploymentView, replica_set: ReplicaSet) -> list[Pod]:
+    uid = replica_set.metadata.uid
+    return [pod for pod in view.pods if any(owner.uid == uid for owner in pod.metadata.owner_references)]
+
+
+def _second(at: datetime) -> datetime:
+    """API times are whole seconds: an event of the same second is not earlier."""
+    return at.replace(microsecond=0)

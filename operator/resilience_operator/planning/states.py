@@ -1,0 +1,70 @@
+"""In which state a finding is, and the sentence that says why. Used by planning.decide."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from resilience_operator.core.findings import Finding, State, Verdict
+from resilience_operator.core.policy import Policy
+from resilience_operator.core.state import Quarantine
+from resilience_operator.observed.view import DeploymentView
+from resilience_operator.planning.change import Judged
+from resilience_operator.planning.resolve import Resolution
+from resilience_operator.planning.rollouts import OurRollout, Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that was decided about the object's rules; `writing`: rules that the proposed change writes."""
+
+    view: DeploymentView
+    resolution: Resolution
+    quarantines: Mapping[tuple[str, str], Quarantine]
+    refused: Mapping[str, str]
+    writing: frozenset[str]
+    rollout: OurRollout
+
+
+def judge_findings(
+    policy: Policy, verdict: Verdict, context: Context, enforces: Callable[[str], bool]
+) -> list[Judged]:
+    """The findings of one policy, each with its state."""
+    return [_judged(policy, finding, context, enforces(finding.rule)) for finding in verdict.findings]
+
+
+def rolling_out(view: DeploymentView, rollout: OurRollout, policies: Iterable[Policy]) -> list[Judged]:
+    """One finding per policy whose change is being rolled out now: the object is not yet what it should be."""
+    if not rollout.running:
+        return []
+    rules = sorted({held.rule for held in view.state.leaves.values() if held.revision == rollout.revision})
+    status = view.deployment.status
+    updated = f"{status.updated_replicas} of {view.deployment.replicas} replicas updated"
+    what = f"revision {rollout.revision} is rolling out: {updated}"
+    message = "soaking after its rollout" if rollout.phase is Phase.SOAKING else what
+    message = rollout.message if rollout.phase is Phase.FAILED else message
+    return [
+        Judged(policy.name, Finding(rule, "RollingOut", view.deployment.ref, message), State.ROLLING_OUT)
+        for policy in policies
+        if policy.uid in view.state.policies
+        for rule in rules[:1]
+    ]
+
+
+def _judged(policy: Policy, finding: Finding, context: Context, enforced: bool) -> Judged:
+    if not enforced:
+        why = f"not enforced in any mode: {finding.report_only}" if finding.report_only else ""
+        return Judged(policy.name, finding, State.DRIFTED, why)
+    quarantine = context.quarantines.get((policy.name, finding.rule))
+    if quarantine is not None:
+        return Judged(policy.name, finding, State.QUARANTINED, quarantine.message)
+    if finding.report_only:
+        return Judged(policy.name, finding, State.REPORT_ONLY, finding.report_only)
+    if finding.rule in context.refused:
+        return Judged(policy.name, finding, State.REPORT_ONLY, context.refused[finding.rule])
+    contested = context.resolution.contested.get(finding.rule) or context.resolution.losers.get(
+        (policy.name, finding.rule)
+    )
+    if contested:
+        return Judged(policy.name, finding, State.CONTESTED, contested)
+    if context.rollout.running and finding.rule not in context.writing:
+        return Judged(policy.name, finding, State.ROLLING_OUT)
+    return Judged(policy.name, finding, State.PENDING)

@@ -1,0 +1,308 @@
+"""One pass: the only place where the verbs meet. Observe, evaluate, plan, apply, tell. Run by serving.
+
+State beats events: an event only says which objects to look at again. A pass decides everything from what is
+observed, and writes only while this replica leads, every stream is fresh and nobody pressed pause.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from resilience_operator.adapters.client import NotLeader
+from resilience_operator.adapters.services import Services
+from resilience_operator.adapters.status import FINALIZER
+from resilience_operator.apply import Done, Report, carry_out, rehearse
+from resilience_operator.core.errors import RequestFailed
+from resilience_operator.core.kinds import DEPLOYMENT
+from resilience_operator.core.parsing import parse
+from resilience_operator.core.policy import Policy
+from resilience_operator.core.reading import Problem
+from resilience_operator.evaluation import judge
+from resilience_operator.memory import Key, Memory, fingerprint
+from resilience_operator.planning.change import Change, Decision, Verb
+from resilience_operator.planning.contest import Patience
+from resilience_operator.planning.decide import Surroundings
+from resilience_operator.planning.queue import OperatorLimits, Schedule, schedule
+from resilience_operator.telling import Teller
+
+log = logging.getLogger(__name__)
+
+DEBOUNCE = 0.02
+"""Seconds that a pass waits for more events of the same moment."""
+
+BUSY_POLL = 1.0
+"""Seconds between passes while rollouts run: soaks and deadlines end by time alone."""
+
+CHUNK = 200
+"""Evaluations between two looks at the event loop, so that streams and the Lease are served."""
+
+WRITERS = 32
+
+
+@dataclass(slots=True)
+class Known:
+    """A policy as last seen, and what of it cannot be honoured."""
+
+    policy: Policy
+    problems: tuple[Problem, ...]
+
+
+@dataclass(slots=True)
+class Cluster:
+    """What the passes build up: policies by name, decisions by key, and all keys to look at again."""
+
+    policies: dict[str, Known] = field(default_factory=dict)
+    decisions: dict[Key, Decision] = field(default_factory=dict)
+    everything: bool = True
+    due: set[Key] = field(default_factory=set)
+
+
+class Reconciler:
+    """Runs passes for ever; every method belongs to one event loop."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        settings = services.settings
+        self._cluster = Cluster()
+        self._memory = Memory()
+        self._teller = Teller(services)
+        self._wake = asyncio.Event()
+        self._patience = Patience(
+            timedelta(seconds=settings.contest_window), timedelta(seconds=settings.contest_backoff)
+        )
+        self._last_full = float("-inf")
+        self._last_plan: Schedule | None = None
+        self._writers = asyncio.Semaphore(WRITERS)
+        services.store.on_dirty = self.wake
+
+    def wake(self) -> None:
+        """Something may have changed."""
+        self._wake.set()
+
+    def policy_changed(self, raw: dict[str, Any], deleted: bool) -> None:
+        """A policy was added, changed or deleted, as the API server has it."""
+        name, uid = raw["metadata"]["name"], raw["metadata"]["uid"]
+        if deleted:
+            known = self._cluster.policies.get(name)
+            if known is not None and known.policy.uid == uid:
+                del self._cluster.policies[name]
+                self._teller.forget(known.policy)
+                self._cluster.everything = True
+        elif self._take(raw):
+            self._cluster.everything = True
+        self.wake()
+
+    def policies_replaced(self, raws: list[dict[str, Any]]) -> None:
+        """All policies there are: what is not among them is gone."""
+        names = {raw["metadata"]["name"] for raw in raws}
+        for name in [name for name in self._cluster.policies if name not in names]:
+            self._teller.forget(self._cluster.policies.pop(name).policy)
+            self._cluster.everything = True
+        for raw in raws:
+            if self._take(raw):
+                self._cluster.everything = True
+        self.wake()
+
+    async def run(self) -> None:
+        """Pass after pass, for ever: one for each burst of events, and whenever time alone may change something."""
+        wait = 0.0
+        while True:
+            try:
+                await asyncio.wait_for(self._wake.wait(), wait)
+                await asyncio.sleep(DEBOUNCE)
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            wait = await self.one_pass()
+
+    async def one_pass(self) -> float:
+        """Evaluate what changed, plan, write, tell; returns the seconds until time alone may change the answer."""
+        services = self._services
+        now = services.now()
+        stale = services.fresh()
+        if stale:
+            await self._teller.tell(self._known(), self._decisions(), self._last_plan, stale, now)
+            return BUSY_POLL
+        await self._learn_unknown_ends()
+        changed = await self._evaluate(now)
+        plan = self._last_plan = self._plan(now)
+        self._teller.transitions(changed, self._cluster.decisions, plan, self._policies_by_name())
+        if services.lease.may_write():
+            await self._carry_out(plan, now)
+            await self._finalize()
+        await self._teller.tell(self._known(), self._decisions(), plan, (), now)
+        return self._seconds_until_due(plan, services.now())
+
+    def _take(self, raw: dict[str, Any]) -> bool:
+        """Parse a policy; True where it is another one than before."""
+        policy, problems = parse(raw)
+        before = self._cluster.policies.get(policy.name)
+        self._cluster.policies[policy.name] = Known(policy, problems)
+        self._services.status.seen(raw)
+        self._teller.learn(policy, raw.get("status") or {})
+        return before is None or before.policy != policy
+
+    def _known(self) -> list[tuple[Policy, tuple[Problem, ...]]]:
+        return [(known.policy, known.problems) for known in self._cluster.policies.values()]
+
+    def _decisions(self) -> list[Decision]:
+        return list(self._cluster.decisions.values())
+
+    def _policies_by_name(self) -> dict[str, Policy]:
+        return {name: known.policy for name, known in self._cluster.policies.items()}
+
+    def _directory(self) -> dict[str, Policy]:
+        return {known.policy.uid: known.policy for known in self._cluster.policies.values()}
+
+    async def _evaluate(self, now: datetime) -> dict[Key, Decision | None]:
+        """Evaluate every dirty object; returns key -> the decision that it had before."""
+        services, cluster = self._services, self._cluster
+        keys = services.store.take_dirty() | cluster.due
+        keys |= {key for key, one in cluster.decisions.items() if one.wake_at and one.wake_at <= now}
+        if cluster.everything or services.monotonic() - self._last_full > services.settings.resync:
+            keys = {(one.metadata.namespace, one.metadata.name) for one in services.store.deployments()}
+            keys |= set(cluster.decisions)
+            self._last_full = services.monotonic()
+        cluster.everything, cluster.due = False, set()
+        accepted = tuple(known.policy for known in cluster.policies.values() if not known.problems)
+        directory, before = self._directory(), {}
+        started = services.monotonic()
+        services.metrics.queue_depth(len(keys))
+        for number, key in enumerate(sorted(keys), start=1):
+            before[key] = cluster.decisions.get(key)
+            self._evaluate_one(key, now, accepted, directory)
+            if number % CHUNK == 0:
+                await asyncio.sleep(0)
+        if keys:
+            services.metrics.evaluated((services.monotonic() - started) / len(keys))
+            services.metrics.queue_depth(0)
+        return before
+
+    def _evaluate_one(
+        self, key: Key, now: datetime, accepted: tuple[Policy, ...], directory: Mapping[str, Policy]
+    ) -> None:
+        services = self._services
+        view = services.store.view(*key, now, services.server_version)
+        decision = None
+        if view is not None:
+            refused = self._memory.refused(view, accepted)
+            around = Surroundings(directory, self._patience, refused)
+            decision = judge(view, accepted, around, services.settings.namespace)
+        if decision is None:
+            self._cluster.decisions.pop(key, None)
+        else:
+            self._cluster.decisions[key] = decision
+
+    def _plan(self, now: datetime) -> Schedule:
+        services = self._services
+        halted = "paused by ConfigMap resilience-operator (pause: true)" if services.paused() else ""
+        if self._memory.unknown:
+            first = next(iter(self._memory.unknown.values()))
+            halted = f"waits to learn what became of the last write to {first}"
+        limits = OperatorLimits(
+            services.settings.max_rollouts, services.settings.max_unhealthy_percent, halted
+        )
+        plan = schedule(self._cluster.decisions.values(), self._directory(), limits, now)
+        services.metrics.rollouts_in_flight(
+            sum(decision.rollout.running for decision in self._cluster.decisions.values())
+        )
+        return plan
+
+    async def _carry_out(self, plan: Schedule, now: datetime) -> None:
+        monotonic = self._services.monotonic()
+        going = [change for change in plan.now if not self._memory.waits(_key(change), monotonic)]
+        going = [change for change in going if await self._held_by_finalizer(change)]
+        reports = await asyncio.gather(*(self._one(change, now) for change in going))
+        for report in reports:
+            self._settle(report)
+        self._teller.done(reports)
+
+    async def _one(self, change: Change, now: datetime) -> Report:
+        async with self._writers:
+            log.info("%s %s: %s", change.verb.lower(), change.object, change.reason)
+            report = await carry_out(self._services.writer, change, now)
+            if report.done is Done.REFUSED and change.verb is Verb.APPLY:
+                await self._find_refused_rules(report, now)
+            return report
+
+    async def _find_refused_rules(self, report: Report, now: datetime) -> None:
+        """A refused apply is rehearsed rule by rule, so that one bad rule does not take the others down."""
+        change = report.change
+        refusals = await rehearse(self._services.writer, change, now)
+        view = self._services.store.view(*_key(change), now, self._services.server_version)
+        if view is None:
+            return
+        accepted = tuple(known.policy for known in self._cluster.policies.values() if not known.problems)
+        for rule in refusals or dict.fromkeys(change.rules, report.message):
+            message = refusals.get(rule, report.message)
+            self._memory.refuse(change.object.uid, rule, fingerprint(view, accepted), message)
+
+    def _settle(self, report: Report) -> None:
+        """Look at the object again; after a failure not before its back-off ends."""
+        key = _key(report.change)
+        self._cluster.due.add(key)
+        if report.done is Done.DONE:
+            self._memory.succeeded(key)
+            self._memory.unknown.pop(report.change.object.uid, None)
+            return
+        log.warning("%s %s: %s", report.change.verb.lower(), report.change.object, report.message)
+        if report.done is Done.AGAIN:
+            self._memory.failed(key, self._services.monotonic(), report.retry_after)
+        if report.unknown:
+            self._memory.unknown[report.change.object.uid] = report.change.object
+
+    async def _held_by_finalizer(self, change: Change) -> bool:
+        """True once every policy that the change serves bears our finalizer: before the first write, not after."""
+        for policy in change.policies:
+            if FINALIZER in policy.finalizers or policy.deleting:
+                continue
+            try:
+                await self._services.status.hold(policy.ref)
+            except (RequestFailed, NotLeader, LookupError) as error:
+                log.warning("policy %s cannot be held by its finalizer: %s", policy.name, error)
+                return False
+        return True
+
+    async def _finalize(self) -> None:
+        """Let policies go that are being deleted, once nothing is to be given back for them any more."""
+        for known in list(self._cluster.policies.values()):
+            policy = known.policy
+            if not policy.deleting or FINALIZER not in policy.finalizers or self._gives_back(policy):
+                continue
+            try:
+                await self._services.status.let_go(policy.ref)
+            except (RequestFailed, NotLeader) as error:
+                log.warning("policy %s keeps its finalizer: %s", policy.name, error)
+
+    def _gives_back(self, policy: Policy) -> bool:
+        if self._cluster.due or self._memory.unknown:
+            return True
+        changes = (decision.change for decision in self._cluster.decisions.values())
+        return any(
+            change is not None and change.verb is Verb.WITHDRAW and policy in change.policies
+            for change in changes
+        )
+
+    async def _learn_unknown_ends(self) -> None:
+        """Read every object whose last write may or may not have been done, before anything else is started."""
+        for uid, ref in list(self._memory.unknown.items()):
+            if await self._services.writer.refresh(DEPLOYMENT, ref):
+                self._memory.unknown.pop(uid, None)
+
+    def _seconds_until_due(self, plan: Schedule, now: datetime) -> float:
+        decisions = self._cluster.decisions.values()
+        if self._cluster.due:
+            return 0.0
+        if plan.now or self._memory.unknown or any(decision.rollout.running for decision in decisions):
+            return BUSY_POLL
+        wakes = [decision.wake_at for decision in decisions] + [plan.wake_at]
+        waits = [(at - now).total_seconds() for at in wakes if at is not None]
+        waits += [self._teller.untold_for(), self._services.settings.resync]
+        return max(0.05, min(waits))
+
+
+def _key(change: Change) -> Key:
+    return (change.object.namespace, change.object.name)

@@ -1,0 +1,179 @@
+"""Where the pods of a Deployment may run and do run: eligible nodes, anti-affinity, live skew.
+
+Used by rules/spread and rules/eligibility. Unreadable affinity (files are not validated) matches nothing.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from resilience_operator.core.paths import JSON
+from resilience_operator.core.selectors import LabelSelector, Requirement
+from resilience_operator.observed.objects import (
+    MatchExpression,
+    Node,
+    Pod,
+    PodSpec,
+    Selector,
+    Taint,
+    Toleration,
+)
+from resilience_operator.observed.view import DeploymentView
+
+HOSTNAME = "kubernetes.io/hostname"
+TEMPLATE_HASH = "pod-template-hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Pile:
+    """The fullest node, how many of the ready replicas run there, and the skew to the emptiest one."""
+
+    node: str
+    count: int
+    ready: int
+    skew: int
+
+
+def matches(selector: Selector | None, labels: Mapping[str, str]) -> bool:
+    """True where the selector selects `labels`; an absent one selects nothing, an unreadable one neither."""
+    if selector is None:
+        return False
+    expressions = tuple(
+        Requirement(item.key, item.operator, item.values) for item in selector.match_expressions
+    )
+    try:
+        return LabelSelector(tuple(selector.match_labels.items()), expressions).matches(labels)
+    except ValueError:
+        return False
+
+
+def eligible_nodes(view: DeploymentView) -> tuple[Node, ...]:
+    """Nodes that are Ready, schedulable, selected by the pod, and without a taint in its way."""
+    pod = view.deployment.spec.template.spec
+    return tuple(node for node in view.nodes if _accepts(node, pod))
+
+
+def _accepts(node: Node, pod: PodSpec) -> bool:
+    labels = node.metadata.labels
+    return (
+        node.ready
+        and not node.spec.unschedulable
+        and all(labels.get(key) == value for key, value in pod.node_selector.items())
+        and _affine(node, pod.affinity)
+        and all(_tolerated(taint, pod.tolerations) for taint in node.spec.taints)
+    )
+
+
+def _tolerated(taint: Taint, tolerations: tuple[Toleration, ...]) -> bool:
+    if taint.effect not in {"NoSchedule", "NoExecute"}:
+        return True
+    return any(
+        toleration.effect in {"", taint.effect}
+        and toleration.key in {"", taint.key}
+        and (toleration.operator == "Exists" or (toleration.key and toleration.value == taint.value))
+        for toleration in tolerations
+    )
+
+
+def _dig(value: JSON, *fields: str) -> JSON:
+    for field in fields:
+        value = value.get(field) if isinstance(value, Mapping) else None
+    return value
+
+
+def _affine(node: Node, affinity: JSON) -> bool:
+    required = _dig(affinity, "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
+    if required is None:
+        return True
+    terms = _dig(required, "nodeSelectorTerms")
+    return isinstance(terms, list) and any(_term_matches(node, term) for term in terms)
+
+
+def _term_matches(node: Node, term: JSON) -> bool:
+    expressions, fields = _dig(term, "matchExpressions") or [], _dig(term, "matchFields") or []
+    try:
+        asked = [
+            *((item, node.metadata.labels) for item in msgspec.convert(expressions, list[MatchExpression])),
+            *(
+                (item, {"metadata.name": node.metadata.name})
+                for item in msgspec.convert(fields, list[MatchExpression])
+            ),
+        ]
+        # An empty term selects no node, as in the scheduler.
+        return bool(asked) and all(_holds(item, labels) for item, labels in asked)
+    except (msgspec.ValidationError, ValueError):
+        return False
+
+
+def _holds(item: MatchExpression, labels: Mapping[str, str]) -> bool:
+    if item.operator not in {"Gt", "Lt"}:
+        return Requirement(item.key, item.operator, item.values).matches(labels)
+    if item.key not in labels or len(item.values) != 1:
+        return False
+    have, bound = int(labels[item.key]), int(item.values[0])
+    return have > bound if item.operator == "Gt" else have < bound
+
+
+def domain(node: Node, topology_key: str) -> str:
+    """The topology domain of a node, "" where it has none; its name stands in for a hostname label."""
+    return node.metadata.labels.get(topology_key, node.metadata.name if topology_key == HOSTNAME else "")
+
+
+def repelled(view: DeploymentView, topology_key: str) -> bool:
+    """True where a required podAntiAffinity keeps the Deployment's own pods out of each other's domain."""
+    template = view.deployment.spec.template
+    terms = _dig(template.spec.affinity, "podAntiAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
+    return isinstance(terms, list) and any(
+        _dig(term, "topologyKey") == topology_key
+        and _in_namespace(term, view.deployment.metadata.namespace)
+        and matches(_selector(_dig(term, "labelSelector")), template.metadata.labels)
+        for term in terms
+    )
+
+
+def _in_namespace(term: JSON, namespace: str) -> bool:
+    names, selector = _dig(term, "namespaces"), _dig(term, "namespaceSelector")
+    if selector == {}:
+        return True
+    return namespace in names if isinstance(names, list) and names else selector is None
+
+
+def _selector(value: JSON) -> Selector | None:
+    try:
+        return msgspec.convert(value, Selector) if value is not None else None
+    except msgspec.ValidationError:
+        return None
+
+
+def pile(view: DeploymentView) -> Pile | None:
+    """The fullest eligible node, or None while a rollout runs or nothing is known of pods and nodes."""
+    nodes = eligible_nodes(view)
+    if not (view.known.pods and view.known.nodes and nodes and _settled(view)):
+        return None
+    pods = _newest_ready(view)
+    counts = Counter({node.metadata.name: 0 for node in nodes})
+    counts.update(pod.spec.node_name for pod in pods if pod.spec.node_name in counts)
+    count, node = min((-count, node) for node, count in counts.items())
+    return Pile(node, -count, len(pods), -count - min(counts.values()))
+
+
+def _settled(view: DeploymentView) -> bool:
+    meta, status = view.deployment.metadata, view.deployment.status
+    want = view.deployment.replicas
+    return (
+        status.observed_generation == meta.generation
+        and status.replicas == status.updated_replicas == status.available_replicas == want
+    )
+
+
+def _newest_ready(view: DeploymentView) -> tuple[Pod, ...]:
+    newest = view.newest_replica_set
+    if newest is None:
+        return ()
+    return tuple(
+        pod
+        for pod in view.pods
+        if pod.ready and pod.metadata.labels.get(TEMPLATE_HASH, "") == newest.template_hash != ""
+    )

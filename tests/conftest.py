@@ -1,0 +1,3 @@
+"""Fixtures of every test: the lab."""
+
+pytest_plugins = ["tests.lab.fixtures"]

@@ -1,0 +1,40 @@
+"""One scene per test on the run's lab; the CRD is installed once."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.scene import CRD, LABEL, Scene
+from tests.lab import Lab
+from tests.lab.errors import LabError
+
+
+@pytest.fixture(scope="session")
+def crd(lab: Lab) -> None:
+    install_crd(lab)
+
+
+def install_crd(lab: Lab) -> None:
+    """Install the CRD and wait until it is served."""
+    lab.kubectl("apply", "--server-side", "-f", str(CRD))
+    lab.kubectl("wait", "--for=condition=Established", "crd/resiliencepolicies.resilience.dev", "--timeout=30s")
+
+
+def make_scene(lab: Lab, logs: Path) -> Scene:
+    """A scene of its own on a lab."""
+    namespace = lab.namespace("scene")
+    return Scene(lab, namespace, namespace, logs)
+
+
+@pytest.fixture
+def scene(lab: Lab, crd: None, tmp_path: Path) -> Iterator[Scene]:
+    made = make_scene(lab, tmp_path)
+    yield made
+    with suppress(LabError):
+        names = lab.kubectl("get", "rp", "-l", f"{LABEL}={made.name}", "-o", "name").split()
+        for name in names:
+            lab.kubectl("patch", name, "--type=json", "-p", '[{"op":"remove","path":"/metadata/finalizers"}]')
+        lab.kubectl("delete", "rp", "-l", f"{LABEL}={made.name}", "--wait=false")
+    lab.kubectl("delete", "namespace", made.namespace, "--wait=false")

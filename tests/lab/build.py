@@ -1,0 +1,128 @@
+"""Builds the parts of the control plane from Go modules, once, into a cache outside the tree.
+
+Called by `cluster.start` and by the command line. The cache is keyed by the module files and the flags: a
+finished folder appears by one rename, so an interrupted build leaves nothing that looks finished.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.errors import LabError
+from tests.lab.progress import Progress
+from tests.lab.toolchain import find_go
+
+_MODULES = Path(__file__).with_name("modules")
+_KUBERNETES = "v1.36.3"
+_VERSION = "k8s.io/component-base/version"
+# Without them the API server's version is not a version, and `kubectl version` cannot read it.
+_STAMP = {"gitVersion": _KUBERNETES, "gitMajor": "1", "gitMinor": "36", "gitTreeState": "clean"}
+_FLAGS = ("-trimpath", "-buildvcs=false")
+
+
+@dataclass(frozen=True)
+class Binary:
+    """One program, and the package and module that it is built from."""
+
+    name: str
+    module: str
+    package: str
+
+    @property
+    def linker_flags(self) -> str:
+        """No symbol tables; for Kubernetes, the version."""
+        stamp = [f"-X {_VERSION}.{key}={value}" for key, value in _STAMP.items()]
+        return " ".join(["-s -w", *(stamp if self.module == "kubernetes" else [])])
+
+
+BINARIES = (
+    Binary("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
+    Binary("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"),
+    Binary("kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+    Binary("kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"),
+    Binary("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl"),
+    Binary("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+)
+
+
+def cache() -> Path:
+    """The lab's cache: $RESILIENCE_LAB_CACHE, else resilience-lab in the user's cache directory."""
+    if chosen := os.environ.get("RESILIENCE_LAB_CACHE"):
+        return Path(chosen).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resilience-lab"
+
+
+def binaries() -> Path:
+    """The directory of the built programs; builds them when they are not there."""
+    target = cache() / _key()
+    if target.is_dir():
+        return target
+    with _lock(cache() / f"{target.name}.lock"):
+        # Another process may have built it while this one waited.
+        if not target.is_dir():
+            _build(target)
+    return target
+
+
+def _key() -> str:
+    digest = hashlib.sha256()
+    for binary in BINARIES:
+        digest.update("\0".join((binary.name, binary.package, binary.linker_flags, *_FLAGS)).encode())
+    for file in sorted(_MODULES.glob("*/go.*")):
+        digest.update(f"{file.relative_to(_MODULES)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _build(target: Path) -> None:
+    for leftover in target.parent.glob(f"{target.name}.part-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.part-", dir=target.parent))
+    try:
+        with Progress(len(BINARIES)) as progress:
+            progress.note(f"building the test lab into {target} (once; 4 to 8 minutes on two cores)")
+            go = find_go(_wanted(), target.parent, progress)
+            for binary in BINARIES:
+                progress.begin(f"building {binary.name}")
+                _compile(go, binary, partial / binary.name, progress)
+        partial.chmod(0o755)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _compile(go: Path, binary: Binary, output: Path, progress: Progress) -> None:
+    argv = [str(go), "build", *_FLAGS, "-ldflags", binary.linker_flags, "-o", str(output), binary.package]
+    with tempfile.TemporaryFile("w+") as log:
+        with subprocess.Popen(argv, cwd=_MODULES / binary.module, stdout=log, stderr=log) as process:
+            try:
+                while process.poll() is None:
+                    progress.tick()
+            except BaseException:
+                process.terminate()
+                raise
+        if process.returncode != 0:
+            log.seek(0)
+            raise LabError(f"{' '.join(argv)} failed:\n{log.read()[-4000:]}")
+
+
+def _wanted() -> tuple[int, ...]:
+    texts = [file.read_text() for file in _MODULES.glob("*/go.mod")]
+    lines = [line for text in texts for line in text.splitlines() if line.startswith("go ")]
+    return max(tuple(int(number) for number in line.split()[1].split(".")) for line in lines)
+
+
+@contextmanager
+def _lock(file: Path) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

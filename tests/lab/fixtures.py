@@ -1,0 +1,44 @@
+"""Pytest fixtures: one control plane per run, a namespace per test, and control planes to break.
+
+Loaded by the tests' conftest as a plugin: `pytest_plugins = ["tests.lab.fixtures"]`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.lab.boot import FOREIGN, start
+from tests.lab.cluster import Lab
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """The run's control plane: shared, so a test keeps to its namespace and leaves nodes as they were."""
+    with start() as started:
+        yield started
+
+
+@pytest.fixture
+def own_lab() -> Iterator[Callable[..., Lab]]:
+    """Starts control planes that the test may break; takes what `start` takes."""
+    if cluster := os.environ.get(FOREIGN):
+        pytest.skip(f"needs a control plane of its own, and {FOREIGN} is {cluster}")
+    with ExitStack() as labs:
+
+        def factory(**options: Any) -> Lab:
+            return labs.enter_context(start(**options))
+
+        yield factory
+
+
+@pytest.fixture
+def namespace(lab: Lab) -> Iterator[str]:
+    """A namespace of the test's own, deleted afterwards."""
+    name = lab.namespace()
+    yield name
+    lab.kubectl("delete", "namespace", name, "--wait=false")
