@@ -48,6 +48,7 @@ class Demo:
     def break_it(self) -> Specs:
         """Install the CRD and the broken workloads, and show where their pods run."""
         self._step("The custom resource and the broken workloads of three incidents")
+        self._kubectl("create", "namespace", "resilience-system")
         self._kubectl("apply", "--server-side", "-f", str(CRD))
         self._kubectl("wait", "--for=condition=Established", "crd/resiliencepolicies.resilience.dev")
         for incident in INCIDENTS:

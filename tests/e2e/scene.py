@@ -96,6 +96,24 @@ class Scene:
         """kubectl patch of an object of the namespace, as an engineer in an incident."""
         self.lab.kubectl("-n", self.namespace, "patch", kind, name, "-p", json.dumps(patch), *options)
 
+    def server_side_apply(self, name: str, spec: Body, manager: str) -> None:
+        """A server-side apply of a Deployment's spec with force, as another controller does it."""
+        body = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": spec,
+        }
+        answer = self.api.patch(
+            version="apps/v1",
+            namespace=self.namespace,
+            url=f"deployments/{name}",
+            params={"fieldManager": manager, "force": "true"},
+            headers={"Content-Type": "application/apply-patch+yaml"},
+            data=json.dumps(body),
+        )
+        answer.raise_for_status()
+
     # Reading, through pykube-ng
 
     @property

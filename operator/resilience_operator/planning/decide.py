@@ -103,7 +103,7 @@ def _quarantines(
 ) -> Mapping[tuple[str, str], Quarantine]:
     """(policy name, rule) -> the quarantine that holds it back."""
     policies = tuple(one.policy for one in verdicts)
-    known = [view.state.quarantine, undone(view, policies)]
+    known = [undone(view, policies), view.state.quarantine]  # what is recorded counts before what is inferred
     return {
         (policy.name, rule): quarantine
         for quarantine in known
