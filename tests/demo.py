@@ -92,7 +92,7 @@ class Demo:
     def describe(self) -> None:
         """What an engineer reads."""
         self._step("kubectl describe rp one-node-pileup")
-        self._console.print(self._kubectl("describe", "rp", INCIDENTS[0]), highlight=False)
+        self._console.print(self._kubectl("describe", "rp", INCIDENTS[0]), highlight=False, markup=False)
 
     def release(self, before: Specs) -> None:
         """Delete the policies: with onRelease Revert the original specs come back."""
@@ -122,7 +122,7 @@ class Demo:
             self._console.print(f"[bold]{incident}[/]")
             for finding in self._policy(incident).get("status", {}).get("findings", []):
                 where = f"{finding['object']['namespace']}/{finding['object']['name']}"
-                self._console.print(f"  {finding['state']}: {finding['rule']} {where}: {finding['message']}")
+                self._console.print(f"  {finding['state']}: {finding['rule']} {where}: {finding['message']}", markup=False)
 
     def _watch_rollouts(self) -> None:
         """Print every change of what runs, until every policy is compliant; at most one may ever run."""
@@ -131,7 +131,7 @@ class Demo:
             running = sorted({line for incident in INCIDENTS for line in self._running(incident)})
             text = "; ".join(running)
             if text and text != shown:
-                self._console.print(f"  {text}", highlight=False)
+                self._console.print(f"  {text}", highlight=False, markup=False)
             shown = text
             if len({line.split(" ", 1)[0] for line in running}) > 1:
                 raise Failed(f"more than one rollout at once: {text}")
@@ -246,8 +246,8 @@ def main(argv: list[str] | None = None) -> int:
                 return 0
             demo.release(before)
         except (Failed, LabError) as error:
-            console.print(f"[bold red]The demo failed:[/] {error}")
-            console.print(operator.tail())
+            console.print("[bold red]The demo failed:[/]", end=" ")
+            console.print(f"{error}\n{operator.tail()}", markup=False)
             return 1
     console.rule("[bold]Done; everything that was started is stopped", align="left")
     return 0

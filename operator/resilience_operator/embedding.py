@@ -8,6 +8,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import kopf
@@ -23,10 +24,17 @@ _GOOD_RUN = 60.0
 
 
 class KopfThread:
-    """Kopf with our handlers; `sink` is called in its thread."""
+    """Kopf with our handlers; `sink` is called in its thread. `operator` is what runs: `kopf.operator`."""
 
-    def __init__(self, settings: Settings, sink: handlers.Sink) -> None:
-        self.starts = 0
+    def __init__(
+        self,
+        settings: Settings,
+        sink: handlers.Sink,
+        operator: Callable[..., Awaitable[None]] = kopf.operator,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._operator = operator
+        self._backoff = backoff or Backoff(first=1.0)
         self._settings = settings
         self._sink = sink
         self._stopping = threading.Event()
@@ -35,7 +43,8 @@ class KopfThread:
 
     def start(self) -> None:
         """Start the thread."""
-        # Kopf warns that it cannot have the signals, which are ours.
+        # Kopf says of every event that its handler succeeded, and that it cannot have the signals, which are ours.
+        logging.getLogger("kopf").setLevel(logging.WARNING)
         logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
         self._thread.start()
 
@@ -57,7 +66,7 @@ class KopfThread:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        backoff = Backoff(first=1.0)
+        backoff = self._backoff
         while not self._stopping.is_set():
             started = time.monotonic()
             try:
@@ -69,7 +78,6 @@ class KopfThread:
             self._stopping.wait(backoff.next())
 
     async def _kopf(self) -> None:
-        self.starts += 1
         stop = asyncio.Event()
         self._running = (asyncio.get_running_loop(), stop)
         registry = kopf.OperatorRegistry()
@@ -78,7 +86,7 @@ class KopfThread:
         configure(settings, self._settings.policy_selector)
         try:
             if not self._stopping.is_set():
-                await kopf.operator(
+                await self._operator(
                     registry=registry, settings=settings, clusterwide=True, standalone=True, stop_flag=stop
                 )
         finally:

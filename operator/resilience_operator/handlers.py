@@ -25,11 +25,11 @@ Sink = Callable[[str | None, dict[str, Any]], None]
 def register(registry: kopf.OperatorRegistry, sink: Sink, settings: Callable[[], Settings]) -> None:
     """Make known to a registry what Kopf needs of us: a login, and the one handler."""
 
-    @kopf.on.login(registry=registry)
+    @kopf.on.login(id="login", registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
         return await guarded_session(settings())
 
-    @kopf.on.event(POLICY.group, POLICY.version, POLICY.plural, registry=registry)
+    @kopf.on.event(POLICY.group, POLICY.version, POLICY.plural, id="policy", registry=registry)
     async def policy(event: kopf.RawEvent, **_: Any) -> None:
         sink(event["type"], dict(event["object"]))
 

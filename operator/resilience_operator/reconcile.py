@@ -7,6 +7,7 @@ observed, and writes only while this replica leads, every stream is fresh and no
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -110,11 +111,11 @@ class Reconciler:
         """Pass after pass, for ever: one for each burst of events, and whenever time alone may change something."""
         wait = 0.0
         while True:
-            try:
-                await asyncio.wait_for(self._wake.wait(), wait)
+            # Not wait_for: on Python 3.11 it may swallow a cancellation that comes together with the event.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
                 await asyncio.sleep(DEBOUNCE)
-            except TimeoutError:
-                pass
             self._wake.clear()
             wait = await self.one_pass()
 

@@ -158,23 +158,16 @@ class Lease:
         record = self._record if self._trust_write else await self._read()
         if record is not None and record.holder == self.settings.identity:
             return await self._renew(record)
-        self._leads_until = NEVER
         if record is None:
-            self._writes_from = self._after_former()
             return await self._create()
+        self._leads_until = NEVER
         if not record.holder:
             self._writes_from = NEVER
             return await self._renew(record)
         if self._clock.monotonic() < record.expires_at(self.settings.duration):
             return False
-        self._writes_from = self._after_former()
+        self._writes_from = record.expires_at(self.settings.duration) + self.settings.request_timeout
         return await self._renew(record)
-
-    def _after_former(self) -> float:
-        """When the last request of the holder last seen has ended; NEVER where none was ever seen."""
-        if self._record is None or self._record.holder in ("", self.settings.identity):
-            return self._writes_from
-        return self._record.expires_at(self.settings.duration) + self.settings.request_timeout
 
     async def _read(self) -> Record | None:
         try:
@@ -194,6 +187,11 @@ class Lease:
         return self._record
 
     async def _create(self) -> bool:
+        if self._record is not None and not self.is_leader():
+            # Somebody deleted it, and whoever held it last does not know yet.
+            self._writes_from = (
+                self._clock.monotonic() + self.settings.duration + self.settings.request_timeout
+            )
         metadata = {"name": self.settings.name, "namespace": self.settings.namespace}
         body = {"apiVersion": LEASE.api_version, "kind": LEASE.kind, "metadata": metadata}
         return await self._send("POST", body, self._claim(0))

@@ -61,7 +61,8 @@ class Quarantine:
 class ObjectState:
     """The annotation's content; falsy where there is nothing to remember.
 
-    `leaves`: written path -> Held. `policies`: uid -> generation at our last apply. `base`: pod-template-hash of the
+    `leaves`: written path -> Held. `policies`: uid -> generation at our last apply. `names`: uid -> name of every
+    policy that holds a leaf, for people who revert what a policy left that is gone. `base`: pod-template-hash of the
     template before our last change. `applies`: the newest last, at most 8. `contests`: how often in a row we gave
     up against another manager.
     """
@@ -69,6 +70,7 @@ class ObjectState:
     uid: str = ""
     leaves: Mapping[str, Held] = field(default_factory=dict)
     policies: Mapping[str, int] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
     base: str = ""
     applies: tuple[Apply, ...] = ()
     contests: int = 0
@@ -100,6 +102,7 @@ def encode(state: ObjectState) -> str:
     if state.leaves:
         body["leaves"] = {path: _encode_held(held) for path, held in state.leaves.items()}
         body["policies"] = dict(state.policies)
+        body["names"] = dict(state.names)
         body["base"] = state.base
         body["applies"] = [[_stamp(apply.at), apply.revision] for apply in state.applies[-MAX_APPLIES:]]
     if state.contests:
@@ -119,6 +122,7 @@ def decode(text: str) -> ObjectState:
             uid=str(body["uid"]),
             leaves={path: _decode_held(held) for path, held in body.get("leaves", {}).items()},
             policies={str(uid): int(generation) for uid, generation in body.get("policies", {}).items()},
+            names={str(uid): str(name) for uid, name in body.get("names", {}).items()},
             base=str(body.get("base", "")),
             applies=tuple(Apply(_time(at), int(revision)) for at, revision in body.get("applies", [])),
             contests=int(body.get("contests", 0)),

@@ -39,6 +39,7 @@ def apply(view: DeploymentView, resolution: Resolution, holds: Holds, patience: 
         uid=view.deployment.metadata.uid,
         leaves=recorded,
         policies={policy.uid: policy.generation for policy in policies} if written else view.state.policies,
+        names=_names(view, resolution, recorded),
         base=_base(view) if written else view.state.base,
         contests=contests_after(view.state, view.now, patience),
         quarantine=None if written else view.state.quarantine,
@@ -171,6 +172,14 @@ def _taken(view: DeploymentView, path: Path, winner: Winner, uids: tuple[str, ..
 
 def _policies(winners: list[Winner]) -> tuple[Policy, ...]:
     return tuple({policy.uid: policy for winner in winners for policy in winner.policies}.values())
+
+
+def _names(view: DeploymentView, resolution: Resolution, recorded: Mapping[str, Held]) -> dict[str, str]:
+    """uid -> name of the policies that hold a leaf."""
+    known = dict(view.state.names)
+    known |= {policy.uid: policy.name for winner in resolution.winners.values() for policy in winner.policies}
+    holding = {uid for held in recorded.values() for uid in held.policies}
+    return {uid: known.get(uid, "") for uid in sorted(holding)}
 
 
 def _base(view: DeploymentView) -> str:

@@ -40,7 +40,6 @@ class Known:
     since: Mapping[tuple[str, str, str, str, str], str] = field(default_factory=dict)
     remediations: Sequence[Mapping[str, Any]] = ()
     degraded: tuple[str, ...] = ()
-    halted: str = ""
 
 
 def state_of(decision: Decision, policy: str) -> State | None:
@@ -245,7 +244,7 @@ def _degraded(policy: Policy, decisions: Sequence[Decision], schedule: Schedule,
     distrusted = [one for one in decisions if one.distrust and policy.name in one.evaluated]
     if distrusted:
         return "True", "StateNotBelieved", f"{distrusted[0].object}: {distrusted[0].distrust}"
-    return "False", "AsExpected", known.halted
+    return "False", "AsExpected", "no rollout failed and every target is read"
 
 
 def _contested(policy: Policy, decisions: Iterable[Decision]) -> Answer:

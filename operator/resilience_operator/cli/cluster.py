@@ -1,0 +1,93 @@
+"""A cluster read once, for commands that look at one: the same store, views and decisions as the operator's.
+
+Used by check --cluster, plan, report and revert.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from resilience_operator import __version__
+from resilience_operator.adapters.projections import decode_list
+from resilience_operator.adapters.session import Session
+from resilience_operator.core.errors import ConfigurationError
+from resilience_operator.core.kinds import POLICY, WATCHED, Kind
+from resilience_operator.core.parsing import parse
+from resilience_operator.core.policy import Policy
+from resilience_operator.evaluation import judge
+from resilience_operator.observed.store import Store
+from resilience_operator.planning.change import Decision
+from resilience_operator.planning.decide import Surroundings
+
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What was read: the store, every policy that can be honoured by name, and the server's version."""
+
+    store: Store
+    policies: Mapping[str, Policy]
+    refused: Mapping[str, str]
+    version: tuple[int, int]
+    now: datetime
+
+    def policy(self, name: str) -> Policy:
+        """A policy by name. Raises ConfigurationError with the names that there are."""
+        if name in self.refused:
+            raise ConfigurationError(f"policy {name} cannot be honoured: {self.refused[name]}")
+        if name not in self.policies:
+            known = ", ".join(sorted(self.policies)) or "none"
+            raise ConfigurationError(f"there is no policy {name} in the cluster (there are: {known})")
+        return self.policies[name]
+
+    def decisions(self, policies: Mapping[str, Policy] | None = None) -> list[Decision]:
+        """What the operator would decide about every Deployment, under these policies (default: the cluster's)."""
+        asked = self.policies if policies is None else policies
+        around = Surroundings({policy.uid: policy for policy in asked.values()})
+        found = []
+        for deployment in self.store.deployments():
+            meta = deployment.metadata
+            view = self.store.view(meta.namespace, meta.name, self.now, self.version)
+            decision = judge(view, tuple(asked.values()), around) if view is not None else None
+            if decision is not None:
+                found.append(decision)
+        return sorted(found, key=lambda decision: decision.key)
+
+
+async def connect(kubeconfig: str, context: str) -> Session:
+    """The session of a command. Raises ConfigurationError where there is no usable configuration."""
+    agent = f"kubectl-resilience/{__version__}"
+    return await Session.connect(kubeconfig or None, context or None, qps=20.0, burst=20, user_agent=agent)
+
+
+async def read(session: Session) -> Cluster:
+    """Read every kind that rules look at, and the policies. Raises RequestFailed."""
+    store = Store()
+    for kind in WATCHED:
+        await _read_kind(session, kind, store)
+    policies: dict[str, Policy] = {}
+    refused: dict[str, str] = {}
+    body = json.loads(await session.request("GET", POLICY.path()))
+    for raw in body["items"]:
+        policy, problems = parse(raw)
+        if problems:
+            refused[policy.name] = "; ".join(f"{one.path}: {one.message}" for one in problems)
+        else:
+            policies[policy.name] = policy
+    return Cluster(store, policies, refused, await session.server_version(), datetime.now(UTC))
+
+
+async def _read_kind(session: Session, kind: Kind, store: Store) -> None:
+    objects: list[Any] = []
+    proceed, version = "", ""
+    while True:
+        params = {"limit": str(PAGE)} | ({"continue": proceed} if proceed else {})
+        raw = await session.request("GET", kind.path(), params=params, timeout=60.0)
+        page, version, proceed = decode_list(kind, raw)
+        objects += page
+        if not proceed:
+            break
+    store.replace(kind, objects, version)

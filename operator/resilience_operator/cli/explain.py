@@ -1,0 +1,105 @@
+"""`kubectl-resilience explain`: what a rule demands, why, and the way out. Called by cli/main.
+
+docs/rules.md is printed from here (`explain --markdown`); a test fails on a difference.
+"""
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from textwrap import fill
+
+from resilience_operator.cli.policies import recommended_text
+from resilience_operator.core.findings import RuleText
+from resilience_operator.rules import RULES
+
+WIDTH = 100
+OPT_OUT = (
+    "label the Deployment or its Namespace resilience.dev/ignore={rule} (or =all), or annotate it "
+    'resilience.dev/ignore: "{rule}"; resilience.dev/ignore-until: "2026-12-31" ends it after that day, and '
+    "resilience.dev/ignore-reason says why."
+)
+_HEAD = """# Rules
+
+Printed by `kubectl-resilience explain --markdown`; do not edit. Each rule answers a production incident, is asked \
+for by its field in a ResiliencePolicy, and says in `kubectl-resilience check`, in the policy's status and in Events \
+the same with the same words.
+"""
+
+
+def run(arguments: Namespace) -> int:
+    """Print what is asked for; 2 where there is no such rule."""
+    if arguments.show_policy:
+        print(recommended_text(), end="")
+        return 0
+    if arguments.rule and arguments.rule not in RULES:
+        print(f"there is no rule {arguments.rule!r}; there are {', '.join(RULES)}", file=sys.stderr)
+        return 2
+    texts = [RULES[rule].text for rule in ([arguments.rule] if arguments.rule else RULES)]
+    print(markdown(texts) if arguments.markdown else "\n\n".join(map(plain, texts)))
+    return 0
+
+
+def plain(text: RuleText) -> str:
+    """A rule for a terminal."""
+    reasons = [_wrap(f"{reason}: {meaning}", "  ") for reason, meaning in text.reasons.items()]
+    return "\n".join(
+        [
+            f"{text.rule}: {text.title}",
+            f"  incident {text.incident}, asked for in spec.{text.section}",
+            "",
+            *_titled("demands", text.demands),
+            *_titled("why", text.why),
+            "reasons",
+            *reasons,
+            "",
+            "reported, and never enforced, with",
+            *(_wrap(f"- {why}", "  ") for why in text.never_enforced),
+            "",
+            *_titled("opting out", OPT_OUT.format(rule=text.rule)),
+        ]
+    ).rstrip()
+
+
+def _titled(title: str, words: str) -> Iterator[str]:
+    yield title
+    yield _wrap(words, "  ")
+    yield ""
+
+
+def _wrap(words: str, indent: str) -> str:
+    return fill(
+        words,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def markdown(texts: list[RuleText]) -> str:
+    """All rules as docs/rules.md."""
+    return "\n".join([_HEAD, *(_section(text) for text in texts)]).rstrip()
+
+
+def _section(text: RuleText) -> str:
+    reasons = "\n".join(f"| `{reason}` | {meaning} |" for reason, meaning in text.reasons.items())
+    never = "\n".join(f"- {why}" for why in text.never_enforced)
+    return f"""## `{text.rule}`: {text.title}
+
+Incident `{text.incident}`; asked for in `spec.{text.section}`.
+
+**Demands.** {text.demands}
+
+**Why.** {text.why}
+
+| reason | meaning |
+|---|---|
+{reasons}
+
+Reported, and never enforced, with
+
+{never}
+
+**Opting out:** {OPT_OUT.format(rule=text.rule)}
+"""

@@ -1,0 +1,166 @@
+"""From documents to the objects that rules look at. Used by cli/files, in its worker processes as well.
+
+An object that the API server would refuse is a fault with its line and hides nothing else. Kinds that the rules do
+not know are left out; workloads that people may expect to be judged are remembered, so that they are never passed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from resilience_operator.adapters.projections import project_dict
+from resilience_operator.cli.documents import TEMPLATE, Fault, documents, template_line
+from resilience_operator.cli.positions import child, landmarks, line_of_message
+from resilience_operator.core.errors import UnreadableObjectError
+from resilience_operator.core.kinds import DEPLOYMENT, NAMESPACE, NODE, SERVICE, VOLUME_CLAIM, Kind
+from resilience_operator.core.refs import ObjectRef
+from resilience_operator.observed.objects import Object
+
+READ = {(kind.api_version, kind.kind): kind for kind in (DEPLOYMENT, SERVICE, NAMESPACE, NODE, VOLUME_CLAIM)}
+UNCOVERED = frozenset({("apps", "StatefulSet"), ("apps", "DaemonSet"), ("argoproj.io", "Rollout")})
+"""(API group, kind) of workloads that the operator does not cover."""
+DEFAULT_NAMESPACE = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """An object of a file; `lines` says where the fields of a Deployment stand (see positions.landmarks)."""
+
+    kind: Kind
+    object: Object
+    file: str
+    line: int
+    lines: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in the input that could not be read, at a file's line (0: the file as a whole)."""
+
+    file: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        """`file:line: message`, as compilers write it."""
+        return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An object that is not covered, and where it stands."""
+
+    ref: ObjectRef
+    file: str
+    line: int
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What files gave: `objects` counts all that are objects of Kubernetes, `strangers` documents that are none."""
+
+    manifests: list[Manifest] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    uncovered: list[Place] = field(default_factory=list)
+    objects: int = 0
+    strangers: list[Problem] = field(default_factory=list)
+
+    def add(self, other: "Loaded") -> None:
+        """Take over what another part gave."""
+        self.manifests += other.manifests
+        self.problems += other.problems
+        self.uncovered += other.uncovered
+        self.objects += other.objects
+        self.strangers += other.strangers
+
+
+def read(text: str, file: str, *, is_json: bool = False) -> Loaded:
+    """All objects of a text; never raises on what stands in it."""
+    loaded = Loaded()
+    for found in documents(text, is_json=is_json):
+        if isinstance(found, Fault):
+            loaded.problems.append(Problem(file, found.line, found.message))
+        else:
+            _Reader(loaded, file, found.offset).take(found.value, found.node)
+    return loaded
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Takes the objects of one document, with the items of its lists."""
+
+    loaded: Loaded
+    file: str
+    offset: int
+
+    def take(self, value: Any, node: yaml.Node | None, listed: tuple[str, str] = ("", "")) -> None:
+        """An object or a list of them; `listed`: API version and kind that a typed list gives its items."""
+        line = self._line(node)
+        if not isinstance(value, dict):
+            self.loaded.strangers.append(
+                Problem(self.file, line, "is not an object with apiVersion and kind")
+            )
+            return
+        version, kind = value.get("apiVersion", listed[0]), value.get("kind", listed[1])
+        if not (isinstance(version, str) and isinstance(kind, str) and version and kind):
+            self.loaded.strangers.append(Problem(self.file, line, "has no apiVersion and kind: no manifest"))
+        elif kind.endswith("List") and isinstance(value.get("items"), list):
+            typed = ("", "") if kind == "List" else (version, kind.removesuffix("List"))
+            self._take_items(value["items"], node, typed)
+        else:
+            self.loaded.objects += 1
+            self._take_object(value, node, version, kind)
+
+    def _take_items(self, items: list[Any], node: yaml.Node | None, listed: tuple[str, str]) -> None:
+        _, sequence = child(node, "items")
+        nodes = sequence.value if isinstance(sequence, yaml.SequenceNode) else [None] * len(items)
+        for item, at in zip(items, nodes, strict=True):
+            self.take(item, at, listed)
+
+    def _take_object(self, value: dict[str, Any], node: yaml.Node | None, version: str, kind: str) -> None:
+        group = version.rpartition("/")[0]
+        if (group, kind) in UNCOVERED:
+            ref = ObjectRef(version, kind, *_names(value))
+            self.loaded.uncovered.append(Place(ref, self.file, self._line(node)))
+        elif (
+            kind == DEPLOYMENT.kind and group in {"apps", "extensions"} and version != DEPLOYMENT.api_version
+        ):
+            message = (
+                f"{version} Deployment is no longer served by any API server; write {DEPLOYMENT.api_version}"
+            )
+            self._refuse(node, message)
+        elif (version, kind) in READ:
+            self._project(READ[version, kind], value, node)
+
+    def _project(self, kind: Kind, value: dict[str, Any], node: yaml.Node | None) -> None:
+        if kind.namespaced and isinstance(meta := value.get("metadata"), dict) and not meta.get("namespace"):
+            value = value | {"metadata": meta | {"namespace": DEFAULT_NAMESPACE}}
+        try:
+            found = project_dict(kind, value)
+        except UnreadableObjectError as error:
+            line = line_of_message(node, str(error)) + self.offset + 1
+            self.loaded.problems.append(Problem(self.file, line, str(error)))
+            return
+        names = found.metadata.name + found.metadata.namespace
+        if not found.metadata.name:
+            self._refuse(node, f"{kind} without metadata.name; write one")
+        elif template_line(names) is not None:
+            self._refuse(node, TEMPLATE)
+        else:
+            lines = landmarks(node, self.offset) if kind is DEPLOYMENT else {}
+            self.loaded.manifests.append(Manifest(kind, found, self.file, self._line(node), lines))
+
+    def _refuse(self, node: yaml.Node | None, message: str) -> None:
+        self.loaded.problems.append(Problem(self.file, self._line(node), message))
+
+    def _line(self, node: yaml.Node | None) -> int:
+        return (node.start_mark.line if node is not None else 0) + self.offset + 1
+
+
+def _names(value: dict[str, Any]) -> Iterator[str]:
+    meta = value.get("metadata")
+    meta = meta if isinstance(meta, dict) else {}
+    yield str(meta.get("namespace") or DEFAULT_NAMESPACE)
+    yield str(meta.get("name") or "")

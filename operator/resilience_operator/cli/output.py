@@ -1,0 +1,153 @@
+"""The result of `check` as text and as JSON. Used by cli/check; SARIF is in cli/sarif."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from resilience_operator.cli.judging import Hit, Ignored, Judgement, Spot
+from resilience_operator.cli.manifests import Place, Problem
+from resilience_operator.cli.positions import line_of
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All that `check` has to say; `files`: False where a cluster was asked."""
+
+    judgement: Judgement
+    problems: list[Problem] = field(default_factory=list)
+    uncovered: list[Place] = field(default_factory=list)
+    strangers: int = 0
+    files: bool = True
+
+    @property
+    def code(self) -> int:
+        """The exit code: 2 bad input, 1 findings, 0 neither."""
+        return 2 if self.problems else 1 if self.judgement.hits else 0
+
+
+NOT_COVERED = "the operator judges Deployments"
+SPEC_ALONE = "where pods run is judged in a cluster (--cluster); files show the spec alone"
+
+
+def line_of_hit(hit: Hit) -> int:
+    """The line that a finding points to; 0 where it comes from a cluster."""
+    return line_of(hit.spot.lines, hit.finding.path) if hit.spot.lines else hit.spot.line
+
+
+def text(result: Result) -> Iterator[str]:
+    """Lines for people: a finding each, then what was not judged, then the sum."""
+    for hit in result.judgement.hits:
+        finding = hit.finding
+        tail = f"; reported only: {finding.report_only}" if finding.report_only else ""
+        name = f"Deployment {finding.object}"
+        yield f"{_where(hit.spot, line_of_hit(hit))}[{finding.rule}] {name}: {finding.message}{tail}"
+    yield from _skips(result)
+    for ignored in result.judgement.ignored:
+        yield f"{_where(ignored.spot, ignored.spot.line)}ignored: {_ignored(ignored)}"
+    yield summary(result)
+
+
+def _where(spot: Spot, line: int) -> str:
+    return f"{spot.file}:{line}: " if spot.file else ""
+
+
+def _skips(result: Result) -> Iterator[str]:
+    grouped = Counter((skip.rule, skip.why) for skip, _ in result.judgement.skipped)
+    for (rule, why), count in grouped.items():
+        yield f"skipped: [{rule}] {count} {_plural('Deployment', count)}: {why}"
+    for kind, count in Counter(place.ref.kind for place in result.uncovered).items():
+        yield f"skipped: {count} {_plural(kind, count)}: {NOT_COVERED}"
+    if result.files and result.judgement.judged and "spread" in _asked(result):
+        yield f"skipped: [spread] live placement: {SPEC_ALONE}"
+    if result.strangers:
+        yield f"skipped: {result.strangers} {_plural('document', result.strangers)} without apiVersion and kind"
+
+
+def _asked(result: Result) -> tuple[str, ...]:
+    section = result.judgement.policy.deployments
+    return tuple(section.rules()) if section is not None else ()
+
+
+def _ignored(ignored: Ignored) -> str:
+    optout = ignored.optout
+    until = f" until {optout.until:%Y-%m-%dT%H:%M:%SZ}" if optout.until else ""
+    reason = f" ({optout.reason})" if optout.reason else ""
+    problem = f"; {optout.problem}" if optout.problem else ""
+    return f"Deployment {ignored.object} is opted out of {', '.join(ignored.rules)}{until}{reason}{problem}"
+
+
+def summary(result: Result) -> str:
+    """The last line: counts of findings, Deployments and errors."""
+    judgement = result.judgement
+    found, count = len(judgement.hits), judgement.judged
+    parts = [
+        f"{found} {_plural('finding', found)} in {judgement.drifted} of {count} {_plural('Deployment', count)}"
+    ]
+    if judgement.out_of_scope:
+        parts.append(f"{judgement.out_of_scope} out of the policy's scope")
+    if result.problems:
+        parts.append(f"{len(result.problems)} {_plural('error', len(result.problems))}")
+    return f"{', '.join(parts)} (policy {judgement.policy.name})"
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}s"
+
+
+def as_json(result: Result) -> str:
+    """One JSON object; its shape is described in docs/check.md."""
+    judgement = result.judgement
+    body = {
+        "policy": judgement.policy.name,
+        "summary": {
+            "findings": len(judgement.hits),
+            "deployments": judgement.judged,
+            "drifted": judgement.drifted,
+            "outOfScope": judgement.out_of_scope,
+            "ignored": len(judgement.ignored),
+            "errors": len(result.problems),
+        },
+        "findings": [_finding(hit) for hit in judgement.hits],
+        "skipped": [
+            {"rule": skip.rule, "object": skip.object.as_status(), "why": skip.why} | _place(spot, spot.line)
+            for skip, spot in judgement.skipped
+        ]
+        + [
+            {"object": place.ref.as_status(), "why": NOT_COVERED, "file": place.file, "line": place.line}
+            for place in result.uncovered
+        ],
+        "ignored": [_ignored_object(ignored) for ignored in judgement.ignored],
+        "errors": [{"file": one.file, "line": one.line, "message": one.message} for one in result.problems],
+    }
+    return json.dumps(body, indent=2, ensure_ascii=False)
+
+
+def _finding(hit: Hit) -> dict[str, Any]:
+    finding = hit.finding
+    body = {
+        "rule": finding.rule,
+        "reason": finding.reason,
+        "object": finding.object.as_status(),
+        "message": finding.message,
+        "path": str(finding.path) if finding.path is not None else None,
+        "observed": finding.observed,
+        "desired": finding.desired,
+        "reportOnly": finding.report_only or None,
+    }
+    body |= _place(hit.spot, line_of_hit(hit))
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def _place(spot: Spot, line: int) -> dict[str, Any]:
+    return {"file": spot.file, "line": line} if spot.file else {}
+
+
+def _ignored_object(ignored: Ignored) -> dict[str, Any]:
+    optout = ignored.optout
+    body: dict[str, Any] = {"object": ignored.object.as_status(), "rules": list(ignored.rules)}
+    body |= {"until": optout.until.isoformat()} if optout.until is not None else {}
+    body |= {"reason": optout.reason} if optout.reason else {}
+    body |= {"problem": optout.problem} if optout.problem else {}
+    return body | _place(ignored.spot, ignored.spot.line)

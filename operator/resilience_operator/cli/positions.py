@@ -1,0 +1,83 @@
+"""On which line of a file a field stands. Used by cli/manifests.
+
+Kept of a Deployment are the few lines that findings point to, not its composed nodes: ten thousand have to fit.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+import yaml
+
+from resilience_operator.core.paths import Path, subpaths
+
+POD_SPEC = "spec.template.spec"
+_AT = re.compile(r"`\$((?:\.[A-Za-z]\w*)*)")
+"""How msgspec ends a message: - at `$.spec.template.spec.containers[...]`."""
+
+
+def child(node: yaml.Node | None, field: str) -> tuple[int, yaml.Node | None]:
+    """(line of the key, node of the value) of a mapping's field; (0, None) where it is not there. Lines from 0."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == field:
+                return key.start_mark.line, value
+    return 0, None
+
+
+def landmarks(node: yaml.Node | None, offset: int) -> dict[str, int]:
+    """Written path -> line (from 1) of what a finding about a Deployment may point to; "" is the Deployment."""
+    if node is None:
+        return {}
+    return {path: line + offset + 1 for path, line in _landmarks(node)}
+
+
+def _landmarks(node: yaml.Node) -> Iterator[tuple[str, int]]:
+    yield "", node.start_mark.line
+    at: yaml.Node | None = node
+    for field in POD_SPEC.split("."):
+        line, at = child(at, field)
+        if at is None:
+            return
+    yield POD_SPEC, line
+    for field in ("terminationGracePeriodSeconds", "topologySpreadConstraints", "dnsConfig"):
+        line, value = child(at, field)
+        if value is not None:
+            yield f"{POD_SPEC}.{field}", line
+    _, containers = child(at, "containers")
+    for container in containers.value if isinstance(containers, yaml.SequenceNode) else ():
+        yield from _container(container)
+
+
+def _container(container: yaml.Node) -> Iterator[tuple[str, int]]:
+    _, name = child(container, "name")
+    if name is not None:
+        path = f"{POD_SPEC}.containers[name={name.value}]"
+        yield path, container.start_mark.line
+        line, lifecycle = child(container, "lifecycle")
+        if lifecycle is not None:
+            yield f"{path}.lifecycle", line
+
+
+def line_of(lines: Mapping[str, int], path: Path | None) -> int:
+    """The line of the deepest ancestor of `path` that stands in the file; 1 where none is known."""
+    found = lines.get("", 1)
+    for part in subpaths(path) if path is not None else ():
+        found = lines.get(str(part), lines.get(f"{_without_keys(part)}", found))
+    return found
+
+
+def _without_keys(path: Path) -> str:
+    return ".".join(step.field for step in path.steps)
+
+
+def line_of_message(node: yaml.Node | None, message: str) -> int:
+    """The line (from 0) of the field that a decoder's message names, as far as it can be followed."""
+    line = node.start_mark.line if node is not None else 0
+    match = _AT.search(message)
+    at = node
+    for field in match[1].split(".")[1:] if match is not None else ():
+        key_line, at = child(at, field)
+        if at is None:
+            break
+        line = key_line
+    return line

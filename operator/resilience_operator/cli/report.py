@@ -1,0 +1,84 @@
+"""`kubectl resilience report [POLICY]`: every finding of the cluster, where status holds the worst fifty only."""
+
+import argparse
+import asyncio
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from resilience_operator.cli.cluster import connect, read
+from resilience_operator.core.findings import STATE_ORDER
+from resilience_operator.planning.change import Decision, Judged
+from resilience_operator.planning.queue import OperatorLimits, schedule
+from resilience_operator.planning.report import explained
+
+Row = dict[str, Any]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's flags."""
+    parser.add_argument("policy", nargs="?", metavar="POLICY", help="only this policy")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    parser.add_argument("--kubeconfig", default="", metavar="FILE")
+    parser.add_argument("--context", default="", metavar="NAME")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print every finding; 0 nothing found, 1 findings. Raises OperatorError where the cluster cannot be read."""
+    found = asyncio.run(rows(options))
+    if options.output == "json":
+        print(json.dumps(found, indent=2))
+    else:
+        _table(found)
+    return 1 if found else 0
+
+
+async def rows(options: argparse.Namespace) -> list[Row]:
+    """Every finding, the worst first, in the order of status."""
+    async with await connect(options.kubeconfig, options.context) as session:
+        cluster = await read(session)
+    if options.policy:
+        cluster.policy(options.policy)
+    decisions = cluster.decisions()
+    order = schedule(
+        decisions, {one.uid: one for one in cluster.policies.values()}, OperatorLimits(), cluster.now
+    )
+    pairs = [(one, decision) for decision in decisions for one in decision.judged]
+    pairs = [pair for pair in pairs if not options.policy or pair[0].policy == options.policy]
+    return [
+        {
+            "policy": judged.policy,
+            "state": str(judged.state),
+            "rule": judged.finding.rule,
+            "reason": judged.finding.reason,
+            "object": decision.object.as_status(),
+            "message": explained(judged, decision, order),
+        }
+        for judged, decision in sorted(pairs, key=_rank)
+    ]
+
+
+def _rank(pair: tuple[Judged, Decision]) -> tuple[int, str, str, str]:
+    judged, decision = pair
+    ref = decision.object
+    return (STATE_ORDER.index(judged.state), judged.finding.rule, ref.namespace, ref.name)
+
+
+def _table(found: list[Row]) -> None:
+    if not found:
+        print("No finding: every object is as its policies demand.")
+        return
+    table = Table("STATE", "RULE", "OBJECT", "POLICY", "MESSAGE", box=None)
+    for row in found:
+        ref = row["object"]
+        cells = (
+            row["state"],
+            row["rule"],
+            f"{ref['namespace']}/{ref['name']}",
+            row["policy"],
+            row["message"],
+        )
+        table.add_row(*cells)
+    Console(markup=False, soft_wrap=True).print(table)

@@ -1,0 +1,85 @@
+"""The result of `check` as SARIF 2.1.0, which code hosts show beside the changed lines. Used by cli/check.
+
+What is only ever reported is a note, every other finding a warning; what could not be read is a notification.
+"""
+
+import json
+from hashlib import sha256
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import quote
+
+from resilience_operator import __version__
+from resilience_operator.cli.judging import Hit
+from resilience_operator.cli.manifests import Problem
+from resilience_operator.cli.output import Result, line_of_hit
+from resilience_operator.core.findings import RuleText
+from resilience_operator.rules import RULES
+
+SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+
+def as_sarif(result: Result) -> str:
+    """One SARIF log with one run."""
+    rules = list(RULES)
+    run = {
+        "tool": {
+            "driver": {
+                "name": "kubectl-resilience",
+                "semanticVersion": __version__,
+                "rules": [_rule(RULES[rule].text) for rule in rules],
+            }
+        },
+        "invocations": [
+            {
+                "executionSuccessful": not result.problems,
+                "exitCode": result.code,
+                "toolExecutionNotifications": [_notification(problem) for problem in result.problems],
+            }
+        ],
+        "results": [_result(hit, rules) for hit in result.judgement.hits],
+    }
+    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
+
+
+def _rule(text: RuleText) -> dict[str, Any]:
+    return {
+        "id": text.rule,
+        "shortDescription": {"text": f"{text.title}."},
+        "fullDescription": {"text": text.demands},
+        "help": {"text": text.why},
+        "defaultConfiguration": {"level": "warning"},
+    }
+
+
+def _result(hit: Hit, rules: list[str]) -> dict[str, Any]:
+    finding = hit.finding
+    tail = f"; reported only: {finding.report_only}" if finding.report_only else ""
+    identity = f"{finding.rule} {finding.reason} {finding.object} {finding.path}"
+    location: dict[str, Any] = {
+        "logicalLocations": [{"fullyQualifiedName": f"Deployment/{finding.object}", "kind": "resource"}]
+    }
+    if hit.spot.file:
+        location["physicalLocation"] = _physical(hit.spot.file, line_of_hit(hit))
+    return {
+        "ruleId": finding.rule,
+        "ruleIndex": rules.index(finding.rule),
+        "level": "note" if finding.report_only else "warning",
+        "message": {"text": f"Deployment {finding.object}: {finding.message}{tail}"},
+        "locations": [location],
+        "partialFingerprints": {"finding/v1": sha256(identity.encode()).hexdigest()[:32]},
+        "properties": {"reason": finding.reason},
+    }
+
+
+def _notification(problem: Problem) -> dict[str, Any]:
+    return {
+        "level": "error",
+        "message": {"text": problem.message},
+        "locations": [{"physicalLocation": _physical(problem.file, problem.line)}],
+    }
+
+
+def _physical(file: str, line: int) -> dict[str, Any]:
+    body: dict[str, Any] = {"artifactLocation": {"uri": quote(PurePath(file).as_posix())}}
+    return body | ({"region": {"startLine": line}} if line else {})

@@ -1,0 +1,141 @@
+"""The manifests as kustomize renders them: every right by name, and pods that the strictest admission takes."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pykube
+import pytest
+import yaml
+from requests import Response
+
+from resilience_operator.core.kinds import POLICY, WATCHED
+from tests.lab import Lab
+
+pytestmark = pytest.mark.lab
+
+Object = dict[str, Any]
+ACCOUNT = {"kind": "ServiceAccount", "name": "resilience-operator", "namespace": "resilience-system"}
+READ = {"list", "watch"}
+
+
+@pytest.fixture(scope="module", params=["base", "enforce"])
+def rendered(lab: Lab, request: pytest.FixtureRequest) -> tuple[str, list[Object]]:
+    """The name of the overlay and its objects."""
+    return request.param, render(lab, request.param)
+
+
+def render(lab: Lab, overlay: str) -> list[Object]:
+    return list(yaml.safe_load_all(lab.kubectl("kustomize", f"manifests/{overlay}")))
+
+
+def of(objects: list[Object], *kinds: str) -> list[Object]:
+    return [each for each in objects if each["kind"] in kinds]
+
+
+Right = tuple[str, str, str, str]
+
+
+def rights(objects: list[Object], kind: str) -> Iterator[Right]:
+    """(group, resource, verb, names) of every role of a kind."""
+    for role in of(objects, kind):
+        for rule in role["rules"]:
+            names = ",".join(rule.get("resourceNames", []))
+            for group in rule["apiGroups"]:
+                for resource in rule["resources"]:
+                    yield from ((group, resource, verb, names) for verb in rule["verbs"])
+
+
+CRD = "resiliencepolicies.resilience.dev"
+CLUSTER_RIGHTS = {
+    *(("apps", kind, verb, "") for kind in ("deployments", "replicasets") for verb in READ),
+    *(("", kind, verb, "") for kind in ("pods", "services", "namespaces", "nodes") for verb in READ),
+    *(("", "persistentvolumeclaims", verb, "") for verb in READ),
+    *(("resilience.dev", "resiliencepolicies", verb, "") for verb in {"get", "patch"} | READ),
+    ("resilience.dev", "resiliencepolicies/status", "patch", ""),
+    *(("apiextensions.k8s.io", "customresourcedefinitions", verb, CRD) for verb in {"get"} | READ),
+    ("events.k8s.io", "events", "create", ""),
+    ("events.k8s.io", "events", "patch", ""),
+}
+HOME_RIGHTS = {
+    ("coordination.k8s.io", "leases", "create", ""),
+    ("coordination.k8s.io", "leases", "get", "resilience-operator"),
+    ("coordination.k8s.io", "leases", "update", "resilience-operator"),
+    ("", "configmaps", "get", "resilience-operator"),
+}
+ENFORCING = {("apps", "deployments", "get", ""), ("apps", "deployments", "patch", "")}
+
+
+def test_the_rights_are_these_and_no_others(rendered: tuple[str, list[Object]]) -> None:
+    overlay, objects = rendered
+    assert set(rights(objects, "ClusterRole")) == CLUSTER_RIGHTS | (
+        ENFORCING if overlay == "enforce" else set()
+    )
+    assert set(rights(objects, "Role")) == HOME_RIGHTS
+    subjects = [each["subjects"] for each in of(objects, "ClusterRoleBinding", "RoleBinding")]
+    assert all(each == [ACCOUNT] for each in subjects)
+
+
+def test_every_kind_that_the_operator_watches_may_be_watched() -> None:
+    watched = {(kind.group, kind.plural, verb, "") for kind in (*WATCHED, POLICY) for verb in READ}
+    assert watched <= CLUSTER_RIGHTS
+
+
+def test_the_guard_is_on_the_operators_user_and_on_nobody_else(rendered: tuple[str, list[Object]]) -> None:
+    overlay, objects = rendered
+    user = f"system:serviceaccount:{ACCOUNT['namespace']}:{ACCOUNT['name']}"
+    policies = {each["metadata"]["name"]: each["spec"] for each in of(objects, "ValidatingAdmissionPolicy")}
+    assert len(policies) == (3 if overlay == "enforce" else 0)
+    for spec in policies.values():
+        assert spec["failurePolicy"] == "Fail"
+        assert [each["expression"] for each in spec["matchConditions"]] == [
+            f"request.userInfo.username == '{user}'"
+        ]
+    bindings = of(objects, "ValidatingAdmissionPolicyBinding")
+    assert {each["spec"]["policyName"] for each in bindings} == set(policies)
+    assert all(each["spec"] == {"policyName": name, "validationActions": ["Deny"]}
+               for each in bindings for name in [each["spec"]["policyName"]])  # fmt: skip
+
+
+def test_applying_the_manifests_again_does_not_end_a_pause(rendered: tuple[str, list[Object]]) -> None:
+    (switch,) = of(rendered[1], "ConfigMap")
+    assert (switch["metadata"]["name"], "data" in switch) == ("resilience-operator", False)
+
+
+@pytest.fixture(scope="module")
+def admit(lab: Lab) -> Iterator[Any]:
+    """Sends a Pod in a dry run to a Namespace with the labels of the operator's own."""
+    (home,) = of(render(lab, "base"), "Namespace")
+    namespace = lab.namespace(labels=home["metadata"]["labels"])
+    lab.kubectl("create", "serviceaccount", "resilience-operator", "-n", namespace)
+    api = pykube.HTTPClient(pykube.KubeConfig.from_file(str(lab.kubeconfig())))
+
+    def send(template: Object) -> Response:
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": template["spec"]}
+        strictly = {"dryRun": "All", "fieldValidation": "Strict"}
+        answer: Response = api.post(
+            version="v1", namespace=namespace, url="pods", params=strictly, data=json.dumps(pod)
+        )
+        return answer
+
+    yield send
+    lab.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def template_of(lab: Lab) -> Object:
+    (deployment,) = of(render(lab, "base"), "Deployment")
+    assert deployment["spec"]["replicas"] == 2
+    template: Object = deployment["spec"]["template"]
+    return template
+
+
+def test_the_operators_pod_is_admitted_where_restricted_is_enforced(lab: Lab, admit: Any) -> None:
+    answer = admit(template_of(lab))
+    assert (answer.status_code, answer.headers.get("Warning")) == (201, None)
+
+
+def test_without_its_security_context_the_pod_is_not_admitted(lab: Lab, admit: Any) -> None:
+    template = template_of(lab)
+    del template["spec"]["containers"][0]["securityContext"]
+    answer = admit(template)
+    assert (answer.status_code, "violates PodSecurity" in answer.text) == (403, True)
