@@ -114,7 +114,9 @@ class Demo:
     def _show_nodes(self) -> None:
         table = Table("deployment", "ready pods by node", box=None)
         for (namespace, name), nodes in sorted(self._nodes().items()):
-            table.add_row(f"{namespace}/{name}", ", ".join(f"{node}: {n}" for node, n in sorted(nodes.items())))
+            table.add_row(
+                f"{namespace}/{name}", ", ".join(f"{node}: {n}" for node, n in sorted(nodes.items()))
+            )
         self._console.print(table)
 
     def _show_findings(self) -> None:
@@ -122,7 +124,8 @@ class Demo:
             self._console.print(f"[bold]{incident}[/]")
             for finding in self._policy(incident).get("status", {}).get("findings", []):
                 where = f"{finding['object']['namespace']}/{finding['object']['name']}"
-                self._console.print(f"  {finding['state']}: {finding['rule']} {where}: {finding['message']}", markup=False)
+                line = f"  {finding['state']}: {finding['rule']} {where}: {finding['message']}"
+                self._console.print(line, markup=False)
 
     def _watch_rollouts(self) -> None:
         """Print every change of what runs, until every policy is compliant; at most one may ever run."""
@@ -171,7 +174,10 @@ class Demo:
         ]
 
     def _specs(self) -> Specs:
-        return {(one["metadata"]["namespace"], one["metadata"]["name"]): one["spec"] for one in self._deployments()}
+        return {
+            (one["metadata"]["namespace"], one["metadata"]["name"]): one["spec"]
+            for one in self._deployments()
+        }
 
     def _nodes(self) -> dict[tuple[str, str], Counter[str]]:
         found: dict[tuple[str, str], Counter[str]] = {}
@@ -208,7 +214,9 @@ def rolled_out(body: Body) -> bool:
     """True where a Deployment is complete."""
     status, replicas = body.get("status", {}), body["spec"]["replicas"]
     counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")]
-    return bool(status.get("observedGeneration", 0) >= body["metadata"]["generation"] and counts == [replicas] * 3)
+    return bool(
+        status.get("observedGeneration", 0) >= body["metadata"]["generation"] and counts == [replicas] * 3
+    )
 
 
 def keep(lab: Lab, console: Console) -> None:

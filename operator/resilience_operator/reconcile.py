@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +21,7 @@ from resilience_operator.core.parsing import parse
 from resilience_operator.core.policy import Policy
 from resilience_operator.core.reading import Problem
 from resilience_operator.evaluation import judge
-from resilience_operator.memory import Key, Memory, fingerprint
+from resilience_operator.memory import Cluster, Key, Known, Memory, fingerprint
 from resilience_operator.planning.change import Change, Decision, Verb
 from resilience_operator.planning.contest import Patience
 from resilience_operator.planning.decide import Surroundings
@@ -41,24 +40,6 @@ CHUNK = 200
 """Evaluations between two looks at the event loop, so that streams and the Lease are served."""
 
 WRITERS = 32
-
-
-@dataclass(slots=True)
-class Known:
-    """A policy as last seen, and what of it cannot be honoured."""
-
-    policy: Policy
-    problems: tuple[Problem, ...]
-
-
-@dataclass(slots=True)
-class Cluster:
-    """What the passes build up: policies by name, decisions by key, and all keys to look at again."""
-
-    policies: dict[str, Known] = field(default_factory=dict)
-    decisions: dict[Key, Decision] = field(default_factory=dict)
-    everything: bool = True
-    due: set[Key] = field(default_factory=set)
 
 
 class Reconciler:

@@ -19,7 +19,9 @@ def crd(lab: Lab) -> None:
 def install_crd(lab: Lab) -> None:
     """Install the CRD and wait until it is served."""
     lab.kubectl("apply", "--server-side", "-f", str(CRD))
-    lab.kubectl("wait", "--for=condition=Established", "crd/resiliencepolicies.resilience.dev", "--timeout=30s")
+    lab.kubectl(
+        "wait", "--for=condition=Established", "crd/resiliencepolicies.resilience.dev", "--timeout=30s"
+    )
 
 
 def make_scene(lab: Lab, logs: Path) -> Scene:

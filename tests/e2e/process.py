@@ -128,7 +128,7 @@ class OperatorProcess:
 
     def _get(self, port: int, path: str) -> str | None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
                 text: str = answer.read().decode()
                 return text
         except (urllib.error.URLError, OSError):

@@ -195,6 +195,11 @@ class Scene:
         """Wait until a probe is true."""
         return self.lab.wait(probe, timeout=timeout, what=what)
 
+    def wait_condition(self, kind: str, status: str, name: str = "") -> None:
+        """Wait until a condition of a policy has a status."""
+        what = f"condition {kind} {status} of policy {name or self.name}"
+        self.wait(lambda: self.condition(kind, name).get("status") == status, what)
+
     def wait_compliant(self, name: str = "", timeout: float = 90.0) -> None:
         """Wait until a policy is compliant at its newest generation and nothing runs."""
         full = f"{self.name}-{name}" if name else self.name

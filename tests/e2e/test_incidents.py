@@ -6,6 +6,7 @@ from tests.e2e.process import pretty
 from tests.e2e.scene import Body, Scene, service, settle, workload
 
 SPREAD: Body = {"deployments": {"spread": {}}}
+NO_ENTRY = "topologySpreadConstraints has no entry for"
 HOST = {"topologyKey": "kubernetes.io/hostname", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}
 ZONE = {"topologyKey": "topology.kubernetes.io/zone", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}
 
@@ -33,13 +34,12 @@ def test_replicas_on_one_node_are_found_spread_and_given_back(scene: Scene) -> N
             (
                 "ReplicasShareNode",
                 "Drifted",
-                f"3 of 3 ready replicas run on {node}; "
-                "topologySpreadConstraints has no entry for kubernetes.io/hostname",
+                f"3 of 3 ready replicas run on {node}; {NO_ENTRY} kubernetes.io/hostname",
             ),
             (
                 "MissingConstraint",
                 "Drifted",
-                "topologySpreadConstraints has no entry for topology.kubernetes.io/zone",
+                f"{NO_ENTRY} topology.kubernetes.io/zone",
             ),
         ]
         assert scene.spec("web") == before, "audit changes nothing"

@@ -137,8 +137,10 @@ def test_a_manager_that_takes_its_value_back_is_named_after_three_reverts(scene:
         assert len(applies) == 3, pretty(applies)
         scene.server_side_apply("web", {}, "fleet-controller")
         scene.wait(
-            lambda: {"name": "single-request-reopen"}
-            in scene.pod_spec("web").get("dnsConfig", {}).get("options", []),
+            lambda: (
+                {"name": "single-request-reopen"}
+                in scene.pod_spec("web").get("dnsConfig", {}).get("options", [])
+            ),
             "resumed when the other let go",
             20,
         )

@@ -50,7 +50,7 @@ def test_two_policies_of_equal_priority_that_disagree_write_nothing(scene: Scene
         scene.policy(name, deployments={"dnsConfig": {"options": [{"name": "timeout", "value": seconds}]}})
     with scene.operator():
         for name in ("a", "b"):
-            scene.wait(lambda name=name: scene.condition("Contested", name).get("status") == "True", f"{name} says so")
+            scene.wait_condition("Contested", "True", name)
             assert "has the same priority (0)" in scene.condition("Contested", name)["message"]
         assert deployment_writes(scene, mark) == []
 
@@ -66,7 +66,9 @@ def test_an_opt_out_is_honoured_and_retains_what_was_written(scene: Scene) -> No
                              "the summary counts it")  # fmt: skip
         assert (summary["evaluated"], summary["ignored"]) == (1, 1)
         assert "dnsConfig" not in scene.pod_spec("later")
-        scene.lab.kubectl("-n", scene.namespace, "annotate", "deployment/web", "resilience.dev/ignore=dns-config")
+        scene.lab.kubectl(
+            "-n", scene.namespace, "annotate", "deployment/web", "resilience.dev/ignore=dns-config"
+        )
         mark = scene.lab.audit.mark()
         scene.delete_policy()
         assert scene.pod_spec("web")["dnsConfig"] == OPTIONS, "an opt-out always retains"
@@ -74,7 +76,9 @@ def test_an_opt_out_is_honoured_and_retains_what_was_written(scene: Scene) -> No
 
 
 @pytest.mark.parametrize("release", ["Retain", "Revert"])
-def test_a_removed_rule_and_a_narrowed_selector_release_as_the_policy_says(scene: Scene, release: str) -> None:
+def test_a_removed_rule_and_a_narrowed_selector_release_as_the_policy_says(
+    scene: Scene, release: str
+) -> None:
     rolled_out(scene, "web", "api")
     before = {name: scene.spec(name) for name in ("web", "api")}
     with scene.operator():
@@ -169,7 +173,9 @@ def test_what_a_rollout_would_hurt_is_reported_and_never_enforced(scene: Scene) 
         scene.policy(deployments=DNS)
         scene.wait(lambda: scene.pod_spec("fine").get("dnsConfig"), "the safe one is repaired")
         scene.wait_rolled_out("fine")
-        scene.wait(lambda: scene.states() == {("dns-config", name): "ReportOnly" for name in UNSAFE}, "reported")
+        scene.wait(
+            lambda: scene.states() == {("dns-config", name): "ReportOnly" for name in UNSAFE}, "reported"
+        )
         messages = {one["object"]["name"]: one["message"] for one in scene.findings()}
         for name, (_, reason) in UNSAFE.items():
             assert reason in messages[name], pretty(messages)
@@ -195,7 +201,9 @@ def test_a_closed_window_holds_rollouts_back_and_names_its_opening(scene: Scene)
     with scene.operator():
         scene.policy(deployments=DNS, windows={"deny": deny})
         scene.wait(lambda: scene.states() == {("dns-config", "web"): "Pending"}, "pending")
-        assert scene.findings()[0]["message"].endswith("waits for the end of black-friday, 2099-01-01 00:00 UTC")
+        assert scene.findings()[0]["message"].endswith(
+            "waits for the end of black-friday, 2099-01-01 00:00 UTC"
+        )
         progressing = scene.condition("Progressing")
         assert (progressing["status"], progressing["reason"]) == ("True", "Waiting")
         assert "dnsConfig" not in scene.pod_spec("web")
@@ -205,7 +213,14 @@ def test_a_closed_window_holds_rollouts_back_and_names_its_opening(scene: Scene)
 
 def test_the_pause_switch_stops_every_write_and_lets_them_go_again(scene: Scene) -> None:
     rolled_out(scene, "web")
-    switch = ("-n", scene.namespace, "create", "configmap", "resilience-operator", "--from-literal=pause=true")
+    switch = (
+        "-n",
+        scene.namespace,
+        "create",
+        "configmap",
+        "resilience-operator",
+        "--from-literal=pause=true",
+    )
     scene.lab.kubectl(*switch)
     with scene.operator():
         scene.policy(deployments=DNS)
@@ -233,7 +248,9 @@ def test_every_origin_of_an_object_is_repaired_and_given_back(scene: Scene) -> N
     scene.create(body["created"])
     scene.apply(body["server-side"], "--server-side", "--field-manager=fleet")
     for origin in body:
-        scene.lab.kubectl("-n", scene.namespace, "expose", f"deployment/{origin}", "--port=80", "--target-port=http")
+        scene.lab.kubectl(
+            "-n", scene.namespace, "expose", f"deployment/{origin}", "--port=80", "--target-port=http"
+        )
     scene.wait_rolled_out(*body)
     before = {origin: scene.spec(origin) for origin in body}
     with scene.operator():

@@ -3,7 +3,8 @@
 Run by the host; every write of the operator passes `Lease.fence` with no await between it and the send. All
 times that decide are local and monotonic: another's renewal counts from when it was seen here, clocks of
 two machines are never compared. What cannot be excluded is one request that was in flight when its sender
-was stopped; a new leader therefore waits until that request must have ended.
+was stopped; a new leader therefore waits until that request must have ended. A Lease that somebody deletes
+under its holder is waited for as well, but by a replica that never saw it.
 """
 
 import json

@@ -2,12 +2,12 @@
 
 import asyncio
 import sys
-from argparse import Namespace
-from collections.abc import Callable
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from resilience_operator.cli import output
-from resilience_operator.cli.files import load
+from resilience_operator.cli.files import DEFAULT_MAX_SIZE, load
 from resilience_operator.cli.inventory import Inventory
 from resilience_operator.cli.judging import Subject, judge
 from resilience_operator.cli.manifests import Problem
@@ -15,13 +15,45 @@ from resilience_operator.cli.output import Result
 from resilience_operator.cli.policies import load_policy, recommended
 from resilience_operator.cli.progress import Bar
 from resilience_operator.cli.sarif import as_sarif
+from resilience_operator.core.errors import OperatorError
 from resilience_operator.core.policy import Policy
+from resilience_operator.observed.store import Store
 
 NOTHING = "holds no object of Kubernetes: nothing was checked"
+
+_WRITERS: dict[str, Callable[[Result], Iterable[str]]] = {
+    "text": output.text,
+    "json": lambda result: [output.as_json(result)],
+    "sarif": lambda result: [as_sarif(result)],
+}
+
+
+class UnusableInputError(OperatorError):
+    """The command line asks for nothing, or for two things at once."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's flags."""
+    add = parser.add_argument
+    add("paths", nargs="*", metavar="PATH", help="files or directories; - is standard input")
+    add("--cluster", action="store_true", help="check what runs in a cluster instead")
+    add("-p", "--policy", metavar="POLICY.yaml", help="judge by this policy, not by the recommended one")
+    add("-o", "--output", choices=tuple(_WRITERS), default="text")
+    add(
+        "--max-size",
+        type=int,
+        default=DEFAULT_MAX_SIZE,
+        metavar="BYTES",
+        help=f"of one file; bigger ones are not read (default {DEFAULT_MAX_SIZE})",
+    )
+    add("--kubeconfig", default="", metavar="FILE", help="else $KUBECONFIG, ~/.kube/config, the pod's own")
+    add("--context", default="", metavar="NAME", help="of the kubeconfig, instead of its current one")
 
 
 def run(arguments: Namespace) -> int:
     """Check, print, and give the exit code. Raises OperatorError without access or with a bad policy."""
+    if bool(arguments.paths) == arguments.cluster:
+        raise UnusableInputError("check files or directories (- is standard input), or --cluster; not both")
     policy = load_policy(arguments.policy) if arguments.policy else recommended()
     result = check_cluster(policy, arguments) if arguments.cluster else check_files(policy, arguments)
     if arguments.output == "text":
@@ -45,19 +77,18 @@ def check_files(policy: Policy, arguments: Namespace) -> Result:
 def check_cluster(policy: Policy, arguments: Namespace) -> Result:
     """Judge what runs in a cluster. Raises OperatorError."""
     # The client of a cluster takes longer to import than most files take to check.
-    from resilience_operator.cli.cluster import Snapshot, Target, connect, snapshot
+    from resilience_operator.cli.cluster import connect, read_store
 
-    async def observed() -> Snapshot:
-        async with await connect(Target(arguments.kubeconfig, arguments.context)) as session:
-            with Bar("kinds") as bar:
-                return await snapshot(session, progress=bar.name)
+    async def observed() -> tuple[Store, tuple[int, int]]:
+        async with await connect(arguments.kubeconfig, arguments.context) as session:
+            return await read_store(session), await session.server_version()
 
-    views = asyncio.run(observed()).views(datetime.now(UTC))
-    return Result(judge(policy, map(Subject, views)), files=False)
+    return Result(judge(policy, _subjects(*asyncio.run(observed()))), files=False)
 
 
-_WRITERS: dict[str, Callable[[Result], list[str]]] = {
-    "text": lambda result: list(output.text(result)),
-    "json": lambda result: [output.as_json(result)],
-    "sarif": lambda result: [as_sarif(result)],
-}
+def _subjects(store: Store, server: tuple[int, int]) -> Iterator[Subject]:
+    now = datetime.now(UTC)
+    for key in sorted((one.metadata.namespace, one.metadata.name) for one in store.deployments()):
+        view = store.view(*key, now, server)
+        if view is not None:
+            yield Subject(view)

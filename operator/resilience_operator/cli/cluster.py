@@ -65,9 +65,7 @@ async def connect(kubeconfig: str, context: str) -> Session:
 
 async def read(session: Session) -> Cluster:
     """Read every kind that rules look at, and the policies. Raises RequestFailed."""
-    store = Store()
-    for kind in WATCHED:
-        await _read_kind(session, kind, store)
+    store = await read_store(session)
     policies: dict[str, Policy] = {}
     refused: dict[str, str] = {}
     body = json.loads(await session.request("GET", POLICY.path()))
@@ -78,6 +76,14 @@ async def read(session: Session) -> Cluster:
         else:
             policies[policy.name] = policy
     return Cluster(store, policies, refused, await session.server_version(), datetime.now(UTC))
+
+
+async def read_store(session: Session) -> Store:
+    """Read every kind that rules look at; needs no policy in the cluster, nor their kind. Raises RequestFailed."""
+    store = Store()
+    for kind in WATCHED:
+        await _read_kind(session, kind, store)
+    return store
 
 
 async def _read_kind(session: Session, kind: Kind, store: Store) -> None:

@@ -4,7 +4,7 @@ docs/rules.md is printed from here (`explain --markdown`); a test fails on a dif
 """
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from textwrap import fill
 
@@ -24,6 +24,14 @@ Printed by `kubectl-resilience explain --markdown`; do not edit. Each rule answe
 for by its field in a ResiliencePolicy, and says in `kubectl-resilience check`, in the policy's status and in Events \
 the same with the same words.
 """
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's flags."""
+    add = parser.add_argument
+    add("rule", nargs="?", metavar="RULE", help="one rule; all of them if left out")
+    add("--policy", dest="show_policy", action="store_true", help="print the recommended policy")
+    add("--markdown", action="store_true", help="as docs/rules.md")
 
 
 def run(arguments: Namespace) -> int:

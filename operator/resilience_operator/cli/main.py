@@ -1,17 +1,27 @@
 """The program `kubectl-resilience` (`kubectl resilience`): its command line and exit codes.
 
-0: nothing found. 1: findings. 2: bad input or no access, also when there are findings.
+0: nothing found. 1: findings. 2: bad input or no access, also when there are findings. Each command is a module
+with `add_arguments` and `run`; only the one that is asked for is imported, for a cluster's client takes longer to
+import than most files take to check.
 """
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from resilience_operator import __version__
-from resilience_operator.cli import check, explain
-from resilience_operator.cli.files import DEFAULT_MAX_SIZE
 from resilience_operator.core.errors import OperatorError
+
+COMMANDS = {
+    "check": "findings in files, on standard input, or in a cluster",
+    "plan": "what the operator would change in a cluster, in which order, and what waits for what",
+    "explain": "what a rule demands, why, and how to opt out",
+    "report": "every finding in a cluster, not only the worst as in a policy's status",
+    "revert": "write the values back that were there before the operator",
+}
+"""Command (and module of this package) -> what it does."""
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -19,13 +29,7 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code. `argv`: without the program's name; sys.argv's if None."""
-    arguments = parser().parse_args(argv)
-    if arguments.run is check.run and not arguments.cluster and not arguments.paths:
-        print(
-            "kubectl-resilience check: name files, directories or - (standard input), or --cluster",
-            file=sys.stderr,
-        )
-        return BAD_INPUT
+    arguments = parse(sys.argv[1:] if argv is None else argv)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -41,56 +45,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The parsed command line; a wrong one ends the program with code 2."""
     top = argparse.ArgumentParser(
         prog="kubectl-resilience",
         description="Judge Deployments by the rules of a ResiliencePolicy: the same as the operator's.",
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    _check(commands.add_parser("check", help="findings in files, on standard input, or in a cluster"))
-    _explain(commands.add_parser("explain", help="what a rule demands, why, and how to opt out"))
-    return top
-
-
-def _check(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(run=check.run)
-    add = command.add_argument
-    add("paths", nargs="*", metavar="PATH", help="files or directories; - is standard input")
-    add("--cluster", action="store_true", help="check what runs in a cluster instead")
-    add("-p", "--policy", metavar="POLICY.yaml", help="judge by this policy, not by the recommended one")
-    add(
-        "-o",
-        "--output",
-        choices=("text", "json", "sarif"),
-        default="text",
-        help="text (default), json, sarif",
-    )
-    add(
-        "--max-size",
-        type=int,
-        default=DEFAULT_MAX_SIZE,
-        metavar="BYTES",
-        help=f"of one file; bigger ones are not read (default {DEFAULT_MAX_SIZE})",
-    )
-    _where(command)
-
-
-def _where(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--kubeconfig", metavar="FILE", help="else $KUBECONFIG, ~/.kube/config, the service account"
-    )
-    command.add_argument("--context", metavar="NAME", help="of the kubeconfig, instead of its current one")
-
-
-def _explain(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(run=explain.run)
-    command.add_argument("rule", nargs="?", metavar="RULE", help="one rule; all of them if left out")
-    command.add_argument(
-        "--policy", dest="show_policy", action="store_true", help="print the recommended policy"
-    )
-    command.add_argument("--markdown", action="store_true", help="as docs/rules.md")
+    asked = next((word for word in argv if not word.startswith("-")), "")
+    for name, about in COMMANDS.items():
+        command = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        if name == asked:
+            module = import_module(f"resilience_operator.cli.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return top.parse_args(argv)
 
 
 if __name__ == "__main__":

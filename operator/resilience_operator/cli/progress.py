@@ -33,8 +33,3 @@ class Bar:
         """So much is done of so much."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=done, total=total)
-
-    def name(self, what: str) -> None:
-        """What is being done now."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=what)

@@ -1,0 +1,114 @@
+"""A pod template as rules read it: the fields of its spec that they judge.
+
+Part of observed/objects, which names everything that others import.
+"""
+
+from typing import Any
+
+from resilience_operator.observed.base import (
+    Observed,
+    Selector,
+)
+
+
+class ContainerPort(Observed, frozen=True):
+    """A declared port of a container."""
+
+    container_port: int = 0
+    name: str = ""
+    protocol: str = "TCP"
+    host_port: int = 0
+
+
+class Lifecycle(Observed, frozen=True):
+    """A container's lifecycle; `pre_stop` is the handler as the API gives it, or None."""
+
+    pre_stop: dict[str, Any] | None = None
+
+
+class Container(Observed, frozen=True):
+    """A container of a pod template."""
+
+    name: str = ""
+    image: str = ""
+    ports: tuple[ContainerPort, ...] = ()
+    lifecycle: Lifecycle | None = None
+    restart_policy: str = ""
+
+
+class TopologySpreadConstraint(Observed, frozen=True):
+    """One entry of topologySpreadConstraints."""
+
+    topology_key: str = ""
+    max_skew: int = 1
+    when_unsatisfiable: str = ""
+    label_selector: Selector | None = None
+    match_label_keys: tuple[str, ...] = ()
+    min_domains: int | None = None
+    node_affinity_policy: str = ""
+    node_taints_policy: str = ""
+
+
+class PodDNSOption(Observed, frozen=True):
+    """One resolver option."""
+
+    name: str = ""
+    value: str | None = None
+
+
+class PodDNSConfig(Observed, frozen=True):
+    """dnsConfig; `options` is an atomic list; None where absent."""
+
+    options: tuple[PodDNSOption, ...] | None = None
+
+
+class VolumeClaim(Observed, frozen=True):
+    """persistentVolumeClaim of a pod's volume."""
+
+    claim_name: str = ""
+
+
+class Volume(Observed, frozen=True):
+    """A volume of a pod template; `ephemeral` is its raw form or None."""
+
+    name: str = ""
+    persistent_volume_claim: VolumeClaim | None = None
+    ephemeral: dict[str, Any] | None = None
+
+
+class Toleration(Observed, frozen=True):
+    """A toleration of a pod template."""
+
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+
+class PodSpec(Observed, frozen=True):
+    """The pod spec of a template."""
+
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+    termination_grace_period_seconds: int | None = None
+    topology_spread_constraints: tuple[TopologySpreadConstraint, ...] = ()
+    dns_config: PodDNSConfig | None = None
+    dns_policy: str = ""
+    host_network: bool = False
+    node_selector: dict[str, str] = {}
+    affinity: dict[str, Any] | None = None
+    tolerations: tuple[Toleration, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+
+
+class TemplateMeta(Observed, frozen=True):
+    """metadata of a pod template."""
+
+    labels: dict[str, str] = {}
+
+
+class PodTemplate(Observed, frozen=True):
+    """A pod template."""
+
+    metadata: TemplateMeta = TemplateMeta()
+    spec: PodSpec = PodSpec()
