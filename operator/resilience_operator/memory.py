@@ -29,11 +29,12 @@ class Backoff:
 
 @dataclass(slots=True)
 class Memory:
-    """Refusals by (uid, rule), back-offs by key, and unknown ends by uid."""
+    """Refusals by (uid, rule), back-offs by key, unknown ends by uid, and policies that bear our finalizer."""
 
     refusals: dict[tuple[str, str], tuple[object, str]] = field(default_factory=dict)
     backoffs: dict[Key, Backoff] = field(default_factory=dict)
     unknown: dict[str, ObjectRef] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
 
     def refuse(self, uid: str, rule: str, fingerprint: object, message: str) -> None:
         """Remember that the API server refuses this rule on this object as it is now."""

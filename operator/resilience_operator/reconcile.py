@@ -239,13 +239,14 @@ class Reconciler:
     async def _held_by_finalizer(self, change: Change) -> bool:
         """True once every policy that the change serves bears our finalizer: before the first write, not after."""
         for policy in change.policies:
-            if FINALIZER in policy.finalizers or policy.deleting:
+            if FINALIZER in policy.finalizers or policy.deleting or policy.uid in self._memory.held:
                 continue
             try:
                 await self._services.status.hold(policy.ref)
             except (RequestFailed, NotLeader, LookupError) as error:
                 log.warning("policy %s cannot be held by its finalizer: %s", policy.name, error)
                 return False
+            self._memory.held.add(policy.uid)
         return True
 
     async def _finalize(self) -> None:

@@ -49,6 +49,11 @@ class OperatorProcess:
             raise RuntimeError("the operator was not started")
         return self._process.pid
 
+    @property
+    def ended(self) -> bool:
+        """True where it was started and runs no more."""
+        return self._process is not None and self._process.poll() is not None
+
     def start(self, *, wait: bool = True) -> Self:
         """Start it, and wait until it is ready."""
         with self.log.open("ab") as log:

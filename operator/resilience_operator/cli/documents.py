@@ -9,7 +9,8 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]
@@ -23,12 +24,12 @@ SPARE_VALUES = 100_000
 
 _CUT = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _UNTAGGED = ""
-_MERGE = "<<"
+_MERGE: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A decoded document: its value, and the composed node that knows the lines; `offset` lines come before it."""
+    """A decoded document: its value without nulls, and the node that knows the lines; `offset` lines before it."""
 
     value: Any
     node: Node | None
@@ -117,60 +118,61 @@ class _Budget:
 
 
 def _decode(node: Node, budget: _Budget) -> Any:
-    value = node.value
-    if type(value) is str:
-        if node.tag == _UNTAGGED:
-            return plain_value(value) if not node.style else value
-        return _tagged(node)
+    if type(node) is yaml.ScalarNode:
+        return _scalar(node)
     budget.spend(node)
     if type(node) is yaml.MappingNode:
         return _mapping(node, budget)
-    return [_decode(child, budget) for child in value]
+    return [_decode(child, budget) for child in node.value]
 
 
-def _tagged(node: Node) -> Any:
-    try:
-        return tagged_value(node.tag, node.value)
-    except ValueError as error:
-        raise BrokenDocumentError(node.start_mark.line, str(error)) from error
+def _scalar(node: Node) -> Any:
+    if node.tag != _UNTAGGED:
+        try:
+            return tagged_value(node.tag, node.value)
+        except ValueError as error:
+            raise BrokenDocumentError(node.start_mark.line, str(error)) from error
+    return node.value if node.style else plain_value(node.value)
 
 
 def _mapping(node: Node, budget: _Budget) -> dict[str, Any]:
+    """An object without its nulls: for the API server a null is an absent field."""
     result: dict[str, Any] = {}
     merges = []
     for key_node, child in node.value:
-        key = key_node.value
-        if type(key) is not str:
-            line = key_node.start_mark.line
-            raise BrokenDocumentError(line, "a key is a list or an object; write a string")
-        if not key_node.style:
-            if key == _MERGE:
-                merges.append(child)
-                continue
-            key = _key(key)
-        if key in result:
-            first = next(line for name, line in _key_lines(node) if name == key)
-            line = key_node.start_mark.line
-            raise BrokenDocumentError(
-                line, f"duplicate key {key!r} (the first is {line - first} lines above); remove one"
-            )
-        result[key] = _decode(child, budget)
+        key = key_node.value if key_node.style else _key(key_node)
+        if key is _MERGE:
+            merges.append(child)
+        elif key in result:
+            raise _duplicate(key, key_node, node)
+        else:
+            result[key] = _scalar(child) if type(child) is yaml.ScalarNode else _decode(child, budget)
+    if None in result.values():
+        result = {key: value for key, value in result.items() if value is not None}
     return _merged(merges, budget) | result if merges else result
 
 
-def _key(text: str) -> str:
-    """A key as JSON has it: `on` is the boolean true, and as a key the string "true"."""
+def _key(node: Node) -> Any:
+    """A plain key as JSON has it: `on` is the boolean true, and as a key the string "true"; _MERGE for `<<`."""
+    if type(node) is not yaml.ScalarNode:
+        raise BrokenDocumentError(node.start_mark.line, "a key is a list or an object; write a string")
+    return _key_of(node.value)
+
+
+@lru_cache(maxsize=4096)
+def _key_of(text: str) -> Any:
+    if text == "<<":
+        return _MERGE
     value = plain_value(text)
     return text if value is None or isinstance(value, str) else json.dumps(value)
 
 
-def _key_lines(node: Node) -> Iterator[tuple[str, int]]:
-    for key_node, _ in node.value:
-        if isinstance(key_node.value, str):
-            yield (
-                (key_node.value if key_node.style else _key(key_node.value)),
-                key_node.start_mark.line,
-            )
+def _duplicate(key: str, key_node: Node, node: Node) -> BrokenDocumentError:
+    keys = (each for each, _ in node.value)
+    first = next(each for each in keys if (each.value if each.style else _key(each)) == key)
+    line = key_node.start_mark.line
+    above = line - first.start_mark.line
+    return BrokenDocumentError(line, f"duplicate key {key!r} (the first is {above} lines above); remove one")
 
 
 def _merged(merges: list[Node], budget: _Budget) -> dict[str, Any]:
@@ -208,11 +210,10 @@ def _json(text: str) -> Document | Fault:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
         raise BrokenDocumentError(0, next(name for name in names if names.count(name) > 1))
-    return result
+    return {name: value for name, value in pairs if value is not None}
 
 
 def _fault(part: str, offset: int, error: Exception) -> Fault:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import yaml
 
-from resilience_operator.adapters.projections import project_dict
+from resilience_operator.adapters.projections import project, project_dict
 from resilience_operator.cli.documents import TEMPLATE, Fault, documents, template_line
 from resilience_operator.cli.positions import child, landmarks, line_of_message
 from resilience_operator.core.errors import UnreadableObjectError
@@ -138,7 +139,7 @@ class _Reader:
         if kind.namespaced and isinstance(meta := value.get("metadata"), dict) and not meta.get("namespace"):
             value = value | {"metadata": meta | {"namespace": DEFAULT_NAMESPACE}}
         try:
-            found = project_dict(kind, value)
+            found = _projected(kind, value)
         except UnreadableObjectError as error:
             line = line_of_message(node, str(error)) + self.offset + 1
             self.loaded.problems.append(Problem(self.file, line, str(error)))
@@ -157,6 +158,14 @@ class _Reader:
 
     def _line(self, node: yaml.Node | None) -> int:
         return (node.start_mark.line if node is not None else 0) + self.offset + 1
+
+
+def _projected(kind: Kind, value: dict[str, Any]) -> Object:
+    """The object, by way of JSON: twice as fast as from dictionaries, whose errors name the field."""
+    try:
+        return project(kind, msgspec.json.encode(value))
+    except (UnreadableObjectError, ValueError, OverflowError):
+        return project_dict(kind, value)
 
 
 def _names(value: dict[str, Any]) -> Iterator[str]:

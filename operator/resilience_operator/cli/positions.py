@@ -5,6 +5,7 @@ Kept of a Deployment are the few lines that findings point to, not its composed 
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 import yaml
 
@@ -60,14 +61,15 @@ def _container(container: yaml.Node) -> Iterator[tuple[str, int]]:
 
 def line_of(lines: Mapping[str, int], path: Path | None) -> int:
     """The line of the deepest ancestor of `path` that stands in the file; 1 where none is known."""
-    found = lines.get("", 1)
-    for part in subpaths(path) if path is not None else ():
-        found = lines.get(str(part), lines.get(f"{_without_keys(part)}", found))
-    return found
+    places = _places(path) if path is not None else ()
+    return next((lines[place] for place in places if place in lines), lines.get("", 1))
 
 
-def _without_keys(path: Path) -> str:
-    return ".".join(step.field for step in path.steps)
+@lru_cache(maxsize=4096)
+def _places(path: Path) -> tuple[str, ...]:
+    """The written path and its ancestors, the deepest first; lists also without the keys of an entry."""
+    written = ((str(part), ".".join(step.field for step in part.steps)) for part in subpaths(path))
+    return tuple(place for pair in reversed(list(written)) for place in pair)
 
 
 def line_of_message(node: yaml.Node | None, message: str) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from resilience_operator.core.paths import ABSENT, JSON
+from resilience_operator.core.paths import ABSENT, JSON, Path
 
 ANNOTATION = "resilience.dev/state"
 VERSION = 1
@@ -36,24 +36,29 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """One apply of ours: when, and the Deployment's revision that it was to become (0: it changed no template)."""
+    """One write of ours: when, and the Deployment's revision that it was to become (0: it changed no template).
+
+    `repaired`: the rules of which it put back what somebody had taken from us.
+    """
 
     at: datetime
     revision: int = 0
+    repaired: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
     """A change that is not repeated until the policy or the template changes.
 
-    `policies`: uid -> digest of spec; `template`: pod-template-hash of the template without our change.
+    `policies`: uid -> digest of spec; `revision`: the newest of the Deployment that is nobody's change of the template
+    but ours: a later one lifts the quarantine.
     """
 
     reason: str
     message: str
     at: datetime
     policies: Mapping[str, str] = field(default_factory=dict)
-    template: str = ""
+    revision: int = 0
     rules: tuple[str, ...] = ()
 
 
@@ -61,35 +66,36 @@ class Quarantine:
 class ObjectState:
     """The annotation's content; falsy where there is nothing to remember.
 
-    `leaves`: written path -> Held. `policies`: uid -> generation at our last apply. `names`: uid -> name of every
-    policy that holds a leaf, for people who revert what a policy left that is gone. `base`: pod-template-hash of the
-    template before our last change. `applies`: the newest last, at most 8. `contests`: how often in a row we gave
-    up against another manager.
+    `leaves`: written path -> Held. `policies`: uid -> generation at our last write. `names`: uid -> name of every
+    policy that holds a leaf, for people who revert what a policy left that is gone. `applies`: our writes, the newest
+    last, at most 8; without leaves: the rollout that gives them back is still to be awaited. `contests`: how often in
+    a row we gave up against another manager.
     """
 
     uid: str = ""
     leaves: Mapping[str, Held] = field(default_factory=dict)
     policies: Mapping[str, int] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
-    base: str = ""
     applies: tuple[Apply, ...] = ()
     contests: int = 0
     quarantine: Quarantine | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.leaves) or self.quarantine is not None
+        return bool(self.leaves or self.applies) or self.quarantine is not None
 
     def rules(self) -> frozenset[str]:
         """Rules of which we hold a leaf."""
         return frozenset(held.rule for held in self.leaves.values())
 
     def without(self, paths: frozenset[str]) -> "ObjectState":
-        """The state after those leaves were given back."""
+        """The state after those leaves were given back; nothing of our writes is remembered without a leaf."""
         kept = {path: held for path, held in self.leaves.items() if path not in paths}
-        return replace(self, leaves=kept)
+        return replace(self, leaves=kept, applies=self.applies if kept else ())
 
 
 MAX_APPLIES = 8
+EPOCH, HORIZON = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Times beyond are not believed: arithmetic on them would overflow."""
 
 
 class UnreadableStateError(ValueError):
@@ -101,10 +107,10 @@ def encode(state: ObjectState) -> str:
     body: dict[str, Any] = {"v": VERSION, "uid": state.uid}
     if state.leaves:
         body["leaves"] = {path: _encode_held(held) for path, held in state.leaves.items()}
-        body["policies"] = dict(state.policies)
         body["names"] = dict(state.names)
-        body["base"] = state.base
-        body["applies"] = [[_stamp(apply.at), apply.revision] for apply in state.applies[-MAX_APPLIES:]]
+    if state.applies:
+        body["policies"] = dict(state.policies)
+        body["applies"] = [_encode_apply(apply) for apply in state.applies[-MAX_APPLIES:]]
     if state.contests:
         body["contests"] = state.contests
     if state.quarantine is not None:
@@ -120,18 +126,27 @@ def decode(text: str) -> ObjectState:
             raise UnreadableStateError(f"state of version {body['v']!r}; this operator reads {VERSION}")
         return ObjectState(
             uid=str(body["uid"]),
-            leaves={path: _decode_held(held) for path, held in body.get("leaves", {}).items()},
+            leaves={
+                str(Path.parse(path)): _decode_held(held) for path, held in body.get("leaves", {}).items()
+            },
             policies={str(uid): int(generation) for uid, generation in body.get("policies", {}).items()},
             names={str(uid): str(name) for uid, name in body.get("names", {}).items()},
-            base=str(body.get("base", "")),
-            applies=tuple(Apply(_time(at), int(revision)) for at, revision in body.get("applies", [])),
+            applies=tuple(_decode_apply(*apply) for apply in body.get("applies", [])),
             contests=int(body.get("contests", 0)),
             quarantine=_decode_quarantine(body["quarantine"]) if "quarantine" in body else None,
         )
     except UnreadableStateError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise UnreadableStateError(f"not readable as state of this operator: {error!r}") from error
+
+
+def _encode_apply(apply: Apply) -> list[JSON]:
+    return [_stamp(apply.at), apply.revision, *apply.repaired]
+
+
+def _decode_apply(at: str, revision: int, *repaired: str) -> Apply:
+    return Apply(_time(at), int(revision), tuple(str(rule) for rule in repaired))
 
 
 def _encode_held(held: Held) -> dict[str, JSON]:
@@ -161,7 +176,7 @@ def _encode_quarantine(quarantine: Quarantine) -> dict[str, JSON]:
         "message": quarantine.message,
         "at": _stamp(quarantine.at),
         "policies": dict(quarantine.policies),
-        "template": quarantine.template,
+        "revision": quarantine.revision,
         "rules": list(quarantine.rules),
     }
 
@@ -172,7 +187,7 @@ def _decode_quarantine(body: dict[str, JSON]) -> Quarantine:
         message=str(body["message"]),
         at=_time(body["at"]),
         policies={str(uid): str(digest) for uid, digest in body["policies"].items()},
-        template=str(body["template"]),
+        revision=int(body["revision"]),
         rules=tuple(str(rule) for rule in body["rules"]),
     )
 
@@ -183,6 +198,6 @@ def _stamp(at: datetime) -> str:
 
 def _time(text: str) -> datetime:
     at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError(f"time without a zone: {text!r}")
+    if at.tzinfo is None or not EPOCH < at < HORIZON:
+        raise ValueError(f"no time at which we can have written: {text!r}")
     return at

@@ -11,7 +11,7 @@ from resilience_operator.core.paths import ABSENT
 from resilience_operator.core.policy import DNSConfig, DNSOption
 from resilience_operator.observed.leaves import DNS_OPTIONS
 from resilience_operator.observed.view import DeploymentView
-from resilience_operator.rules.eligibility import settle
+from resilience_operator.rules.eligibility import held_at, settle
 from resilience_operator.rules.texts import DNS_CONFIG, HELD_VALUE_DIFFERS
 
 _CHANGES_SEARCH = "ndots"
@@ -56,7 +56,7 @@ def _observed(view: DeploymentView) -> list[Option] | None:
 
 def _base(options: list[Option], view: DeploymentView) -> list[Option]:
     """The owner's list: what was there before us while the list is as we wrote it, else what is there."""
-    held = view.held(str(DNS_OPTIONS))
+    held = held_at(DNS_OPTIONS, view)
     if held is None or held.set != options:
         return options
     if held.was is ABSENT:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from resilience_operator.core.findings import Demand, Verdict
+from resilience_operator.core.paths import Path
+from resilience_operator.core.state import Held
 from resilience_operator.observed.objects import RollingUpdate
 from resilience_operator.observed.view import DeploymentView
 from resilience_operator.rules.placement import eligible_nodes
@@ -36,8 +38,13 @@ def settle(verdict: Verdict, view: DeploymentView, rule_says: str = "") -> Verdi
 
 def held_only(demands: tuple[Demand, ...], view: DeploymentView) -> tuple[Demand, ...]:
     """The demands whose leaves we hold, each for the value that we wrote: nothing new, nothing given back."""
-    kept = [(demand, view.held(str(demand.path))) for demand in demands]
+    kept = [(demand, held_at(demand.path, view)) for demand in demands]
     return tuple(replace(demand, value=held.set) for demand, held in kept if held is not None)
+
+
+def held_at(path: Path, view: DeploymentView) -> Held | None:
+    """What we hold at a path; most objects hold nothing, and then the path need not be written out."""
+    return view.held(str(path)) if view.state.leaves else None
 
 
 def _controlled(view: DeploymentView) -> str:

@@ -14,7 +14,7 @@ from resilience_operator.core.policy import GracefulShutdown
 from resilience_operator.observed.leaves import API_DEFAULTS, GRACE, pre_stop_path
 from resilience_operator.observed.objects import Container
 from resilience_operator.observed.view import DeploymentView
-from resilience_operator.rules.eligibility import held_only, settle
+from resilience_operator.rules.eligibility import held_at, held_only, settle
 from resilience_operator.rules.serving import Serving, exposed, serving
 from resilience_operator.rules.sleeps import known_sleep
 from resilience_operator.rules.texts import GRACEFUL_SHUTDOWN, HELD_VALUE_DIFFERS
@@ -73,7 +73,7 @@ def _pre_stop(container: Container) -> JSON:
 
 
 def _ours(container: Container, view: DeploymentView) -> bool:
-    held, hook = view.held(str(pre_stop_path(container.name))), _pre_stop(container)
+    held, hook = held_at(pre_stop_path(container.name), view), _pre_stop(container)
     return held is not None and (hook is None or bool(held.set == hook))
 
 
@@ -113,7 +113,7 @@ def _drift(reason: str, message: str, observed: JSON, demand: Demand, view: Depl
 def _grace(settings: GracefulShutdown, view: DeploymentView, *, sleeps: bool) -> Verdict:
     observed, demanded = _observed_grace(view), _demanded_grace(settings, view, sleeps=sleeps)
     container, longest = _longest(view.deployment.spec.template.spec.containers)
-    held = view.held(str(GRACE))
+    held = held_at(GRACE, view)
     if held is not None and observed != held.set and observed >= demanded:
         return EMPTY  # Somebody gave more time after us: theirs, and enough.
     demand = Demand(GRACEFUL_SHUTDOWN, GRACE, demanded)
@@ -138,7 +138,7 @@ def _observed_grace(view: DeploymentView) -> int:
 
 
 def _owners_grace(view: DeploymentView) -> int:
-    held = view.held(str(GRACE))
+    held = held_at(GRACE, view)
     if held is None:
         return _observed_grace(view)
     return held.was if isinstance(held.was, int) else DEFAULT_GRACE_SECONDS

@@ -12,7 +12,7 @@ from resilience_operator.core.policy import Spread, SpreadConstraint
 from resilience_operator.observed.leaves import constraint_object, constraint_path, selector_object
 from resilience_operator.observed.objects import TopologySpreadConstraint
 from resilience_operator.observed.view import DeploymentView
-from resilience_operator.rules.eligibility import held_only, settle
+from resilience_operator.rules.eligibility import held_at, held_only, settle
 from resilience_operator.rules.placement import (
     HOSTNAME,
     TEMPLATE_HASH,
@@ -66,7 +66,7 @@ def _applies(constraint: SpreadConstraint, view: DeploymentView) -> bool:
 def _demand(constraint: SpreadConstraint, view: DeploymentView) -> Demand:
     path = constraint_path(constraint.topology_key, constraint.when_unsatisfiable)
     value = _value(constraint, view)
-    if view.held(str(path)) is not None:
+    if held_at(path, view) is not None:
         return Demand(SPREAD, path, value)
     paths = (
         constraint_path(entry.topology_key, entry.when_unsatisfiable) for entry in _owners(constraint, view)
@@ -100,7 +100,7 @@ def _owners(constraint: SpreadConstraint, view: DeploymentView) -> tuple[Topolog
 
 
 def _ours(entry: TopologySpreadConstraint, view: DeploymentView) -> bool:
-    held = view.held(str(constraint_path(entry.topology_key, entry.when_unsatisfiable)))
+    held = held_at(constraint_path(entry.topology_key, entry.when_unsatisfiable), view)
     return held is not None and bool(held.set == constraint_object(entry))
 
 
