@@ -9,7 +9,7 @@ from resilience_operator.core.policy import Policy
 from resilience_operator.observed.view import DeploymentView
 from resilience_operator.planning.change import Decision
 from resilience_operator.planning.decide import PolicyVerdict, Surroundings, decide
-from resilience_operator.planning.optout import OptOut, opted_out
+from resilience_operator.planning.optout import OptOut, optouts_of
 from resilience_operator.planning.scope import covers
 from resilience_operator.rules import evaluate
 
@@ -32,16 +32,5 @@ def judge(
 
 
 def optouts(policy: Policy, view: DeploymentView) -> Mapping[str, OptOut]:
-    """Rule -> the opt-out that holds, the object's own before its Namespace's."""
-    section = policy.deployments
-    meta = view.deployment.metadata
-    places = [(meta.labels, meta.annotations)]
-    if view.namespace is not None:
-        places.append((view.namespace.metadata.labels, view.namespace.metadata.annotations))
-    found = {}
-    for rule in section.rules() if section is not None else ():
-        hits = (opted_out(labels, annotations, rule, view.now) for labels, annotations in places)
-        hit = next((one for one in hits if one is not None), None)
-        if hit is not None:
-            found[rule] = hit
-    return found
+    """Rule that the policy asks for -> the opt-out that holds."""
+    return optouts_of(policy.deployments.rules(), view) if policy.deployments is not None else {}

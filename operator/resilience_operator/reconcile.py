@@ -123,6 +123,8 @@ class Reconciler:
         policy, problems = parse(raw)
         before = self._cluster.policies.get(policy.name)
         self._cluster.policies[policy.name] = Known(policy, problems)
+        if before is not None and FINALIZER in before.policy.finalizers and FINALIZER not in policy.finalizers:
+            self._memory.held.discard(policy.uid)  # somebody took it off
         self._services.status.seen(raw)
         self._teller.learn(policy, raw.get("status") or {})
         return before is None or before.policy != policy

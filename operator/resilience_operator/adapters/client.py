@@ -55,6 +55,15 @@ class Clock:
     monotonic: Callable[[], float] = uptime
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        """Return when the event is set, or so many seconds have passed."""
+        tasks = (asyncio.ensure_future(event.wait()), asyncio.ensure_future(self.sleep(max(0.0, seconds))))
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+
 
 def micro_time(at: datetime) -> str:
     """The API's MicroTime: UTC, always six digits, which the API server insists on."""

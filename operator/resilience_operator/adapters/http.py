@@ -79,6 +79,8 @@ class Call:
             return _VERBS[self.method]
         if "watch" in self.params:
             return "watch"
+        if not self.path.startswith(("/api/", "/apis/")):
+            return "get"
         return "get" if self._below_group[1:] else "list"
 
     @property

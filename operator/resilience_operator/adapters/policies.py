@@ -76,16 +76,7 @@ class PolicyFeed:
                 continue
             backoff.reset()
             await self._clock.sleep(min(_BETWEEN_LISTS, self._resync))
-            await self._wait()
-
-    async def _wait(self) -> None:
-        due = asyncio.ensure_future(self._clock.sleep(max(0.0, self._resync - _BETWEEN_LISTS)))
-        asked = asyncio.ensure_future(self._again.wait())
-        try:
-            await asyncio.wait((due, asked), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            due.cancel()
-            asked.cancel()
+            await self._clock.wait(self._again, self._resync - _BETWEEN_LISTS)
 
     async def _replace(self) -> None:
         self._again.clear()

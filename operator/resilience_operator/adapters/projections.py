@@ -5,6 +5,7 @@ is kept of each kind says adapters/reductions.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
@@ -37,6 +38,15 @@ class _ListMeta(Wire):
 class _ErrorEvent(Wire):
     type: str
     object: Status
+
+
+class _VersionOnly(Wire):
+    metadata: _ListMeta
+
+
+class _Bookmark(Wire):
+    type: str
+    object: _VersionOnly
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,7 @@ _PROJECTIONS: dict[Kind, _Projection[Any]] = {
     kinds.VOLUME_CLAIM: _Projection(reductions.WireVolumeClaim, reductions.volume_claim),
 }
 
+_decode_bookmark = msgspec.json.Decoder(_Bookmark).decode
 _decode_error = msgspec.json.Decoder(_ErrorEvent).decode
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 
@@ -115,25 +126,24 @@ def decode_event(kind: Kind, line: bytes) -> Event:
     try:
         found = projection.decode_event(line)
     except _UNREADABLE as error:
-        return _error_event(kind, line, error)
+        return _other_event(kind, line, error)
     version = found.object.metadata.resource_version
     if found.type in {"ADDED", "MODIFIED", "DELETED"}:
         return Event(found.type, version, projection.reduce(found.object))
-    if found.type == "BOOKMARK":
-        return Event(found.type, version)
-    return _error_event(kind, line, ValueError(f"unknown type {found.type!r}"))
+    return _other_event(kind, line, ValueError(f"unknown type {found.type!r}"))
 
 
-def _error_event(kind: Kind, line: bytes, problem: Exception) -> Event:
-    try:
+def _other_event(kind: Kind, line: bytes, problem: Exception) -> Event:
+    """A bookmark, whose object is empty but for its version (`"selector": null`), or an ERROR."""
+    with suppress(*_UNREADABLE):
+        bookmark = _decode_bookmark(line)
+        if bookmark.type == "BOOKMARK":
+            return Event(bookmark.type, bookmark.object.metadata.resource_version)
+    with suppress(*_UNREADABLE):
         found = _decode_error(line)
-    except _UNREADABLE:
-        found = None
-    if found is None or found.type != "ERROR":
-        raise UnreadableObjectError(
-            f"the watch of {kind} gave a line that cannot be read: {problem}"
-        ) from problem
-    return Event(found.type, status=found.object)
+        if found.type == "ERROR":
+            return Event(found.type, status=found.object)
+    raise UnreadableObjectError(f"the watch of {kind} gave a line that cannot be read: {problem}") from problem
 
 
 def project_dict(kind: Kind, obj: dict[str, Any]) -> Object:

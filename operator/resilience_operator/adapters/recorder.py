@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from resilience_operator.adapters.client import Client, Clock, micro_time
+from resilience_operator.adapters.rates import Bucket, Rates
 from resilience_operator.core.errors import ApiError, NotLeader, RequestFailed
 from resilience_operator.core.kinds import EVENT
 from resilience_operator.core.refs import ObjectRef
@@ -58,41 +59,6 @@ class Notice:
     def namespace(self) -> str:
         """Where the Event lies; the API server accepts those of cluster-scoped objects in `default`."""
         return self.regarding.namespace or "default"
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """How much is sent. Seconds, and Events per second; `queue` and `remembered` bound the memory."""
-
-    per_second: float = 5.0
-    burst: int = 25
-    object_burst: int = 25
-    object_refill: float = 300.0
-    series_every: float = 30.0
-    longest_wait: float = 60.0
-    queue: int = 10_000
-    remembered: int = 4096
-
-
-class Bucket:
-    """A token bucket in local seconds."""
-
-    def __init__(self, size: float, per_second: float, now: float) -> None:
-        self._size, self._per_second = size, per_second
-        self._tokens, self._at = size, now
-
-    def take(self, now: float) -> bool:
-        """Take one token if there is one."""
-        if self.wait(now) > 0:
-            return False
-        self._tokens -= 1
-        return True
-
-    def wait(self, now: float) -> float:
-        """Seconds until there is a token."""
-        self._tokens = min(self._size, self._tokens + (now - self._at) * self._per_second)
-        self._at = now
-        return max(0.0, (1 - self._tokens) / self._per_second)
 
 
 @dataclass(slots=True)
@@ -200,7 +166,7 @@ class Recorder:
         if seconds is None:
             await self._wake.wait()
         else:
-            await self._clock.sleep(seconds)
+            await self._clock.wait(self._wake, seconds)
 
     async def _try(self, told: _Told) -> bool:
         """Send one; False where it stays queued, because nobody answers or we do not lead."""

@@ -117,17 +117,12 @@ class StatusWriter:
         return not desk.settled and self._clock.monotonic() >= desk.not_before
 
     async def _rest(self) -> None:
-        waits = [
-            desk.not_before - self._clock.monotonic() for desk in self._desks.values() if not desk.settled
-        ]
-        sleep = asyncio.ensure_future(self._clock.sleep(max(0.0, min(waits)))) if waits else None
-        wake = asyncio.ensure_future(self._wake.wait())
-        tasks = [task for task in (sleep, wake) if task is not None]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
+        now = self._clock.monotonic()
+        waits = [desk.not_before - now for desk in self._desks.values() if not desk.settled]
+        if waits:
+            await self._clock.wait(self._wake, min(waits))
+        else:
+            await self._wake.wait()
 
     async def _send(self, desk: _Desk) -> None:
         wanted = desk.wanted

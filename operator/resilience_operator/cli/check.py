@@ -1,6 +1,7 @@
 """`kubectl-resilience check`: the operator's rules over files, standard input or a cluster. Called by cli/main."""
 
 import asyncio
+import gc
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Iterator
@@ -66,6 +67,8 @@ def run(arguments: Namespace) -> int:
 
 def check_files(policy: Policy, arguments: Namespace) -> Result:
     """Judge what the given paths hold; an input without a single object is bad input, not a clean one."""
+    # Nothing that is read has cycles, and to look for them took a fifth of the time, in the workers too.
+    gc.disable()
     with Bar("files") as bar:
         loaded = load(arguments.paths, arguments.max_size, bar.show)
     judgement = judge(policy, Inventory(loaded.manifests).subjects(datetime.now(UTC)))

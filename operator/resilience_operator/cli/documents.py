@@ -140,7 +140,7 @@ def _mapping(node: Node, budget: _Budget) -> dict[str, Any]:
     result: dict[str, Any] = {}
     merges = []
     for key_node, child in node.value:
-        key = key_node.value if key_node.style else _key(key_node)
+        key = _key(key_node)
         if key is _MERGE:
             merges.append(child)
         elif key in result:
@@ -153,10 +153,10 @@ def _mapping(node: Node, budget: _Budget) -> dict[str, Any]:
 
 
 def _key(node: Node) -> Any:
-    """A plain key as JSON has it: `on` is the boolean true, and as a key the string "true"; _MERGE for `<<`."""
+    """A key as JSON has it: `on` is the boolean true, and as a key the string "true"; _MERGE for `<<`."""
     if type(node) is not yaml.ScalarNode:
         raise BrokenDocumentError(node.start_mark.line, "a key is a list or an object; write a string")
-    return _key_of(node.value)
+    return node.value if node.style else _key_of(node.value)
 
 
 @lru_cache(maxsize=4096)
@@ -169,7 +169,7 @@ def _key_of(text: str) -> Any:
 
 def _duplicate(key: str, key_node: Node, node: Node) -> BrokenDocumentError:
     keys = (each for each, _ in node.value)
-    first = next(each for each in keys if (each.value if each.style else _key(each)) == key)
+    first = next(each for each in keys if _key(each) == key)
     line = key_node.start_mark.line
     above = line - first.start_mark.line
     return BrokenDocumentError(line, f"duplicate key {key!r} (the first is {above} lines above); remove one")
@@ -226,7 +226,8 @@ def _fault(part: str, offset: int, error: Exception) -> Fault:
         return Fault(offset + 1, "is nested too deeply, or an alias contains itself")
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         what = " ".join(text for text in (error.context, error.problem) if text)
-        return Fault(offset + error.problem_mark.line + 1, f"is not YAML: {what}")
+        last = part.rstrip().count("\n")  # An end that comes too soon is seen after the last line.
+        return Fault(offset + min(error.problem_mark.line, last) + 1, f"is not YAML: {what}")
     return Fault(offset + 1, f"is not YAML: {' '.join(str(error).split())}")
 
 

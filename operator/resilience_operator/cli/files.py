@@ -3,7 +3,6 @@
 Sizes are judged before anything is read. Many files are read by two or more processes.
 """
 
-import gc
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -105,8 +104,6 @@ def _counted(results: Iterable[Loaded], chunks: list[list[str]]) -> Iterator[tup
 
 def read_files(files: list[str], max_size: int) -> Loaded:
     """What a few files give; runs in a worker."""
-    # Nothing that is read has cycles, and to look for them would take a fifth of the time.
-    gc.disable()
     loaded = Loaded()
     for file in files:
         loaded.add(read_file(file, max_size))

@@ -97,7 +97,11 @@ def _plural(word: str, count: int) -> str:
 
 
 def as_json(result: Result) -> str:
-    """One JSON object; its shape is described in docs/check.md."""
+    """One JSON object: policy, summary (counts), findings, skipped, ignored, errors.
+
+    A finding has rule, reason, object, message, path and desired (of a leaf), observed, reportOnly (why it is never
+    enforced), file and line; what is not there is left out.
+    """
     judgement = result.judgement
     body = {
         "policy": judgement.policy.name,

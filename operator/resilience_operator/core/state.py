@@ -108,7 +108,7 @@ def encode(state: ObjectState) -> str:
     if state.leaves:
         body["leaves"] = {path: _encode_held(held) for path, held in state.leaves.items()}
         body["names"] = dict(state.names)
-    if state.applies:
+    if state.leaves or state.applies:
         body["policies"] = dict(state.policies)
         body["applies"] = [_encode_apply(apply) for apply in state.applies[-MAX_APPLIES:]]
     if state.contests:

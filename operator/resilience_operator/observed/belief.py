@@ -4,6 +4,7 @@ Asked by the store for every view. `kubectl rollout undo` brings old copies back
 it to other objects, people edit it: acting on such a state would give back values that were never there.
 """
 
+from resilience_operator.core.paths import Path
 from resilience_operator.core.state import (
     ANNOTATION,
     FIELD_MANAGER,
@@ -11,6 +12,7 @@ from resilience_operator.core.state import (
     UnreadableStateError,
     decode,
 )
+from resilience_operator.observed.leaves import is_published
 from resilience_operator.observed.objects import Claim, Deployment
 
 NOTHING = ObjectState()
@@ -25,6 +27,9 @@ def believe(deployment: Deployment) -> tuple[ObjectState, str]:
         state = decode(text)
     except UnreadableStateError as error:
         return NOTHING, f"The annotation {ANNOTATION} is not believed: {error}."
+    strange = next((text for text in state.leaves if not _published(text)), None)
+    if strange is not None:
+        return NOTHING, f"The annotation {ANNOTATION} is not believed: this operator never writes {strange}."
     if state.uid != deployment.metadata.uid:
         return NOTHING, (
             f"The annotation {ANNOTATION} is not believed: it was written for another object (uid {state.uid}) "
@@ -38,6 +43,13 @@ def believe(deployment: Deployment) -> tuple[ObjectState, str]:
             "brought back, for instance by kubectl rollout undo."
         )
     return state, ""
+
+
+def _published(text: str) -> bool:
+    try:
+        return is_published(Path.parse(text))
+    except ValueError:
+        return False
 
 
 def _ours(claim: Claim) -> bool:

@@ -34,6 +34,16 @@ def pre_stop_path(container: str) -> Path:
     return Path.parse(f"{POD_SPEC}.containers[name={container}].lifecycle.preStop")
 
 
+def is_published(path: Path) -> bool:
+    """True where the path is one of those that the operator writes: a state that names another is not ours."""
+    step = path.steps[3] if len(path.steps) > 3 else path.steps[0]
+    values = [value for _, value in step.keys]
+    known = [GRACE, DNS_OPTIONS]
+    known += [pre_stop_path(values[0])] if len(values) == 1 else []
+    known += [constraint_path(*values)] if len(values) == 2 else []
+    return path in known
+
+
 def observed_value(deployment: Deployment, path: Path) -> JSON:
     """The value at a published leaf, in the API's form, or ABSENT. Raises ValueError for any other path."""
     spec = deployment.spec.template.spec

@@ -38,6 +38,7 @@ class Change:
     `leaves`: for APPLY every leaf we hold or now set, for WITHDRAW what is given back. `state`: our annotation
     afterwards, without this apply's time. `written`: the paths whose value changes. `revision`: what the rollout
     becomes, 0 where no template changes. `disruptive`: pods restart. `urgent`: waits for no window and no limit.
+    `repaired`: rules of which it puts back what somebody took from us.
     """
 
     verb: Verb
@@ -56,6 +57,12 @@ class Change:
     urgent: bool = False
     pods: int = 0
     given_back: Mapping[str, Held] = field(default_factory=dict)
+    repaired: tuple[str, ...] = ()
+
+    @property
+    def forgets(self) -> bool:
+        """True where it only removes what is left of us, once the values given back have rolled out."""
+        return self.verb is Verb.WITHDRAW and not self.given_back
 
     def body(self, now: datetime) -> dict[str, JSON]:
         """The server-side apply of an APPLY change: identity, preconditions, every leaf, and our annotation."""
@@ -87,7 +94,7 @@ class Change:
         """Our annotation with the time of this apply."""
         if not self.written:
             return self.state
-        return replace(self.state, applies=(*self.state.applies, Apply(now, self.revision)))
+        return replace(self.state, applies=(*self.state.applies, Apply(now, self.revision, self.repaired)))
 
 
 @dataclass(frozen=True, slots=True)

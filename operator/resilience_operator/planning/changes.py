@@ -1,16 +1,16 @@
-"""The three changes that are ever made to an object: apply, give back, roll back. Made by planning.decide."""
+"""The changes that are ever made to an object: apply, give back, roll back, forget. Made by planning.decide."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.policy import OnRelease, Policy
-from resilience_operator.core.state import Held, ObjectState, Quarantine
+from resilience_operator.core.state import Apply, Held, ObjectState, Quarantine
 from resilience_operator.observed.leaves import depth_present, observed_value
 from resilience_operator.observed.view import DeploymentView
 from resilience_operator.planning.change import Change, Result, Verb
-from resilience_operator.planning.contest import Patience, contests_after
-from resilience_operator.planning.holds import Holds, in_force
+from resilience_operator.planning.contest import Patience, contests_after, lost
+from resilience_operator.planning.holds import Holds, in_force, rests
 from resilience_operator.planning.merge import RuleDemands as Asked
 from resilience_operator.planning.merge import Winner
 from resilience_operator.planning.ownership import Judgement
@@ -18,31 +18,44 @@ from resilience_operator.planning.quarantine import ROLLOUT_FAILED
 from resilience_operator.planning.resolve import Resolution
 from resilience_operator.planning.rollouts import OurRollout
 
+REVISION = "deployment.kubernetes.io/revision"
+
 __all__ = ["Asked", "Holds", "apply", "give_back", "roll_back"]
 
 
-def apply(view: DeploymentView, resolution: Resolution, holds: Holds, patience: Patience) -> Change | None:
-    """Write what is free, together with every leaf that we hold; None where nothing is to be written."""
+def apply(
+    view: DeploymentView,
+    resolution: Resolution,
+    holds: Holds,
+    patience: Patience,
+    quarantine: Quarantine | None = None,
+) -> Change | None:
+    """Write what is free, together with every leaf that we own; None where nothing is to be written.
+
+    `quarantine` is one still in force: our own change of the template does not lift it.
+    """
     written = tuple(judgement.demand.path for judgement in resolution.writes)
     recorded = _records(view, resolution, holds, written)
     if not written and recorded == dict(view.state.leaves):
         return None
-    leaves: dict[Path, JSON] = dict(holds.carried)
+    leaves: dict[Path, JSON] = dict(holds.unrecorded) | dict(holds.carried)
     leaves |= {judgement.demand.path: judgement.demand.value for judgement in resolution.writes}
     if not leaves:
         return None
     winners = [resolution.winners[path] for path in (written or tuple(resolution.winners))]
     policies = _policies(winners)
     revision = next_revision(view) if any(path.in_template for path in written) else 0
+    repaired = tuple(sorted({one.demand.rule for one in resolution.writes if lost(one, view)}))
+    if quarantine is not None and revision:
+        quarantine = replace(quarantine, revision=revision)
     state = replace(
         view.state,
         uid=view.deployment.metadata.uid,
         leaves=recorded,
         policies={policy.uid: policy.generation for policy in policies} if written else view.state.policies,
         names=_names(view, resolution, recorded),
-        base=_base(view) if written else view.state.base,
-        contests=contests_after(view.state, view.now, patience),
-        quarantine=None if written else view.state.quarantine,
+        contests=contests_after(view.state, repaired, view.now, patience),
+        quarantine=quarantine,
     )
     return Change(
         verb=Verb.APPLY,
@@ -56,9 +69,10 @@ def apply(view: DeploymentView, resolution: Resolution, holds: Holds, patience: 
         policies=policies,
         reason=_reason(resolution.writes),
         revision=revision,
-        force=any(judgement.force for judgement in resolution.writes),
+        force=any(judgement.force for judgement in resolution.writes) or _written_by_patch(view),
         disruptive=bool(revision),
         pods=view.deployment.replicas if revision else 0,
+        repaired=repaired,
     )
 
 
@@ -67,7 +81,7 @@ def give_back(
 ) -> Change | None:
     """Give back what left every policy that demanded it; an opted-out object retains."""
     released = {text: held for text, held in holds.released.items() if held.rule not in opted_out}
-    if not released or opted_out:
+    if not released:
         return None
     after = view.state.without(frozenset(released) | {str(path) for path in holds.changed})
     names = sorted(
@@ -82,34 +96,61 @@ def roll_back(
 ) -> Change | None:
     """Withdraw a rollout of ours that failed, at once, and quarantine it; None where our hands are tied.
 
-    A suspended policy and an opted-out object are not written to, not even to roll back: both are a person's word.
+    The rules that it wrote are withdrawn as a whole. For a policy that rests and on an opted-out object nothing is
+    written, not even to roll back: both are a person's word. A policy that changed since is not held to its old spec.
     """
+    failed = {held.rule for held in view.state.leaves.values() if held.revision == rollout.revision}
     released = {
         text: held
         for text, held in view.state.leaves.items()
-        if held.revision == rollout.revision and in_force(view, Path.parse(text), held)
+        if held.rule in failed - opted_out and in_force(view, Path.parse(text), held)
     }
     causing = [directory[uid] for uid in view.state.policies if uid in directory]
-    rules = tuple(sorted({held.rule for held in released.values()}))
-    if not released or opted_out or any(policy.suspend for policy in causing):
+    if not released or any(rests(policy) for policy in causing):
         return None
+    unchanged = [policy for policy in causing if policy.generation == view.state.policies[policy.uid]]
     quarantine = Quarantine(
         reason=ROLLOUT_FAILED,
         message=f"its rollout failed and was withdrawn: {rollout.message}",
         at=view.now,
-        policies={policy.uid: policy.digest for policy in causing},
-        template=view.state.base,
-        rules=rules,
+        policies={policy.uid: policy.digest for policy in unchanged},
+        revision=next_revision(view),
+        rules=tuple(sorted({held.rule for held in released.values()})),
     )
-    after = replace(view.state.without(frozenset(released)), quarantine=quarantine)
+    after = view.state.without(frozenset(released))
+    if unchanged:
+        after = replace(after, quarantine=quarantine)
     change = _withdrawal(view, released, after, directory, Result.ROLLED_BACK, rollout.message)
     return replace(change, urgent=True)
 
 
+def forget(view: DeploymentView, directory: Mapping[str, Policy]) -> Change | None:
+    """Remove what is left of us once everything is given back; None while there is something to remember."""
+    if view.state.leaves or view.state.quarantine is not None or not view.state.applies:
+        return None
+    return Change(
+        verb=Verb.WITHDRAW,
+        result=Result.REVERTED,
+        object=view.deployment.ref,
+        resource_version=view.deployment.metadata.resource_version,
+        leaves={},
+        state=ObjectState(),
+        written=(),
+        rules=(),
+        policies=tuple(directory[uid] for uid in view.state.policies if uid in directory),
+        reason="removes what is left of us: all is given back",
+        disruptive=False,
+    )
+
+
 def next_revision(view: DeploymentView) -> int:
-    """The revision that a change of the template now becomes: the Deployment controller counts up by one."""
-    newest = view.newest_replica_set
-    return (newest.revision if newest is not None else 0) + 1
+    """The revision that a change of the template now becomes: the Deployment controller counts up by one.
+
+    The Deployment bears its revision, too: the stream of ReplicaSets may be behind.
+    """
+    newest, own = view.newest_replica_set, view.deployment.metadata.annotations.get(REVISION, "")
+    known = newest.revision if newest is not None else 0
+    return max(known, int(own) if own.isdecimal() else 0) + 1
 
 
 def _withdrawal(
@@ -121,7 +162,15 @@ def _withdrawal(
     reason: str,
 ) -> Change:
     uids = dict.fromkeys(uid for held in released.values() for uid in held.policies)
+    policies = tuple(directory[uid] for uid in uids if uid in directory)
     paths = tuple(Path.parse(text) for text in sorted(released))
+    revision = next_revision(view) if any(path.in_template for path in paths) else 0
+    if revision:  # Also what is given back rolls out, and is counted until it has.
+        after = replace(
+            after,
+            policies={policy.uid: policy.generation for policy in policies},
+            applies=(*after.applies, Apply(view.now, revision)),
+        )
     return Change(
         verb=Verb.WITHDRAW,
         result=result,
@@ -131,10 +180,10 @@ def _withdrawal(
         state=after,
         written=paths,
         rules=tuple(sorted({held.rule for held in released.values()})),
-        policies=tuple(directory[uid] for uid in uids if uid in directory),
+        policies=policies,
         reason=reason,
-        revision=next_revision(view) if any(path.in_template for path in paths) else 0,
-        disruptive=any(path.in_template for path in paths),
+        revision=revision,
+        disruptive=bool(revision),
         pods=view.deployment.replicas,
         given_back=released,
     )
@@ -147,7 +196,7 @@ def _records(
     records = {
         text: held
         for text, held in view.state.leaves.items()
-        if not written or Path.parse(text) in holds.carried or text in holds.released
+        if not written or text in holds.released or Path.parse(text) in {*holds.carried, *resolution.winners}
     }
     revision = next_revision(view)
     for path, winner in resolution.winners.items():
@@ -182,9 +231,9 @@ def _names(view: DeploymentView, resolution: Resolution, recorded: Mapping[str, 
     return {uid: known.get(uid, "") for uid in sorted(holding)}
 
 
-def _base(view: DeploymentView) -> str:
-    newest = view.newest_replica_set
-    return newest.template_hash if newest is not None else ""
+def _written_by_patch(view: DeploymentView) -> bool:
+    """True where the patch that gave values back owns our state: for the server, another manager than our apply."""
+    return any(claim.state and claim.operation != "Apply" for claim in view.deployment.claims)
 
 
 def _reason(writes: tuple[Judgement, ...]) -> str:

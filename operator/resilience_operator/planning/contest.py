@@ -49,12 +49,9 @@ def lost(judgement: Judgement, view: DeploymentView) -> bool:
 
 
 def contested(judgement: Judgement, view: DeploymentView, patience: Patience) -> Contest | None:
-    """Whether a lost leaf is given up for now."""
-    applies, now = view.state.applies, view.now
-    if not applies or not lost(judgement, view):
-        return None
-    burst = _last_burst(applies, patience)
-    if len(burst) < MAX_REVERTS:
+    """Whether a lost leaf is given up for now: this loss is one revert more than we repaired lately."""
+    now, burst = view.now, _last_burst(view.state, judgement.demand.rule, patience)
+    if len(burst) + 1 < MAX_REVERTS or not lost(judgement, view):
         return None
     wait = min(patience.backoff * 2 ** min(view.state.contests, 10), MAX_BACKOFF)
     until = burst[-1].at + wait
@@ -69,7 +66,7 @@ def contested(judgement: Judgement, view: DeploymentView, patience: Patience) ->
         return None
     owner = owner_of(view.deployment, path) if present else name_of(view.deployment, rival)
     message = (
-        f"{owner} took {path} back {len(burst)} times within {int(patience.window.total_seconds())} s; "
+        f"{owner} took {path} back {len(burst) + 1} times within {int(patience.window.total_seconds())} s; "
         f"left alone until {until:%Y-%m-%d %H:%M:%S} UTC"
     )
     return Contest(message, until)
@@ -88,14 +85,16 @@ def _recency(claim: Claim) -> str:
     return claim.time
 
 
-def contests_after(state: ObjectState, now: datetime, patience: Patience) -> int:
+def contests_after(state: ObjectState, repaired: tuple[str, ...], now: datetime, patience: Patience) -> int:
     """How often in a row we gave up, as the next apply is to record it; a long peace starts from nothing."""
-    burst = _last_burst(state.applies, patience)
-    if len(burst) < MAX_REVERTS:
-        return state.contests if burst and now - burst[-1].at < 2 * patience.backoff else 0
-    return state.contests + 1
+    bursts = [_last_burst(state, rule, patience) for rule in repaired]
+    if any(len(burst) + 1 >= MAX_REVERTS for burst in bursts):
+        return state.contests + 1
+    newest = max((apply.at for apply in state.applies if apply.repaired), default=None)
+    return state.contests if newest is not None and now - newest < 2 * patience.backoff else 0
 
 
-def _last_burst(applies: tuple[Apply, ...], patience: Patience) -> tuple[Apply, ...]:
-    """The applies that fell within one window before the newest."""
-    return tuple(apply for apply in applies if applies[-1].at - apply.at < patience.window) if applies else ()
+def _last_burst(state: ObjectState, rule: str, patience: Patience) -> tuple[Apply, ...]:
+    """The repairs of that rule that fell within one window before the newest of them."""
+    repairs = tuple(apply for apply in state.applies if rule in apply.repaired)
+    return tuple(apply for apply in repairs if repairs[-1].at - apply.at < patience.window)

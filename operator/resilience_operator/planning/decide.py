@@ -15,10 +15,10 @@ from resilience_operator.planning import changes
 from resilience_operator.planning.change import Change, Decision
 from resilience_operator.planning.contest import Patience
 from resilience_operator.planning.holds import Covering, sort_holds
-from resilience_operator.planning.optout import OptOut
+from resilience_operator.planning.optout import OptOut, optouts_of
 from resilience_operator.planning.quarantine import in_force, undone
 from resilience_operator.planning.resolve import Resolution, resolve
-from resilience_operator.planning.rollouts import OurRollout, Phase, complete, our_rollout, unhealthy_because
+from resilience_operator.planning.rollouts import OurRollout, Phase, healthy, our_rollout, unhealthy_because
 from resilience_operator.planning.states import Context, judge_findings, rolling_out
 
 
@@ -64,7 +64,7 @@ def decide(view: DeploymentView, verdicts: tuple[PolicyVerdict, ...], around: Su
     resolution = resolve(view, enforcing, around.patience)
     holds = sort_holds(view, _covering(verdicts, enforcing), around.directory)
     rollout = _rollout(view, around.directory)
-    change = _change(view, verdicts, around, resolution, holds, rollout)
+    change = _change(view, around, quarantines, resolution, holds, rollout)
     writing = frozenset(change.rules) if change is not None and change.verb.value == "Apply" else frozenset()
     context = Context(view, resolution, quarantines, around.refused, writing, rollout)
     judged = [
@@ -88,7 +88,7 @@ def decide(view: DeploymentView, verdicts: tuple[PolicyVerdict, ...], around: Su
         state=view.state,
         distrust=view.distrust,
         target=any(verdict.enforces(rule) for verdict in verdicts for rule in verdict.rules),
-        healthy=complete(view) or rollout.running or view.deployment.replicas == 0,
+        healthy=healthy(view),
         wake_at=min((at for at in wakes if at is not None and at > view.now), default=None),
     )
 
@@ -153,21 +153,23 @@ def _rollout(view: DeploymentView, directory: Mapping[str, Policy]) -> OurRollou
 
 def _change(
     view: DeploymentView,
-    verdicts: tuple[PolicyVerdict, ...],
     around: Surroundings,
+    quarantines: Mapping[tuple[str, str], Quarantine],
     resolution: Resolution,
     holds: changes.Holds,
     rollout: OurRollout,
 ) -> Change | None:
     directory = around.directory
-    if any(rule in one.opted_out for one in verdicts for rule in view.state.rules()):
-        opted_out = frozenset(rule for one in verdicts for rule in one.opted_out)
-    else:
-        opted_out = frozenset()
+    # Opt-outs of what we hold, whether or not a policy still speaks of it.
+    opted_out = frozenset(optouts_of(SECTION_OF_RULE, view))
     if rollout.phase is Phase.FAILED:
         return changes.roll_back(view, rollout, directory, opted_out)
     if holds.released:
         change = changes.give_back(view, holds, directory, opted_out)
         if change is not None:
             return change
-    return changes.apply(view, resolution, holds, around.patience)
+    quarantine = next((one for one in quarantines.values()), None)
+    change = changes.apply(view, resolution, holds, around.patience, quarantine)
+    if change is None and not opted_out >= SECTION_OF_RULE.keys():
+        change = changes.forget(view, directory)
+    return change

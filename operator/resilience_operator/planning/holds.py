@@ -1,23 +1,25 @@
 """What becomes of the leaves that we hold on an object: carried on, given back, or forgotten. Used by planning.decide.
 
-An apply carries every held leaf: one that leaves a held leaf out would delete it and restart the pods. A leaf is
-given back only when every policy that demanded it let go of it with onRelease: Revert.
+An apply carries every leaf that we own: one that leaves it out would delete it and restart the pods, also where our
+record of it is lost. A leaf is given back only when every policy that demanded it let go of it with onRelease: Revert.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from resilience_operator.core.paths import JSON, Path
-from resilience_operator.core.policy import OnRelease, Policy
+from resilience_operator.core.policy import Mode, OnRelease, Policy
 from resilience_operator.core.state import Held
-from resilience_operator.observed.leaves import home_exists, observed_value
+from resilience_operator.observed.leaves import home_exists, is_published, observed_value
 from resilience_operator.observed.view import DeploymentView
-from resilience_operator.planning.ownership import owned_by_us
+from resilience_operator.planning.ownership import owned_by_us, owned_paths
 
 
 @dataclass(frozen=True, slots=True)
 class Holds:
     """`carried`: path -> value that every apply repeats; `released`: written path -> Held to give back.
+
+    `unrecorded`: path -> value of leaves that are ours by managedFields alone; an apply repeats them, too.
 
     `changed`: held leaves that somebody changed after us and no policy demands: left alone, forgotten.
     """
@@ -25,6 +27,7 @@ class Holds:
     carried: Mapping[Path, JSON]
     released: Mapping[str, Held]
     changed: tuple[Path, ...]
+    unrecorded: Mapping[Path, JSON]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,12 @@ def sort_holds(
             carried[path] = held.set
         elif not demanded and home_exists(view.deployment, path):
             changed.append(path)
-    return Holds(carried, released, tuple(changed))
+    unrecorded = {
+        Path.parse(text): observed_value(view.deployment, Path.parse(text))
+        for text in owned_paths(view.deployment) - view.state.leaves.keys()
+        if is_published(Path.parse(text))
+    }
+    return Holds(carried, released, tuple(changed), unrecorded)
 
 
 def in_force(view: DeploymentView, path: Path, held: Held) -> bool:
@@ -80,7 +88,14 @@ def _is_released(
         one = covering.get(uid)
         if one is not None and not policy.deleting and held.rule in one.quiet_rules:
             return False
-        if policy.suspend or policy.on_release is OnRelease.RETAIN:
+        if rests(policy) or policy.on_release is OnRelease.RETAIN:
             return False
         reverting = True
     return reverting
+
+
+def rests(policy: Policy) -> bool:
+    """True where the policy writes nothing, not even what was there before: suspended, or Audit throughout."""
+    modes = [policy.rule_mode(name, rule) for name, one in policy.sections.items() for rule in one.rules()]
+    modes = modes or [policy.section_mode(name) for name in policy.sections] or [policy.mode]
+    return policy.suspend or (Mode.ENFORCE not in modes and not policy.deleting)

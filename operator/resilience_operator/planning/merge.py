@@ -56,18 +56,18 @@ def _merge_tier(
     losers: dict[tuple[str, str], str],
     blocked: dict[Path, str],
 ) -> None:
-    accepted = []
+    beaten = {one.policy.name: _beaten(one, winners, blocked) for one in tier}
+    equals = [one for one in tier if not beaten[one.policy.name]]
+    rivalled = {one.policy.name: _rivalled(one, equals) for one in equals}
     for one in tier:
-        reason = _beaten(one, winners, blocked) or _rivalled(one, tier)
+        reason = beaten[one.policy.name] or rivalled[one.policy.name]
         if reason:
             losers[(one.policy.name, one.rule)] = reason
-        else:
-            accepted.append(one)
-    for one in tier:
-        if (one.policy.name, one.rule) in losers and _rivalled(one, tier):
-            blocked |= {demand.path: one.policy.name for demand in one.demands}
-    for one in accepted:
+    for one in equals:
         for demand in one.demands:
+            if rivalled[one.policy.name]:
+                blocked[demand.path] = one.policy.name
+                continue
             before = winners.get(demand.path)
             policies = (*before.policies, one.policy) if before is not None else (one.policy,)
             winners[demand.path] = Winner(demand, policies)
@@ -79,7 +79,7 @@ def _beaten(one: RuleDemands, winners: Mapping[Path, Winner], blocked: Mapping[P
         if winner is not None and winner.demand.value != demand.value:
             top = winner.policies[0]
             return f"policy {top.name} (priority {top.priority}) demands another value of {demand.path}"
-        if demand.path in blocked:
+        if winner is None and demand.path in blocked:
             return (
                 f"policies of a higher priority disagree on {demand.path}, {blocked[demand.path]} among them"
             )

@@ -3,9 +3,11 @@
 Doubt keeps us out: an end of the opt-out that cannot be read is an opt-out for ever, and is reported.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+
+from resilience_operator.observed.view import DeploymentView
 
 IGNORE = "resilience.dev/ignore"
 IGNORE_UNTIL = "resilience.dev/ignore-until"
@@ -38,6 +40,21 @@ def opted_out(
         problem = f"{IGNORE_UNTIL} {text!r} is no RFC 3339 date or time: the opt-out holds for ever"
         return OptOut(reason=reason, problem=problem)
     return OptOut(until, reason) if now < until else None
+
+
+def optouts_of(rules: Iterable[str], view: DeploymentView) -> Mapping[str, OptOut]:
+    """Rule -> the opt-out that holds, the object's own before its Namespace's."""
+    meta = view.deployment.metadata
+    places = [(meta.labels, meta.annotations)]
+    if view.namespace is not None:
+        places.append((view.namespace.metadata.labels, view.namespace.metadata.annotations))
+    found = {}
+    for rule in rules:
+        hits = (opted_out(labels, annotations, rule, view.now) for labels, annotations in places)
+        hit = next((one for one in hits if one is not None), None)
+        if hit is not None:
+            found[rule] = hit
+    return found
 
 
 def _end(text: str) -> datetime | None:

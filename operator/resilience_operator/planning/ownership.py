@@ -77,6 +77,12 @@ def owned_by_us(deployment: Deployment, path: Path) -> bool:
     )
 
 
+def owned_paths(deployment: Deployment) -> frozenset[str]:
+    """The written paths of every leaf that our field manager owns."""
+    mine = [one for one in deployment.claims if one.manager == FIELD_MANAGER and one.operation == "Apply"]
+    return frozenset(text for claim in mine for text in claim.leaves)
+
+
 def others(deployment: Deployment, path: Path) -> list[Claim]:
     """The other managers' entries that own the leaf."""
     return [

@@ -14,12 +14,9 @@ UNDONE = "Undone"
 
 def in_force(view: DeploymentView, quarantine: Quarantine, policy: Policy) -> bool:
     """True where this policy's change is still in quarantine on this object."""
-    if quarantine.policies.get(policy.uid) != policy.digest:
-        return False
     newest = view.newest_replica_set
-    settled = view.deployment.status.observed_generation >= view.deployment.metadata.generation
-    ours_is_gone = newest is not None and settled
-    return not quarantine.template or not ours_is_gone or newest.template_hash == quarantine.template  # type: ignore[union-attr]
+    unchanged = newest is None or newest.revision <= quarantine.revision
+    return unchanged and quarantine.policies.get(policy.uid) == policy.digest
 
 
 def undone(view: DeploymentView, policies: tuple[Policy, ...]) -> Quarantine | None:
@@ -29,11 +26,11 @@ def undone(view: DeploymentView, policies: tuple[Policy, ...]) -> Quarantine | N
     the Deployment, but the ReplicaSet of our change still bears its copy, and a newer revision runs on an older one.
     """
     newest = view.newest_replica_set
-    if newest is None or view.state.leaves:
+    if newest is None or view.state.leaves or _ours(view, newest) is not None:
         return None
     for replica_set in sorted(view.replica_sets, key=lambda one: -one.revision):
-        copy = _copy(view, replica_set)
-        if copy is None or not _superseded_by_older(replica_set, newest):
+        copy = _ours(view, replica_set)
+        if copy is None or not copy.leaves or not _superseded_by_older(replica_set, newest):
             continue
         refused = {
             policy.uid: policy.digest
@@ -46,13 +43,13 @@ def undone(view: DeploymentView, policies: tuple[Policy, ...]) -> Quarantine | N
             f"revision {replica_set.revision} with our change was rolled back to an earlier template "
             f"(kubectl rollout undo); it is not repeated until the policy or the template changes"
         )
-        return Quarantine(
-            UNDONE, message, view.now, refused, newest.template_hash, tuple(sorted(copy.rules()))
-        )
+        rules = tuple(sorted(copy.rules()))
+        return Quarantine(UNDONE, message, view.now, refused, newest.revision, rules)
     return None
 
 
-def _copy(view: DeploymentView, replica_set: ReplicaSet) -> ObjectState | None:
+def _ours(view: DeploymentView, replica_set: ReplicaSet) -> ObjectState | None:
+    """The copy of our state on a ReplicaSet whose revision a write of ours made, also one that gave values back."""
     text = replica_set.metadata.annotations.get(ANNOTATION, "")
     if not text:
         return None
@@ -60,8 +57,8 @@ def _copy(view: DeploymentView, replica_set: ReplicaSet) -> ObjectState | None:
         state = decode(text)
     except UnreadableStateError:
         return None
-    ours = state.uid == view.deployment.metadata.uid and state.leaves
-    return state if ours and state.applies and state.applies[-1].revision == replica_set.revision else None
+    last = state.applies[-1].revision if state.applies else 0
+    return state if (state.uid, last) == (view.deployment.metadata.uid, replica_set.revision) else None
 
 
 def _superseded_by_older(ours: ReplicaSet, newest: ReplicaSet) -> bool:

@@ -101,6 +101,8 @@ def schedule(
     waiting: dict[tuple[str, str], str] = {}
     for decision in sorted(proposed, key=lambda one: (not _change(one).urgent, one.key)):
         change = _change(decision)
+        if change.forgets and decision.rollout.running:
+            continue
         reason = limits.halted or _waits(decision, change, stopped, breaker, slots, now)
         if reason:
             waiting[decision.key] = reason

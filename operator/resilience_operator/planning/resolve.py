@@ -40,7 +40,7 @@ def resolve(view: DeploymentView, asked: tuple[Asked, ...], patience: Patience) 
         rule = judgement.demand.rule
         if judgement.standing is Standing.CHOSEN:
             contests.setdefault(rule, _chosen_sentence(judgement))
-        contest = contested(judgement, view, patience)
+        contest = contested(judgement, view, patience) if judgement.standing is Standing.FREE else None
         if contest is not None:
             contests.setdefault(rule, contest.message)
             wakes.append(contest.until)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from resilience_operator.core.state import Apply
 from resilience_operator.observed.objects import Pod, ReplicaSet
 from resilience_operator.observed.view import DeploymentView
 
@@ -50,29 +51,41 @@ NO_ROLLOUT = OurRollout(Phase.NONE)
 def our_rollout(view: DeploymentView, soak_seconds: int, deadline_seconds: int) -> OurRollout:
     """The state of the rollout that our last change of the template caused.
 
-    A later revision ends it: what the owner pushes afterwards is the owner's, its failure too.
+    A later revision ends it: what the owner pushes afterwards is the owner's, its failure too. So does the end of its
+    soak: what crashes later is not ours. One that gives values back is awaited, but has nothing to be withdrawn.
     """
     applies = [apply for apply in view.state.applies if apply.revision]
     newest = view.newest_replica_set
-    if not applies or not view.state.leaves:
+    if not applies or (newest is not None and newest.revision > applies[-1].revision):
         return NO_ROLLOUT
     last = applies[-1]
-    if newest is not None and newest.revision > last.revision:
+    if newest is None or newest.revision < last.revision:
+        rollout = _waiting(view, last, deadline_seconds)
+    else:
+        rollout = _seen(view, newest, last, soak_seconds, deadline_seconds)
+    gives_back = all(held.revision != last.revision for held in view.state.leaves.values())
+    if gives_back and (rollout.phase is Phase.FAILED or view.deployment.spec.paused):
         return NO_ROLLOUT
-    if not _settled(view) or newest is None or newest.revision < last.revision:
-        return _waiting(view, last.revision, last.at, deadline_seconds)
-    crash = _crash_loop(view, newest)
+    return rollout
+
+
+def _seen(
+    view: DeploymentView, newest: ReplicaSet, last: Apply, soak_seconds: int, deadline_seconds: int
+) -> OurRollout:
+    """The rollout once the controller has made our ReplicaSet the newest."""
+    crash, completed = _crash_loop(view, newest), _completed_at(view, last.at)
+    if completed is None and not crash:
+        return _waiting(view, last, deadline_seconds)
+    start = _soak_start(view, newest, completed, soak_seconds) if completed is not None else view.now
+    until = start + timedelta(seconds=soak_seconds)
+    lost = completed is not None and _lost_in_soak(view, newest, completed, soak_seconds)
+    if completed is not None and view.now >= until and not lost:
+        return NO_ROLLOUT
     if crash:
         return OurRollout(Phase.FAILED, last.revision, last.at, message=crash)
-    completed = _completed_at(view, last.at)
-    if completed is None:
-        return _waiting(view, last.revision, last.at, deadline_seconds)
-    until = _soak_start(view, newest, completed, soak_seconds) + timedelta(seconds=soak_seconds)
     if view.now < until:
         return OurRollout(Phase.SOAKING, last.revision, last.at, until, "soaking")
-    if _lost_in_soak(view, newest, completed, soak_seconds):
-        return OurRollout(Phase.SOAKING, last.revision, last.at, None, "lost availability while soaking")
-    return NO_ROLLOUT
+    return OurRollout(Phase.SOAKING, last.revision, last.at, None, "lost availability while soaking")
 
 
 def complete(view: DeploymentView) -> bool:
@@ -84,6 +97,18 @@ def complete(view: DeploymentView) -> bool:
         and status.replicas == status.updated_replicas
         and status.available_replicas >= replicas
     )
+
+
+def healthy(view: DeploymentView) -> bool:
+    """True where all replicas are available, or a rollout, whoever's, is on its way: it has not failed yet."""
+    status, replicas = view.deployment.status, view.deployment.replicas
+    if status.available_replicas >= replicas:
+        return True
+    progress, available = status.condition("Progressing"), status.condition("Available")
+    behind = status.updated_replicas < replicas or status.replicas > status.updated_replicas
+    rolling = behind or not _settled(view)
+    stuck = progress is not None and progress.status == "False"
+    return rolling and not stuck and (available is None or available.status != "False")
 
 
 def unhealthy_because(view: DeploymentView) -> str:
@@ -104,8 +129,9 @@ def _settled(view: DeploymentView) -> bool:
     return view.deployment.status.observed_generation >= view.deployment.metadata.generation
 
 
-def _waiting(view: DeploymentView, revision: int, started: datetime, deadline_seconds: int) -> OurRollout:
+def _waiting(view: DeploymentView, last: Apply, deadline_seconds: int) -> OurRollout:
     """Progressing, or failed once nothing has progressed for the shorter of the two deadlines."""
+    revision, started = last.revision, last.at
     progress = view.deployment.status.condition("Progressing")
     own = view.deployment.spec.progress_deadline_seconds or DEFAULT_DEADLINE
     seconds = min(deadline_seconds, own)
@@ -139,12 +165,15 @@ def _crash_loop(view: DeploymentView, newest: ReplicaSet) -> str:
 
 
 def _completed_at(view: DeploymentView, started: datetime) -> datetime | None:
-    """When the rollout became complete; the controller's own time where it keeps one."""
+    """When the rollout became complete; the controller's own time where it keeps one.
+
+    Its clock may be behind ours, and it does not always renew that time: what is complete is complete.
+    """
     progress = view.deployment.status.condition("Progressing")
-    if progress is not None and progress.reason == "NewReplicaSetAvailable" and progress.last_update_time:
-        if progress.last_update_time >= _second(started):
-            return progress.last_update_time
-        return None
+    if progress is not None and progress.reason == "NewReplicaSetAvailable":
+        at = progress.last_update_time
+        if at is not None and at >= _second(started):
+            return at
     return started if complete(view) else None
 
 

@@ -44,24 +44,25 @@ def withdraw(raw: Mapping[str, Any], leaves: Mapping[str, Held], after: ObjectSt
     ops += _template_ops(raw, restored)
     ops += _annotation_ops(raw, after)
     if not after:
-        ops += drop_entries(raw, "Apply")
+        # The patch that restores a value makes an Update entry of ours anew; one that restores nothing does not.
+        ops += drop_entries(raw, frozenset({"Apply"} if given_back else {"Apply", "Update"}))
     return Withdrawal(tuple(ops), tuple(given_back), tuple(left_alone))
 
 
 def forget_ownership(raw: Mapping[str, Any]) -> tuple[Op, ...]:
     """The second, value-free patch: removes what the restoring patch left of us in managedFields; () where nothing."""
-    drops = drop_entries(raw, "Update")
+    drops = drop_entries(raw, frozenset({"Update"}))
     return (_test(raw), *drops) if drops else ()
 
 
-def drop_entries(raw: Mapping[str, Any], operation: str) -> list[Op]:
-    """Operations that remove our managedFields entries of that operation, the last index first."""
+def drop_entries(raw: Mapping[str, Any], operations: frozenset[str]) -> list[Op]:
+    """Operations that remove our managedFields entries of those operations, the last index first."""
     entries = raw["metadata"].get("managedFields", [])
     return [
         {"op": "remove", "path": f"/metadata/managedFields/{index}"}
         for index in reversed(range(len(entries)))
         if entries[index].get("manager") == FIELD_MANAGER
-        and entries[index].get("operation") == operation
+        and entries[index].get("operation") in operations
         and not entries[index].get("subresource")
     ]
 

@@ -40,6 +40,8 @@ def check(settings: GracefulShutdown, view: DeploymentView) -> Verdict:
 
 
 def _held(settings: GracefulShutdown, view: DeploymentView) -> tuple[Demand, ...]:
+    if not view.state.leaves:
+        return ()
     names = [container.name for container in view.deployment.spec.template.spec.containers]
     wanted = [Demand(GRACEFUL_SHUTDOWN, pre_stop_path(name), _sleep(settings)) for name in names]
     return held_only((*wanted, Demand(GRACEFUL_SHUTDOWN, GRACE, None)), view)

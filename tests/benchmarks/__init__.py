@@ -1,0 +1,1 @@
+"""Benchmarks: ratios against a bare client in the same run, printed with their bars; `make bench`."""

@@ -1,0 +1,77 @@
+"""`explain` says of every rule what it demands and why, and knows every reason that a rule can give."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from resilience_operator import rules
+from resilience_operator.adapters.schema import validate
+from resilience_operator.cli.main import main
+from resilience_operator.cli.policies import recommended
+from resilience_operator.core.policy import SECTION_OF_RULE, Mode
+from resilience_operator.rules import RULES, dns_config, graceful_shutdown, spread
+
+MODULES = {"spread": spread, "graceful-shutdown": graceful_shutdown, "dns-config": dns_config}
+REASON = re.compile(r"(?:[A-Z][a-z]+){2,}")
+NOT_REASONS = {"ScheduleAnyway", "DoNotSchedule"}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_reason_that_a_rule_gives_is_explained(rule: str) -> None:
+    words = {
+        node.value
+        for node in ast.walk(ast.parse(inspect.getsource(MODULES[rule])))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and REASON.fullmatch(node.value)
+    }
+    assert words - NOT_REASONS | {"HeldValueDiffers"} == set(RULES[rule].text.reasons)
+
+
+def test_every_rule_that_works_has_a_module_a_section_and_a_text() -> None:
+    folder = Path(inspect.getfile(rules)).parent
+    assert (
+        set(MODULES)
+        == set(RULES)
+        == set(SECTION_OF_RULE)
+        == set(recommended().sections["deployments"].rules())
+    )
+    for rule, one in RULES.items():
+        text = one.text
+        assert (text.rule, text.section) == (rule, SECTION_OF_RULE[rule])
+        assert (folder / f"{rule.replace('-', '_')}.py").exists()
+        assert all((text.incident, text.title, text.demands, text.why, text.reasons, text.never_enforced))
+
+
+def test_explain_prints_all_rules_or_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain"]) == 0
+    everything = capsys.readouterr().out
+    assert main(["explain", "dns-config"]) == 0
+    one = capsys.readouterr().out
+    assert one in everything
+    assert one.startswith(
+        "dns-config: The resolver does not race its own queries\n  incident dns-five-seconds,"
+    )
+    assert "resilience.dev/ignore=dns-config" in one
+    assert max(map(len, everything.splitlines())) <= 100
+
+
+def test_a_rule_that_is_not_there_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "dns"]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == (
+        "",
+        "there is no rule 'dns'; there are spread, graceful-shutdown, dns-config\n",
+    )
+
+
+def test_the_recommended_policy_is_printed_and_is_one_that_an_api_server_takes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["explain", "--policy"]) == 0
+    raw = yaml.safe_load(capsys.readouterr().out)
+    assert validate(raw) == ()
+    assert recommended().name == "recommended"
+    assert recommended().mode is Mode.AUDIT
