@@ -7,10 +7,8 @@ end is not known: while there is one, nothing disruptive starts.
 from dataclasses import dataclass, field
 
 from resilience_operator.core.policy import Policy
-from resilience_operator.core.reading import Problem
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.observed.view import DeploymentView
-from resilience_operator.planning.change import Decision
 
 Key = tuple[str, str]
 """(namespace, name) of a Deployment."""
@@ -65,24 +63,6 @@ class Memory:
         """True while the object is left alone after a failure."""
         backoff = self.backoffs.get(key)
         return backoff is not None and monotonic < backoff.until
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A policy as last seen, and what of it cannot be honoured."""
-
-    policy: Policy
-    problems: tuple[Problem, ...]
-
-
-@dataclass(slots=True)
-class Cluster:
-    """What the passes build up: policies by name, decisions by key, and all keys to look at again."""
-
-    policies: dict[str, Known] = field(default_factory=dict)
-    decisions: dict[Key, Decision] = field(default_factory=dict)
-    everything: bool = True
-    due: set[Key] = field(default_factory=set)
 
 
 def fingerprint(view: DeploymentView, policies: tuple[Policy, ...]) -> object:

@@ -19,9 +19,9 @@ from resilience_operator.core.errors import RequestFailed
 from resilience_operator.core.kinds import DEPLOYMENT
 from resilience_operator.core.parsing import parse
 from resilience_operator.core.policy import Policy
-from resilience_operator.core.reading import Problem
+from resilience_operator.decided import Decided, Key, Known
 from resilience_operator.evaluation import judge
-from resilience_operator.memory import Cluster, Key, Known, Memory, fingerprint
+from resilience_operator.memory import Memory, fingerprint
 from resilience_operator.planning.change import Change, Decision, Verb
 from resilience_operator.planning.contest import Patience
 from resilience_operator.planning.decide import Surroundings
@@ -48,7 +48,7 @@ class Reconciler:
     def __init__(self, services: Services) -> None:
         self._services = services
         settings = services.settings
-        self._cluster = Cluster()
+        self._cluster = Decided()
         self._memory = Memory()
         self._teller = Teller(services)
         self._wake = asyncio.Event()
@@ -106,16 +106,16 @@ class Reconciler:
         now = services.now()
         stale = services.fresh()
         if stale:
-            await self._teller.tell(self._known(), self._decisions(), self._last_plan, stale, now)
+            await self._teller.tell(self._cluster, self._last_plan, stale, now)
             return BUSY_POLL
         await self._learn_unknown_ends()
         changed = await self._evaluate(now)
         plan = self._last_plan = self._plan(now)
-        self._teller.transitions(changed, self._cluster.decisions, plan, self._policies_by_name())
+        self._teller.transitions(changed, self._cluster, plan)
         if services.lease.may_write():
             await self._carry_out(plan, now)
             await self._finalize()
-        await self._teller.tell(self._known(), self._decisions(), plan, (), now)
+        await self._teller.tell(self._cluster, plan, (), now)
         return self._seconds_until_due(plan, services.now())
 
     def _take(self, raw: dict[str, Any]) -> bool:
@@ -123,41 +123,34 @@ class Reconciler:
         policy, problems = parse(raw)
         before = self._cluster.policies.get(policy.name)
         self._cluster.policies[policy.name] = Known(policy, problems)
-        if before is not None and FINALIZER in before.policy.finalizers and FINALIZER not in policy.finalizers:
+        if (
+            before is not None
+            and FINALIZER in before.policy.finalizers
+            and FINALIZER not in policy.finalizers
+        ):
             self._memory.held.discard(policy.uid)  # somebody took it off
         self._services.status.seen(raw)
         self._teller.learn(policy, raw.get("status") or {})
         return before is None or before.policy != policy
 
-    def _known(self) -> list[tuple[Policy, tuple[Problem, ...]]]:
-        return [(known.policy, known.problems) for known in self._cluster.policies.values()]
-
-    def _decisions(self) -> list[Decision]:
-        return list(self._cluster.decisions.values())
-
-    def _policies_by_name(self) -> dict[str, Policy]:
-        return {name: known.policy for name, known in self._cluster.policies.items()}
-
-    def _directory(self) -> dict[str, Policy]:
-        return {known.policy.uid: known.policy for known in self._cluster.policies.values()}
-
     async def _evaluate(self, now: datetime) -> dict[Key, Decision | None]:
-        """Evaluate every dirty object; returns key -> the decision that it had before."""
+        """Evaluate every dirty object; returns key -> the earlier decision of each about which it changed."""
         services, cluster = self._services, self._cluster
         keys = services.store.take_dirty() | cluster.due
-        keys |= {key for key, one in cluster.decisions.items() if one.wake_at and one.wake_at <= now}
+        keys |= cluster.woken(now)
         if cluster.everything or services.monotonic() - self._last_full > services.settings.resync:
             keys = {(one.metadata.namespace, one.metadata.name) for one in services.store.deployments()}
-            keys |= set(cluster.decisions)
+            keys |= set(cluster.keys())
             self._last_full = services.monotonic()
         cluster.everything, cluster.due = False, set()
-        accepted = tuple(known.policy for known in cluster.policies.values() if not known.problems)
-        directory, before = self._directory(), {}
+        accepted, directory, before = cluster.accepted(), cluster.by_uid(), {}
         started = services.monotonic()
         services.metrics.queue_depth(len(keys))
         for number, key in enumerate(sorted(keys), start=1):
-            before[key] = cluster.decisions.get(key)
+            earlier = cluster.get(key)
             self._evaluate_one(key, now, accepted, directory)
+            if cluster.get(key) != earlier:
+                before[key] = earlier
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
         if keys:
@@ -175,10 +168,7 @@ class Reconciler:
             refused = self._memory.refused(view, accepted)
             around = Surroundings(directory, self._patience, refused)
             decision = judge(view, accepted, around, services.settings.namespace)
-        if decision is None:
-            self._cluster.decisions.pop(key, None)
-        else:
-            self._cluster.decisions[key] = decision
+        self._cluster.put(key, decision)
 
     def _plan(self, now: datetime) -> Schedule:
         services = self._services
@@ -189,11 +179,9 @@ class Reconciler:
         limits = OperatorLimits(
             services.settings.max_rollouts, services.settings.max_unhealthy_percent, halted
         )
-        plan = schedule(self._cluster.decisions.values(), self._directory(), limits, now)
-        services.metrics.rollouts_in_flight(
-            sum(decision.rollout.running for decision in self._cluster.decisions.values())
-        )
-        return plan
+        active = self._cluster.active
+        services.metrics.rollouts_in_flight(sum(decision.rollout.running for decision in active))
+        return schedule(active, self._cluster.by_uid(), limits, now, self._cluster.health)
 
     async def _carry_out(self, plan: Schedule, now: datetime) -> None:
         monotonic = self._services.monotonic()
@@ -219,7 +207,7 @@ class Reconciler:
         view = self._services.store.view(*_key(change), now, self._services.server_version)
         if view is None:
             return
-        accepted = tuple(known.policy for known in self._cluster.policies.values() if not known.problems)
+        accepted = self._cluster.accepted()
         for rule in refusals or dict.fromkeys(change.rules, report.message):
             message = refusals.get(rule, report.message)
             self._memory.refuse(change.object.uid, rule, fingerprint(view, accepted), message)
@@ -265,7 +253,7 @@ class Reconciler:
     def _gives_back(self, policy: Policy) -> bool:
         if self._cluster.due or self._memory.unknown:
             return True
-        changes = (decision.change for decision in self._cluster.decisions.values())
+        changes = (decision.change for decision in self._cluster.active)
         return any(
             change is not None and change.verb is Verb.WITHDRAW and policy in change.policies
             for change in changes
@@ -278,12 +266,15 @@ class Reconciler:
                 self._memory.unknown.pop(uid, None)
 
     def _seconds_until_due(self, plan: Schedule, now: datetime) -> float:
-        decisions = self._cluster.decisions.values()
         if self._cluster.due:
             return 0.0
-        if plan.now or self._memory.unknown or any(decision.rollout.running for decision in decisions):
+        if (
+            plan.now
+            or self._memory.unknown
+            or any(decision.rollout.running for decision in self._cluster.active)
+        ):
             return BUSY_POLL
-        wakes = [decision.wake_at for decision in decisions] + [plan.wake_at]
+        wakes = [self._cluster.next_wake(), plan.wake_at]
         waits = [(at - now).total_seconds() for at in wakes if at is not None]
         waits += [self._teller.untold_for(), self._services.settings.resync]
         return max(0.05, min(waits))

@@ -9,7 +9,7 @@ from resilience_operator import announce
 from resilience_operator.adapters.services import Services
 from resilience_operator.apply import Done, Report
 from resilience_operator.core.policy import Policy
-from resilience_operator.core.reading import Problem
+from resilience_operator.decided import Decided
 from resilience_operator.planning import records, report
 from resilience_operator.planning.change import Decision
 from resilience_operator.planning.queue import Schedule
@@ -31,6 +31,7 @@ class Teller:
         self._summaries: dict[str, tuple[float, str]] = {}
         self._built = float("-inf")
         self._untold = False
+        self._told: object = None
 
     def learn(self, policy: Policy, status: Mapping[str, Any]) -> None:
         """Take over what a stored status remembers: this replica may be new."""
@@ -49,15 +50,16 @@ class Teller:
     def transitions(
         self,
         before: Mapping[tuple[str, str], Decision | None],
-        after: Mapping[tuple[str, str], Decision],
+        cluster: Decided,
         plan: Schedule,
-        policies: Mapping[str, Policy],
     ) -> None:
         """Tell of what changed about each evaluated object; only the leader speaks."""
+        self._untold = self._untold or bool(before)
+        policies = cluster.by_name()
         if not self._services.lease.may_write():
             return
         for key, earlier in before.items():
-            decision = after.get(key)
+            decision = cluster.get(key)
             if decision is None:
                 continue
             generation = self._generation(decision)
@@ -82,24 +84,22 @@ class Teller:
                 self._services.recorder.notify(notice)
 
     async def tell(
-        self,
-        policies: Sequence[tuple[Policy, tuple[Problem, ...]]],
-        decisions: Sequence[Decision],
-        plan: Schedule | None,
-        stale: tuple[str, ...],
-        now: datetime,
+        self, cluster: Decided, plan: Schedule | None, stale: tuple[str, ...], now: datetime
     ) -> None:
         """Hand every policy's status over for writing; nothing before the first plan, not more often than pays."""
         monotonic = self._services.monotonic()
-        self._untold = True
-        if plan is None or not self._services.lease.may_write() or monotonic < self._built + STATUS_EVERY:
+        news = (tuple(cluster.policies.values()), plan, stale, self._services.lease.may_write())
+        self._untold = self._untold or news != self._told
+        if plan is None or not news[-1] or not self._untold or monotonic < self._built + STATUS_EVERY:
             return
-        self._built, self._untold = monotonic, False
+        self._built, self._untold, self._told = monotonic, False, news
+        decisions = list(cluster)
         self._since = records.keep_since(self._since, decisions, now)
         degraded = tuple(f"the stream of {name} is stale" for name in stale)
-        for policy, problems in policies:
-            known = report.Known(self._since, self._remediations(policy, decisions), degraded)
-            status = report.status(policy, problems, decisions, plan, known)
+        for known in cluster.policies.values():
+            policy = known.policy
+            beside = report.Known(self._since, self._remediations(policy, decisions), degraded)
+            status = report.status(policy, known.problems, decisions, plan, beside)
             await self._services.status.write(policy.ref, status)
             self._count(policy, decisions)
             self._summarise(policy, status)
@@ -130,19 +130,16 @@ class Teller:
         compliant = next(one for one in status["conditions"] if one["type"] == "Compliant")
         told_at, told = self._summaries.get(policy.uid, (float("-inf"), ""))
         monotonic = self._services.monotonic()
-        if (
-            compliant["status"] == "Unknown"
-            or compliant["message"] == told
-            or monotonic - told_at < SUMMARY_EVERY
-        ):
+        if compliant["status"] == "Unknown" or compliant["message"] == told:
+            return
+        if monotonic - told_at < SUMMARY_EVERY:
+            self._untold = True
             return
         drifts = compliant["status"] == "False"
-        if not drifts and not told:
-            self._summaries[policy.uid] = (told_at, compliant["message"])
-            return
-        self._summaries[policy.uid] = (monotonic, compliant["message"])
-        reason = "DriftDetected" if drifts else "DriftResolved"
-        self._services.recorder.notify(announce.about_policy(policy, reason, compliant["message"]))
+        self._summaries[policy.uid] = (monotonic if drifts or told else told_at, compliant["message"])
+        if drifts or told:
+            reason = "DriftDetected" if drifts else "DriftResolved"
+            self._services.recorder.notify(announce.about_policy(policy, reason, compliant["message"]))
 
     def _generation(self, decision: Decision) -> int:
         found = self._services.store.deployment(*decision.key)

@@ -143,7 +143,9 @@ def _other_event(kind: Kind, line: bytes, problem: Exception) -> Event:
         found = _decode_error(line)
         if found.type == "ERROR":
             return Event(found.type, status=found.object)
-    raise UnreadableObjectError(f"the watch of {kind} gave a line that cannot be read: {problem}") from problem
+    raise UnreadableObjectError(
+        f"the watch of {kind} gave a line that cannot be read: {problem}"
+    ) from problem
 
 
 def project_dict(kind: Kind, obj: dict[str, Any]) -> Object:

@@ -118,7 +118,7 @@ def _meta(wire: _Meta) -> observed.Meta:
         wire.uid,
         wire.resource_version,
         wire.generation,
-        wire.creation_timestamp,
+        share(wire.creation_timestamp),
         wire.deletion_timestamp,
         shared_labels(wire.labels),
         _annotations(wire.annotations),
@@ -153,7 +153,7 @@ def pod(wire: WirePod) -> observed.Pod:
     """A pod with its condition Ready, and with PodScheduled while it is not."""
     status = observed.PodStatus(
         intern(wire.status.phase),
-        tuple(_alike(found) for found in wire.status.conditions if _matters(found)),
+        share(tuple(_alike(found) for found in wire.status.conditions if _matters(found))),
         share(tuple(map(share, wire.status.container_statuses))),
     )
     return observed.Pod(_meta(wire.metadata), share(wire.spec), status)

@@ -31,11 +31,14 @@ Status = dict[str, Any]
 
 @dataclass(slots=True)
 class _Desk:
-    """One policy's status: what shall be there, what is there, when the next write may go."""
+    """One policy's status: what shall be there, what is there, when the next write may go.
+
+    `accepted`: our last write, and what the server made of it; the two differ where the schema drops or adds.
+    """
 
     ref: ObjectRef
     wanted: Status
-    accepted: Status | None = None
+    accepted: tuple[Status, Status] | None = None
     stored: Status | None = None
     not_before: float = 0.0
     failures: int = 0
@@ -144,7 +147,7 @@ class StatusWriter:
 
     async def _write(self, desk: _Desk, wanted: Status) -> None:
         status = with_times(wanted, desk.stored or {}, self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"))
-        if status == desk.stored or status == desk.accepted:
+        if status == desk.stored or (status, desk.stored) == desk.accepted:
             return
         desk.not_before = self._clock.monotonic() + self._every
         body = {
@@ -154,7 +157,8 @@ class StatusWriter:
             "status": status,
         }
         answer = await self._patch(desk.ref, body)
-        desk.accepted, desk.stored = status, answer.get("status") or {}
+        desk.stored = answer.get("status") or {}
+        desk.accepted = (status, desk.stored)
 
     def _later(self, desk: _Desk, wanted: Status, error: RequestFailed) -> None:
         desk.stored = desk.accepted = None

@@ -24,6 +24,12 @@ log = logging.getLogger(__name__)
 
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
+MESSAGE_LENGTH = 1000
+
+# The API server's own words (1.36.3), where a code alone does not tell.
+_PATCH_DOES_NOT_FIT = "the server rejected our request due to an error in our request"
+_UNKNOWN_FIELD = "failed to create typed patch object"
+_STRICT = "strict decoding error: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +191,9 @@ def judge(error: ApiError) -> Outcome:
             return _invalid(error)
         case 401 | 429:
             return Failed(error.message, error.retry_after, unknown=False)
-        case status if status >= 500:
+        case status if status >= 500 and _UNKNOWN_FIELD not in error.message:
             return Failed(error.message, error.retry_after)
-    return Refused(error.message, error.status)
+    return Refused(_words(error), error.status)
 
 
 def _conflict(error: ApiError) -> Outcome:
@@ -204,4 +210,14 @@ def _conflict(error: ApiError) -> Outcome:
 def _invalid(error: ApiError) -> Outcome:
     if any(cause.field == "metadata.uid" for cause in error.causes):
         return Gone(error.message)
-    return Refused(error.message, error.status)
+    if not error.causes and error.message == _PATCH_DOES_NOT_FIT:
+        return Stale(
+            "the object changed since it was read: a test of the JSON patch, or a path in it, failed"
+        )
+    return Refused(_words(error), error.status)
+
+
+def _words(error: ApiError) -> str:
+    """What is wrong, without the object: that may hold what must not stand in a log, and is long."""
+    _, found, problem = error.message.rpartition(_STRICT)
+    return (found + problem)[:MESSAGE_LENGTH]

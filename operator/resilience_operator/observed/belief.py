@@ -27,7 +27,7 @@ def believe(deployment: Deployment) -> tuple[ObjectState, str]:
         state = decode(text)
     except UnreadableStateError as error:
         return NOTHING, f"The annotation {ANNOTATION} is not believed: {error}."
-    strange = next((text for text in state.leaves if not _published(text)), None)
+    strange = next((text for text in state.leaves if not is_published(Path.parse(text))), None)
     if strange is not None:
         return NOTHING, f"The annotation {ANNOTATION} is not believed: this operator never writes {strange}."
     if state.uid != deployment.metadata.uid:
@@ -43,13 +43,6 @@ def believe(deployment: Deployment) -> tuple[ObjectState, str]:
             "brought back, for instance by kubectl rollout undo."
         )
     return state, ""
-
-
-def _published(text: str) -> bool:
-    try:
-        return is_published(Path.parse(text))
-    except ValueError:
-        return False
 
 
 def _ours(claim: Claim) -> bool:

@@ -60,7 +60,7 @@ def contested(judgement: Judgement, view: DeploymentView, patience: Patience) ->
     rival = (
         max(others(view.deployment, path), key=_recency, default=None)
         if present
-        else last_writer(view.deployment)
+        else last_writer(view.deployment, view.state.applies[-1].at)
     )
     if now >= until or gave_up(rival, present=present):
         return None

@@ -6,6 +6,7 @@ it differs from the API's default. Measured on kube-apiserver 1.36.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from resilience_operator.core.findings import Demand
@@ -100,10 +101,13 @@ def owner_of(deployment: Deployment, path: Path) -> str:
     )
 
 
-def last_writer(deployment: Deployment) -> Claim | None:
-    """The other manager that wrote last: who removed a leaf that has no owner any more."""
+def last_writer(deployment: Deployment, since: datetime) -> Claim | None:
+    """The other manager that wrote last, and not before `since`: who removed a leaf that has no owner any more."""
+    first = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     foreign = [
-        claim for claim in deployment.claims if claim.manager != FIELD_MANAGER and not claim.subresource
+        claim
+        for claim in deployment.claims
+        if claim.manager != FIELD_MANAGER and not claim.subresource and claim.time >= first
     ]
     return max(foreign, key=lambda one: one.time, default=None)
 

@@ -28,24 +28,17 @@ def undone(view: DeploymentView, policies: tuple[Policy, ...]) -> Quarantine | N
     newest = view.newest_replica_set
     if newest is None or view.state.leaves or _ours(view, newest) is not None:
         return None
-    for replica_set in sorted(view.replica_sets, key=lambda one: -one.revision):
-        copy = _ours(view, replica_set)
-        if copy is None or not copy.leaves or not _superseded_by_older(replica_set, newest):
-            continue
-        refused = {
-            policy.uid: policy.digest
-            for policy in policies
-            if copy.policies.get(policy.uid) == policy.generation
-        }
-        if not refused:
-            return None
-        message = (
-            f"revision {replica_set.revision} with our change was rolled back to an earlier template "
-            f"(kubectl rollout undo); it is not repeated until the policy or the template changes"
-        )
-        rules = tuple(sorted(copy.rules()))
-        return Quarantine(UNDONE, message, view.now, refused, newest.revision, rules)
-    return None
+    by_age = sorted(view.replica_sets, key=lambda one: -one.revision)
+    known = ((one, copy) for one in by_age if (copy := _ours(view, one)) is not None)
+    ours, copy = next(known, (newest, ObjectState()))
+    refused = {one.uid: one.digest for one in policies if copy.policies.get(one.uid) == one.generation}
+    if not copy.leaves or not refused or not _superseded_by_older(ours, newest):
+        return None
+    message = (
+        f"revision {ours.revision} with our change was rolled back to an earlier template "
+        f"(kubectl rollout undo); it is not repeated until the policy or the template changes"
+    )
+    return Quarantine(UNDONE, message, view.now, refused, newest.revision, tuple(sorted(copy.rules())))
 
 
 def _ours(view: DeploymentView, replica_set: ReplicaSet) -> ObjectState | None:

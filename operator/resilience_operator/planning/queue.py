@@ -44,6 +44,22 @@ class Schedule:
     wake_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How many enforced objects there are, how many of them are unhealthy, and one of those."""
+
+    targets: int = 0
+    unhealthy: int = 0
+    example: str = ""
+
+
+def health_of(decisions: Iterable[Decision]) -> Health:
+    """Count the health of all decisions; whoever keeps many counts as they change."""
+    targets = [decision for decision in decisions if decision.target]
+    unhealthy = [decision for decision in targets if not decision.healthy]
+    return Health(len(targets), len(unhealthy), str(unhealthy[0].object) if unhealthy else "")
+
+
 class Slots:
     """Rollouts running, by operator, policy and (policy, namespace): what is left of each limit."""
 
@@ -89,13 +105,20 @@ class Slots:
 
 
 def schedule(
-    decisions: Iterable[Decision], policies: Mapping[str, Policy], limits: OperatorLimits, now: datetime
+    decisions: Iterable[Decision],
+    policies: Mapping[str, Policy],
+    limits: OperatorLimits,
+    now: datetime,
+    health: Health | None = None,
 ) -> Schedule:
-    """Order the changes of all decisions, by (namespace, name); urgent ones first. `policies` is by uid."""
+    """Order the changes of all decisions, by (namespace, name); urgent ones first. `policies` is by uid.
+
+    `health`: of all objects, where `decisions` are only those with a change, a rollout or a quarantine.
+    """
     every = sorted(decisions, key=lambda decision: decision.key)
     proposed = [decision for decision in every if decision.change is not None]
     stopped = stopped_policies(every, policies)
-    breaker = breaker_open(every, limits)
+    breaker = breaker_open(health or health_of(every), limits)
     slots = Slots(every, limits)
     going: list[Change] = []
     waiting: dict[tuple[str, str], str] = {}
@@ -144,15 +167,13 @@ def stopped_policies(decisions: Iterable[Decision], policies: Mapping[str, Polic
     return stopped
 
 
-def breaker_open(decisions: Iterable[Decision], limits: OperatorLimits) -> str:
+def breaker_open(health: Health, limits: OperatorLimits) -> str:
     """Why nothing disruptive may start: too large a share of the enforced objects is unhealthy."""
-    targets = [decision for decision in decisions if decision.target]
-    unhealthy = [decision for decision in targets if not decision.healthy]
-    if not targets or len(unhealthy) * 100 <= limits.max_unhealthy_percent * len(targets):
+    if health.unhealthy * 100 <= limits.max_unhealthy_percent * health.targets:
         return ""
     return (
-        f"halted: {len(unhealthy)} of {len(targets)} targets are unhealthy, more than "
-        f"{limits.max_unhealthy_percent} % ({unhealthy[0].object} is one)"
+        f"halted: {health.unhealthy} of {health.targets} targets are unhealthy, more than "
+        f"{limits.max_unhealthy_percent} % ({health.example} is one)"
     )
 
 

@@ -1,0 +1,99 @@
+"""What the passes build up: the policies, the decision about every object, and what of it needs another look.
+
+Kept so that a pass costs what changed and not what there is: ten thousand converged objects cost nothing. Used by
+reconcile.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from resilience_operator.core.policy import Policy
+from resilience_operator.core.reading import Problem
+from resilience_operator.planning.change import Decision
+from resilience_operator.planning.queue import Health
+
+Key = tuple[str, str]
+"""(namespace, name) of a Deployment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A policy as last seen, and what of it cannot be honoured."""
+
+    policy: Policy
+    problems: tuple[Problem, ...]
+
+
+class Decided:
+    """Policies by name and decisions by key; `everything` and `due` say what the next pass evaluates anyway."""
+
+    def __init__(self) -> None:
+        self.policies: dict[str, Known] = {}
+        self.everything = True
+        self.due: set[Key] = set()
+        self._decisions: dict[Key, Decision] = {}
+        self._active: dict[Key, Decision] = {}
+        self._wakes: dict[Key, datetime] = {}
+        self._targets: set[Key] = set()
+        self._unhealthy: dict[Key, None] = {}
+
+    def get(self, key: Key) -> Decision | None:
+        """The decision about an object, or None where none was needed."""
+        return self._decisions.get(key)
+
+    def put(self, key: Key, decision: Decision | None) -> None:
+        """Take a new decision, or forget the object."""
+        for kept in (self._decisions, self._active, self._wakes, self._unhealthy):
+            kept.pop(key, None)
+        self._targets.discard(key)
+        if decision is None:
+            return
+        self._decisions[key] = decision
+        if decision.change is not None or decision.rollout.running or decision.state.quarantine is not None:
+            self._active[key] = decision
+        if decision.wake_at is not None:
+            self._wakes[key] = decision.wake_at
+        if decision.target:
+            self._targets.add(key)
+            if not decision.healthy:
+                self._unhealthy[key] = None
+
+    def __iter__(self) -> Iterator[Decision]:
+        """Every decision."""
+        return iter(self._decisions.values())
+
+    def keys(self) -> Iterable[Key]:
+        """The keys of all decisions."""
+        return self._decisions.keys()
+
+    @property
+    def active(self) -> list[Decision]:
+        """Those with a change, a rollout of ours or a quarantine: all that the queue must see."""
+        return list(self._active.values())
+
+    @property
+    def health(self) -> Health:
+        """The health of all enforced objects."""
+        first = next(iter(self._unhealthy), None)
+        return Health(len(self._targets), len(self._unhealthy), "/".join(first) if first else "")
+
+    def woken(self, now: datetime) -> set[Key]:
+        """The objects about which time alone may have changed the answer."""
+        return {key for key, at in self._wakes.items() if at <= now}
+
+    def next_wake(self) -> datetime | None:
+        """When time alone may next change the answer."""
+        return min(self._wakes.values(), default=None)
+
+    def accepted(self) -> tuple[Policy, ...]:
+        """The policies that can be honoured."""
+        return tuple(known.policy for known in self.policies.values() if not known.problems)
+
+    def by_uid(self) -> dict[str, Policy]:
+        """All policies by uid."""
+        return {known.policy.uid: known.policy for known in self.policies.values()}
+
+    def by_name(self) -> dict[str, Policy]:
+        """All policies by name."""
+        return {name: known.policy for name, known in self.policies.items()}
