@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 _GOOD_RUN = 60.0
 
+KopfOperator = Callable[..., Awaitable[None]]
+"""`kopf.operator`, or what a test runs in its place."""
+
 
 class KopfThread:
     """Kopf with our handlers; `sink` is called in its thread. `operator` is what runs: `kopf.operator`."""
@@ -30,7 +33,7 @@ class KopfThread:
         self,
         settings: Settings,
         sink: handlers.Sink,
-        operator: Callable[..., Awaitable[None]] = kopf.operator,
+        operator: KopfOperator = kopf.operator,
         backoff: Backoff | None = None,
     ) -> None:
         self._operator = operator

@@ -13,11 +13,13 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import kopf
+
 from resilience_operator import __version__, flags
 from resilience_operator.adapters.policies import Raw
 from resilience_operator.adapters.services import Settings
 from resilience_operator.core.errors import ConfigurationError
-from resilience_operator.embedding import KopfThread
+from resilience_operator.embedding import KopfOperator, KopfThread
 from resilience_operator.serving import Operator, reconciler
 from resilience_operator.wiring import MakeReconciler
 
@@ -39,7 +41,10 @@ def main(argv: Sequence[str] | None = None, make_reconciler: MakeReconciler = re
 
 
 async def serve(
-    settings: Settings, make_reconciler: MakeReconciler = reconciler, stop: asyncio.Event | None = None
+    settings: Settings,
+    make_reconciler: MakeReconciler = reconciler,
+    stop: asyncio.Event | None = None,
+    kopf_operator: KopfOperator = kopf.operator,
 ) -> None:
     """Run the operator and Kopf until `stop`, or a signal where there is none. Raises ConfigurationError."""
     loop = asyncio.get_running_loop()
@@ -51,23 +56,23 @@ async def serve(
     def sink(kind: str | None, raw: Raw) -> None:
         loop.call_soon_threadsafe(operator.policy_event, kind, raw)
 
-    kopf = KopfThread(settings, sink)
+    thread = KopfThread(settings, sink, kopf_operator)
     log.info("resilience-operator %s, %s in %s", __version__, settings.identity, settings.namespace)
-    kopf.start()
+    thread.start()
     try:
-        await _until_stopped(operator, kopf, stop)
+        await _until_stopped(operator, thread, stop)
     finally:
-        kopf.ask_to_stop()
-        await asyncio.to_thread(kopf.join, _KOPF_END)
+        thread.ask_to_stop()
+        await asyncio.to_thread(thread.join, _KOPF_END)
 
 
-async def _until_stopped(operator: Operator, kopf: KopfThread, stop: asyncio.Event) -> None:
+async def _until_stopped(operator: Operator, thread: KopfThread, stop: asyncio.Event) -> None:
     """Kopf is asked to stop as soon as the end begins, while the operator ends in order."""
     running = asyncio.create_task(operator.run(stop))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    kopf.ask_to_stop()
+    thread.ask_to_stop()
     await running
 
 

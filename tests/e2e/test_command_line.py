@@ -24,9 +24,9 @@ def prepared(scene: Scene) -> None:
 
 def test_plan_shows_order_blast_radius_and_what_waits(scene: Scene) -> None:
     prepared(scene)
-    policy = scene.policy(mode="Audit", deployments=RULES)
+    policy = scene.policy(mode="Audit", deployments=RULES, rollout={"maxConcurrent": 1})
     mark = scene.lab.audit.mark()
-    told = resilience(scene, "plan", policy, "-o", "json")
+    told = resilience(scene, "plan", policy, "--max-rollouts=50", "-o", "json")
     assert told.returncode == 0, told.stderr
     plan = json.loads(told.stdout)
     assert (plan["deployments"], plan["podsRestarting"], plan["maxConcurrent"]) == (2, 6, 1)
@@ -36,7 +36,7 @@ def test_plan_shows_order_blast_radius_and_what_waits(scene: Scene) -> None:
             "web",
             ["dns-config", "graceful-shutdown", "spread"],
             3,
-            "waits for a slot: 1 of 1 rollouts of the operator run",
+            f"waits for a slot: 1 of 1 rollouts of policy {policy} run",
         ),
     ]
     text = resilience(scene, "plan", policy).stdout

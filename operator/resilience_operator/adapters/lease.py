@@ -149,7 +149,8 @@ class Lease:
             return await self._round()
         except (RequestFailed, ValueError) as error:
             self._trust_write = False
-            level = logging.WARNING if self.is_leader() else logging.INFO
+            refused = isinstance(error, ApiError)
+            level = logging.WARNING if refused or self.is_leader() else logging.INFO
             log.log(level, "the Lease %s could not be renewed: %s", self.settings.name, error)
             return False
 
@@ -220,7 +221,8 @@ class Lease:
         try:
             answer = await self._put(method, path, body | {"spec": spec})
         except ApiError as error:
-            if error.status not in (404, 409):
+            # A POST that is not found has no namespace to lie in: that is for a person to mend.
+            if error.status != 409 and (error.status != 404 or method == "POST"):
                 raise
             # Somebody else wrote: the next round reads who.
             self._trust_write = False

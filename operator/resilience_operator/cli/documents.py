@@ -6,6 +6,7 @@ One broken document does not hide the others: the text is cut at its `---` lines
 """
 
 import json
+import operator
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import yaml
+from yaml import MappingNode, ScalarNode, SequenceNode
 from yaml.cyaml import CParser  # type: ignore[attr-defined]
 
 from resilience_operator.cli.scalars import plain_value, tagged_value
@@ -59,11 +61,9 @@ class _Composer(CParser):
         """Every untagged node stays untagged."""
         return _UNTAGGED
 
-    def descend_resolver(self, _parent: object, _index: object) -> None:
-        """Nothing depends on where a node stands."""
-
-    def ascend_resolver(self) -> None:
-        """See above."""
+    # Nothing depends on where a node stands. Called for every node: built-in functions that do nothing of note.
+    descend_resolver = staticmethod(operator.is_)
+    ascend_resolver = staticmethod(bool)
 
 
 def documents(text: str, *, is_json: bool = False) -> Iterator[Document | Fault]:
@@ -95,10 +95,10 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
 
 def _composed(part: str, offset: int) -> Iterator[Document]:
     composer = _Composer(part)
-    left = _Budget(len(part) + SPARE_VALUES)
+    budget = _Budget(len(part) + SPARE_VALUES) if "*" in part else None
     while composer.check_node():
         node = composer.get_node()
-        value = _decode(node, left)
+        value = _decode(node, budget)
         if value is not None:
             yield Document(value, node, offset)
 
@@ -117,11 +117,12 @@ class _Budget:
             raise BrokenDocumentError(line, "its aliases (*name) expand to too many values; write them out")
 
 
-def _decode(node: Node, budget: _Budget) -> Any:
-    if type(node) is yaml.ScalarNode:
+def _decode(node: Node, budget: _Budget | None) -> Any:
+    if type(node) is ScalarNode:
         return _scalar(node)
-    budget.spend(node)
-    if type(node) is yaml.MappingNode:
+    if budget is not None:
+        budget.spend(node)
+    if type(node) is MappingNode:
         return _mapping(node, budget)
     return [_decode(child, budget) for child in node.value]
 
@@ -135,32 +136,34 @@ def _scalar(node: Node) -> Any:
     return node.value if node.style else plain_value(node.value)
 
 
-def _mapping(node: Node, budget: _Budget) -> dict[str, Any]:
+def _mapping(node: Node, budget: _Budget | None) -> dict[str, Any]:
     """An object without its nulls: for the API server a null is an absent field."""
     result: dict[str, Any] = {}
     merges = []
     for key_node, child in node.value:
-        key = _key(key_node)
+        plain = type(key_node) is ScalarNode and not key_node.style
+        key = _plain_key(key_node.value) if plain else _other_key(key_node)
         if key is _MERGE:
             merges.append(child)
         elif key in result:
             raise _duplicate(key, key_node, node)
         else:
-            result[key] = _scalar(child) if type(child) is yaml.ScalarNode else _decode(child, budget)
+            result[key] = _scalar(child) if type(child) is ScalarNode else _decode(child, budget)
     if None in result.values():
         result = {key: value for key, value in result.items() if value is not None}
     return _merged(merges, budget) | result if merges else result
 
 
-def _key(node: Node) -> Any:
-    """A key as JSON has it: `on` is the boolean true, and as a key the string "true"; _MERGE for `<<`."""
-    if type(node) is not yaml.ScalarNode:
+def _other_key(node: Node) -> str:
+    """A key in quotes."""
+    if type(node) is not ScalarNode:
         raise BrokenDocumentError(node.start_mark.line, "a key is a list or an object; write a string")
-    return node.value if node.style else _key_of(node.value)
+    return str(node.value)
 
 
 @lru_cache(maxsize=4096)
-def _key_of(text: str) -> Any:
+def _plain_key(text: str) -> Any:
+    """A key without quotes as JSON has it: `on` is true, and as a key the string "true"; _MERGE for `<<`."""
     if text == "<<":
         return _MERGE
     value = plain_value(text)
@@ -169,16 +172,16 @@ def _key_of(text: str) -> Any:
 
 def _duplicate(key: str, key_node: Node, node: Node) -> BrokenDocumentError:
     keys = (each for each, _ in node.value)
-    first = next(each for each in keys if _key(each) == key)
+    first = next(each for each in keys if key in (each.value, _plain_key(str(each.value))))
     line = key_node.start_mark.line
     above = line - first.start_mark.line
     return BrokenDocumentError(line, f"duplicate key {key!r} (the first is {above} lines above); remove one")
 
 
-def _merged(merges: list[Node], budget: _Budget) -> dict[str, Any]:
+def _merged(merges: list[Node], budget: _Budget | None) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for merge in merges:
-        for source in merge.value if type(merge) is yaml.SequenceNode else [merge]:
+        for source in merge.value if type(merge) is SequenceNode else [merge]:
             value = _decode(source, budget)
             if not isinstance(value, dict):
                 line = source.start_mark.line
