@@ -5,6 +5,7 @@ Audit tells of objects only on the policy; where a policy enforces, the object i
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Literal
 
 from resilience_operator.adapters.recorder import Notice
@@ -86,6 +87,32 @@ def outcomes(report: Report, generation: int) -> list[Notice]:
         )
         for policy in change.policies
         for rule in change.rules
+    ]
+
+
+def applied_since(decision: Decision, policies: Mapping[str, Policy], since: datetime) -> list[Notice]:
+    """The Events of the object's last apply where it is not older than that; `policies` by uid.
+
+    A replica that ended between its write and its Event told nobody. What it did tell bears the same name.
+    """
+    state, last = decision.state, decision.state.applies[-1:]
+    if not last or last[0].at < since:
+        return []
+    leaves = {path: held.rule for path, held in state.leaves.items() if held.revision == last[0].revision}
+    return [
+        Notice(
+            regarding=decision.object,
+            related=policies[uid].ref,
+            reason=_RESULT_REASON[Result.APPLIED],
+            action=str(Verb.APPLY),
+            note=f"{rule}: set {', '.join(sorted(leaves))}",
+            rule=rule,
+            policy_uid=uid,
+            generation=last[0].revision,
+        )
+        for uid in state.policies
+        if uid in policies
+        for rule in sorted(set(leaves.values()))
     ]
 
 

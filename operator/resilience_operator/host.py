@@ -10,12 +10,14 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import kopf
 
 from resilience_operator import __version__, flags
+from resilience_operator.adapters.credentials import Credentials
 from resilience_operator.adapters.policies import Raw
 from resilience_operator.adapters.services import Settings
 from resilience_operator.core.errors import ConfigurationError
@@ -58,6 +60,8 @@ async def serve(
 
     thread = KopfThread(settings, sink, kopf_operator)
     log.info("resilience-operator %s, %s in %s", __version__, settings.identity, settings.namespace)
+    # Else Kopf would be the first to find out, and say it with a traceback.
+    await Credentials(settings.kubeconfig or None, settings.context or None, time.monotonic).access()
     thread.start()
     try:
         await _until_stopped(operator, thread, stop)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from resilience_operator import announce
@@ -16,6 +16,9 @@ from resilience_operator.planning.queue import Schedule
 
 SUMMARY_EVERY = 30.0
 """Seconds between two summary Events of one policy."""
+
+UNTOLD_FOR = timedelta(minutes=10)
+"""How far back a new leader looks for writes of which the last one may have told nobody."""
 
 STATUS_EVERY = 0.5
 """Seconds between two statuses that are built while much is going on."""
@@ -32,6 +35,8 @@ class Teller:
         self._built = float("-inf")
         self._untold = False
         self._told: object = None
+        self._led_at: datetime | None = None
+        self._leads = False
 
     def learn(self, policy: Policy, status: Mapping[str, Any]) -> None:
         """Take over what a stored status remembers: this replica may be new."""
@@ -56,7 +61,7 @@ class Teller:
         """Tell of what changed about each evaluated object; only the leader speaks."""
         self._untold = self._untold or bool(before)
         policies = cluster.by_name()
-        if not self._services.lease.may_write():
+        if not self._speaks(cluster):
             return
         for key, earlier in before.items():
             decision = cluster.get(key)
@@ -65,6 +70,18 @@ class Teller:
             generation = self._generation(decision)
             for notice in announce.transitions(earlier, decision, plan, policies, generation):
                 self._services.recorder.notify(notice)
+
+    def _speaks(self, cluster: Decided) -> bool:
+        """True while this replica leads; as it begins to, it tells what the last leader may not have told."""
+        leads, now = self._services.lease.may_write(), self._services.now()
+        if leads and not self._leads:
+            since = max(now - UNTOLD_FOR, self._led_at or now - UNTOLD_FOR)
+            policies = cluster.by_uid()
+            for decision in cluster:
+                for notice in announce.applied_since(decision, policies, since):
+                    self._services.recorder.notify(notice)
+        self._leads, self._led_at = leads, now if leads else self._led_at
+        return leads
 
     def done(self, reports: Sequence[Report]) -> None:
         """Record and tell what became of the changes of this pass."""

@@ -73,12 +73,9 @@ def replay(writes: Iterable[Write]) -> list[Moment]:
 def complete(body: Body) -> bool:
     """True where a Deployment's status says that its newest template runs, with all replicas available."""
     status, replicas = body.get("status") or {}, body["spec"].get("replicas", 1)
-    return (
-        status.get("observedGeneration", 0) >= body["metadata"]["generation"]
-        and status.get("updatedReplicas", 0) == replicas
-        and status.get("replicas", 0) == replicas
-        and status.get("availableReplicas", 0) >= replicas
-    )
+    settled: bool = status.get("observedGeneration", 0) >= body["metadata"]["generation"]
+    counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")]
+    return settled and counts == [replicas] * 3
 
 
 def most_in_flight(moments: Iterable[Moment]) -> int:
@@ -87,15 +84,25 @@ def most_in_flight(moments: Iterable[Moment]) -> int:
 
 
 def most_before_soaked(moments: Iterable[Moment], soak: float) -> int:
-    """As `most_in_flight`, where a rollout counts for `soak` seconds after it was complete as well."""
+    """As `most_in_flight`, where a rollout counts for `soak` seconds after it was complete as well.
+
+    It was complete when its own status says so: that is told later where the Deployment controller is busy.
+    """
     most = 0
     landed: dict[str, datetime] = {}
     before: frozenset[str] = frozenset()
     for moment in moments:
         for name in before - moment.in_flight:
-            landed[name] = moment.time
+            landed[name] = completed_at(moment.write.response_object)
         if moment.ours:
             soaking = {name for name, at in landed.items() if (moment.time - at).total_seconds() < soak}
             most = max(most, len(moment.in_flight | soaking))
         before = moment.in_flight
     return most
+
+
+def completed_at(body: Body) -> datetime:
+    """When the Deployment controller found the rollout complete, in whole seconds."""
+    progress = next(one for one in body["status"]["conditions"] if one["type"] == "Progressing")
+    assert progress["reason"] == "NewReplicaSetAvailable", progress
+    return datetime.fromisoformat(progress["lastUpdateTime"])

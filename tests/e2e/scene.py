@@ -121,9 +121,13 @@ class Scene:
         """pykube's client, as the administrator."""
         return pykube.HTTPClient(pykube.KubeConfig.from_file(str(self.lab.kubeconfig())), timeout=30)
 
+    def query(self, kind: Any, namespace: str | None = None) -> Any:
+        """Objects of a kind. `Kind.objects(api)` keeps the kind in a place that all threads share."""
+        return pykube.query.Query(self.api, kind, namespace=namespace)
+
     def deployment(self, name: str) -> Body:
         """A Deployment as it is now."""
-        found: Body = pykube.Deployment.objects(self.api, namespace=self.namespace).get_by_name(name).obj
+        found: Body = self.query(pykube.Deployment, self.namespace).get_by_name(name).obj
         return found
 
     def spec(self, name: str) -> Body:
@@ -139,7 +143,7 @@ class Scene:
     def status(self, name: str = "") -> Body:
         """A policy's status."""
         full = f"{self.name}-{name}" if name else self.name
-        found: Body = ResiliencePolicy.objects(self.api).get_by_name(full).obj.get("status", {})
+        found: Body = self.query(ResiliencePolicy).get_by_name(full).obj.get("status", {})
         return found
 
     def condition(self, kind: str, name: str = "") -> Body:
@@ -156,7 +160,7 @@ class Scene:
 
     def nodes_of(self, app: str) -> Counter[str]:
         """Node -> running ready pods with the label app."""
-        pods = pykube.Pod.objects(self.api, namespace=self.namespace).filter(selector={"app": app})
+        pods = self.query(pykube.Pod, self.namespace).filter(selector={"app": app})
         return Counter(pod.obj["spec"].get("nodeName", "") for pod in pods if pod.ready)
 
     def rolled_out(self, name: str) -> bool:
@@ -205,7 +209,7 @@ class Scene:
         full = f"{self.name}-{name}" if name else self.name
 
         def compliant() -> bool:
-            body = ResiliencePolicy.objects(self.api).get_by_name(full).obj
+            body = self.query(ResiliencePolicy).get_by_name(full).obj
             status = body.get("status", {})
             values = {one["type"]: one["status"] for one in status.get("conditions", [])}
             seen = status.get("observedGeneration") == body["metadata"]["generation"]

@@ -100,6 +100,6 @@ def _judge_one(result: Judgement, subject: Subject) -> None:
 def _scope_unknown(policy: Policy, view: DeploymentView) -> bool:
     """True where only the policy's namespaceSelector stands between it and a Namespace that was not read."""
     section = policy.deployments
-    if section is None or view.namespace is not None or view.known.namespaces:
+    if section is None or view.namespace is not None:
         return False
     return covers(replace(policy, deployments=replace(section, namespace_selector=EVERYTHING)), view)

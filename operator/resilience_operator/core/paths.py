@@ -84,13 +84,6 @@ class Path:
                 obj = obj[index]
         return obj
 
-    def depth_present(self, obj: JSON) -> int:
-        """How many of the steps lead to something in `obj`: len(steps) where the leaf itself is there."""
-        for depth, _ in enumerate(self.steps, start=1):
-            if Path(self.steps[:depth]).read(obj) is ABSENT:
-                return depth - 1
-        return len(self.steps)
-
     @property
     def in_template(self) -> bool:
         """True where a change replaces pods: the path lies in a pod template."""
