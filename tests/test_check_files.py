@@ -51,7 +51,12 @@ spec:
       dnsConfig: {options: [{name: single-request-reopen}]}
       containers: [{name: clean, image: "shop/clean:1"}]
 """
+LIVE = (
+    "skipped: [spread] live placement: where pods run is judged in a cluster (--cluster);"
+    " files show the spec alone"
+)
 DNS = "Deployment default/web: dnsConfig.options lacks single-request-reopen"
+REFUSED = "the API server would refuse this Deployment:"
 Outcome = tuple[int, list[str], list[str]]
 
 
@@ -78,15 +83,16 @@ def test_findings_bear_the_file_and_the_line_of_what_they_speak_of(check: Any) -
     write("web.yaml", f"# the shop\n---\n{SERVICE}---\n{GOOD}")
     host, zone = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
     web = "Deployment default/web"
+    graceful = f"[graceful-shutdown] {web}:"
     assert check("web.yaml") == (
         1,
         [
             f"web.yaml:17: [spread] {web}: topologySpreadConstraints has no entry for {host}",
             f"web.yaml:17: [spread] {web}: topologySpreadConstraints has no entry for {zone}",
-            f"web.yaml:19: [graceful-shutdown] {web}: container web serves a port of a Service and has no preStop hook",
-            f"web.yaml:17: [graceful-shutdown] {web}: terminationGracePeriodSeconds is 30; 45 are demanded",
+            f"web.yaml:19: {graceful} container web serves a port of a Service and has no preStop hook",
+            f"web.yaml:17: {graceful} terminationGracePeriodSeconds is 30; 45 are demanded",
             f"web.yaml:22: [dns-config] {DNS}",
-            "skipped: [spread] live placement: where pods run is judged in a cluster (--cluster); files show the spec alone",
+            LIVE,
             "5 findings in 1 of 1 Deployment (policy recommended)",
         ],
         [],
@@ -120,13 +126,12 @@ def spoilt(line: str, instead: str) -> str:
         (
             spoilt("replicas: 1", "replicas: many"),
             5,
-            "the API server would refuse this Deployment: Expected `int | null`, got `str` - at `$.spec.replicas`",
+            f"{REFUSED} Expected `int | null`, got `str` - at `$.spec.replicas`",
         ),
         (
             spoilt("labels: {app: clean}", "labels: {app: on}"),
             8,
-            "the API server would refuse this Deployment: Expected `str`, got `bool`"
-            " - at `$.spec.template.metadata.labels[...]`",
+            f"{REFUSED} Expected `str`, got `bool` - at `$.spec.template.metadata.labels[...]`",
         ),
         (spoilt("{name: clean}", "{}"), 1, "Deployment without metadata.name; write one"),
         (
@@ -166,7 +171,7 @@ def test_one_broken_document_does_not_hide_the_others(check: Any) -> None:
         2,
         ["both.yaml:13: is not YAML: while parsing a flow node did not find expected node content"],
     )
-    assert f"both.yaml:28: [dns-config] {DNS}" in out
+    assert f"both.yaml:29: [dns-config] {DNS}" in out
 
 
 def test_one_broken_item_of_a_list_does_not_hide_the_others(check: Any) -> None:
@@ -330,7 +335,7 @@ def test_workloads_that_are_not_covered_and_rules_without_their_kind_are_skipped
         "skipped: 2 StatefulSets: the operator judges Deployments",
         "skipped: 1 DaemonSet: the operator judges Deployments",
         "skipped: 1 Rollout: the operator judges Deployments",
-        "skipped: [spread] live placement: where pods run is judged in a cluster (--cluster); files show the spec alone",
+        LIVE,
     ]
 
 
@@ -356,10 +361,16 @@ def test_the_policys_scope_counts_for_files_too(check: Any) -> None:
         "tenant.yaml",
         f"{POLICY}    namespaceSelector: {{matchLabels: {{team: shop}}}}\n    dnsConfig: {{}}\n",
     )
-    assert check("web.yaml", "-p", "tenant.yaml")[1] == [
-        "skipped: [dns-config] 1 Deployment: Namespace default was not read: namespaceSelector decides",
-        "0 findings in 0 of 0 Deployments (policy mine)",
-    ]
+    other = write("other.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: other}\n")
+    for paths in (["web.yaml"], ["web.yaml", other]):
+        assert check(*paths, "-p", "tenant.yaml")[1] == [
+            "skipped: [dns-config] 1 Deployment: Namespace default was not read: namespaceSelector decides",
+            "0 findings in 0 of 0 Deployments (policy mine)",
+        ]
+    own = write(
+        "own.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: default, labels: {team: shop}}\n"
+    )
+    assert check("web.yaml", own, "-p", "tenant.yaml")[0] == 1
 
 
 @pytest.mark.parametrize(

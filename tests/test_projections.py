@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from resilience_operator.adapters.projections import Event, Status, decode_event, decode_list, project, project_dict
+from resilience_operator.adapters.projections import (
+    Event,
+    Status,
+    decode_event,
+    decode_list,
+    project,
+    project_dict,
+)
 from resilience_operator.core.errors import UnreadableObjectError
 from resilience_operator.core.kinds import (
     DEPLOYMENT,
@@ -214,12 +221,18 @@ def test_who_owns_a_part_of_a_hook_or_of_a_constraint_owns_the_leaf() -> None:
         },
         "f:topologySpreadConstraints": {
             ".": {},
-            'k:{"topologyKey":"kubernetes.io/hostname","whenUnsatisfiable":"ScheduleAnyway"}': {"f:maxSkew": {}},
+            'k:{"topologyKey":"kubernetes.io/hostname","whenUnsatisfiable":"ScheduleAnyway"}': {
+                "f:maxSkew": {}
+            },
         },
         "f:dnsConfig": {"f:nameservers": {}},
     }
     changed["metadata"]["managedFields"] = [
-        {"manager": "vi", "operation": "Update", "fieldsV1": {"f:spec": {"f:template": {"f:spec": pod_fields}}}}
+        {
+            "manager": "vi",
+            "operation": "Update",
+            "fieldsV1": {"f:spec": {"f:template": {"f:spec": pod_fields}}},
+        }
     ]
     found = project(DEPLOYMENT, json.dumps(changed).encode())
     assert isinstance(found, Deployment)
@@ -231,8 +244,14 @@ def test_who_owns_a_part_of_a_hook_or_of_a_constraint_owns_the_leaf() -> None:
     [
         ("{}", frozenset()),
         ('{"spec": null}', frozenset()),
-        ('{"spec":{"replicas":null,"template":{"spec":{"terminationGracePeriodSeconds":0}}}}', frozenset({GRACE})),
-        ('{"spec":{"template":{"spec":{"containers":[{"name":"app","lifecycle":{"preStop":null}}]}}}}', frozenset()),
+        (
+            '{"spec":{"replicas":null,"template":{"spec":{"terminationGracePeriodSeconds":0}}}}',
+            frozenset({GRACE}),
+        ),
+        (
+            '{"spec":{"template":{"spec":{"containers":[{"name":"app","lifecycle":{"preStop":null}}]}}}}',
+            frozenset(),
+        ),
         ("{ not json", frozenset({"spec.replicas", GRACE})),
         ('{"spec":{"template":{"spec":{"containers":"app"}}}}', frozenset({"spec.replicas", GRACE})),
     ],
@@ -377,7 +396,12 @@ def test_every_watched_kind_has_a_projection() -> None:
 
 
 def test_a_bookmark_has_a_version_and_an_error_a_status() -> None:
-    bookmark = b'{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{"resourceVersion":"12"},"spec":{}}}'
+    # as the API server sends it of a Deployment: an object that it would refuse
+    bookmark = (
+        b'{"type":"BOOKMARK","object":{"kind":"Deployment","apiVersion":"apps/v1","metadata":{"resourceVersion":'
+        b'"12","creationTimestamp":null},"spec":{"selector":null,"template":{"metadata":{"creationTimestamp":null},'
+        b'"spec":{"containers":null}},"strategy":{}},"status":{}}}'
+    )
     expired = (
         b'{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",'
         b'"message":"too old resource version","reason":"Expired","code":410}}'
@@ -424,10 +448,13 @@ def grown(kind: Kind, template: dict[str, Any], count: int) -> float:
     items = []
     for number in range(count):
         item = json.loads(json.dumps(template).replace("ssa", f"app{number // 3}"))
-        item["metadata"] |= {"name": f"object-{number}", "uid": f"{number:036}", "resourceVersion": str(10**6 + number)}
+        item["metadata"] |= {
+            "name": f"object-{number}",
+            "uid": f"{number:036}",
+            "resourceVersion": str(10**6 + number),
+        }
         items.append(item)
     listed = json.dumps({"metadata": {}, "items": items}).encode()
-    decode_list(kind, listed[:0] + json.dumps({"metadata": {}, "items": items[:1]}).encode())
     tracemalloc.start()
     try:
         kept = decode_list(kind, listed)
@@ -437,5 +464,5 @@ def grown(kind: Kind, template: dict[str, Any], count: int) -> float:
 
 
 def test_ten_thousand_objects_fit_a_deployment_takes_under_4_kib_and_a_pod_under_1_kib() -> None:
-    assert grown(DEPLOYMENT, body("deployment-ssa"), 600) < 4096
-    assert grown(POD, body("pod-ssa"), 600) < 1024
+    assert grown(DEPLOYMENT, body("deployment-web"), 300) < 4096
+    assert grown(POD, body("pod-ssa"), 1500) < 1024

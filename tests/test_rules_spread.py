@@ -107,6 +107,13 @@ PILED = {"pods": pods("node-1", "node-1", "node-1"), "replica_sets": (replica_se
     [
         ("a rollout runs", {"deployment": deployment(meta={"generation": 3}, pod=spread(entry()))}),
         ("pods of an older template", {"replica_sets": (replica_set(), replica_set("new", revision=2))}),
+        (
+            "pods and ReplicaSet without a hash",
+            {
+                "replica_sets": (replica_set(""),),
+                "pods": pods("node-1", "node-1", "node-1", template_hash=""),
+            },
+        ),
         ("pods that are not ready", {"pods": pods("node-1", "node-1", "node-1", ready=False)}),
         ("pods were not read", {"known": Known(pods=False)}),
         ("spread as well as it goes", {"pods": pods("node-1", "node-2", "node-3")}),
