@@ -1,6 +1,18 @@
 """Fixtures of every test: the lab. Tests of a real cluster get a second try, others never."""
 
+import os
+
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Nothing is timed on a noisy machine. CI tries the same examples each time, people new ones.
+settings.register_profile(
+    "noisy-machine",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
+settings.load_profile("noisy-machine")
 
 pytest_plugins = ["tests.lab.fixtures"]
 

@@ -14,7 +14,7 @@ async def run(kubeconfig: str, namespace: str, name: str) -> None:
     """Until killed."""
     session = await Session.connect(kubeconfig, None, qps=50, burst=100, user_agent="elector")
     async with session:
-        lease = Lease(session, LeaseSettings(namespace, name, duration=2, request_timeout=1))
+        lease = Lease(session, LeaseSettings(namespace, name, duration=4, request_timeout=1))
         task = asyncio.create_task(lease.run())
         while not task.done():
             if lease.may_write():

@@ -101,8 +101,8 @@ async def test_a_released_lease_is_taken_and_written_at_the_next_look() -> None:
     await cluster.time.advance(0.1)
     await release
     assert not first.lease.is_leader()
-    released = cluster.server.history[-1]
-    assert (released["holderIdentity"], released["leaseDurationSeconds"]) == ("", 1)
+    released = [spec for spec in cluster.server.history if not spec["holderIdentity"]]
+    assert [spec["leaseDurationSeconds"] for spec in released] == [1]
     assert await cluster.until(second, 10) <= 2.1
     await cluster.stop()
 
@@ -229,7 +229,7 @@ def test_of_two_processes_the_one_that_was_stopped_past_its_lease_writes_no_more
         time.sleep(1)
         os.kill(children[leader].pid, signal.SIGSTOP)
         lab.wait(lambda: _holder(lab, namespace) == other, what=f"{other} to lead")
-        time.sleep(3)
+        time.sleep(4)
         os.kill(children[leader].pid, signal.SIGCONT)
         time.sleep(2)
     finally:

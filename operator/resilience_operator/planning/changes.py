@@ -213,9 +213,11 @@ def _taken(view: DeploymentView, path: Path, winner: Winner, uids: tuple[str, ..
     if before is not None and in_force(view, path, before):
         return replace(before, set=demand.value, policies=uids, revision=revision)
     observed = observed_value(view.deployment, path)
-    if before is not None and observed in (before.was, before.set):
-        return replace(before, set=demand.value, policies=uids, revision=revision)
     depth = depth_present(view.deployment, path) if observed is ABSENT else 0
+    if before is not None and observed == before.was:
+        return replace(before, set=demand.value, depth=depth, policies=uids, revision=revision)
+    if before is not None and observed == before.set:
+        return replace(before, set=demand.value, policies=uids, revision=revision)
     return Held(demand.rule, demand.value, observed, depth, uids, revision)
 
 

@@ -1,0 +1,196 @@
+"""A shell around the real evaluation and planning: passes over the simulated cluster, with a crash at any write.
+
+It keeps nothing between passes but the policies, which lie on the API server, so every pass is a restart.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from resilience_operator.adapters.projections import project
+from resilience_operator.core import kinds
+from resilience_operator.core.parsing import parse
+from resilience_operator.core.policy import Policy
+from resilience_operator.evaluation import judge
+from resilience_operator.observed.store import Store
+from resilience_operator.planning.change import Change, Decision, Verb
+from resilience_operator.planning.contest import Patience
+from resilience_operator.planning.decide import Surroundings
+from resilience_operator.planning.queue import OperatorLimits, Schedule, schedule
+from resilience_operator.planning.withdrawal import forget_ownership, withdraw
+from tests.sim.cluster import MANAGER, Cluster, ConflictError, Key, StaleError
+from tests.sim.leaves import Raw, changed
+
+
+class CrashError(Exception):
+    """The operator died at a write."""
+
+
+@dataclass
+class Operator:
+    """`crash`: (number of the write, "before" or "after"); `writes`: every write that was done, as (verb, key).
+
+    `touched`: every path that they changed; `refused`: what the API server refused.
+    """
+
+    cluster: Cluster
+    limits: OperatorLimits = OperatorLimits()
+    patience: Patience = Patience()
+    crash: tuple[int, str] | None = None
+    policies: dict[str, Raw] = field(default_factory=dict)
+    writes: list[tuple[str, Key]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
+    numbers: int = 0
+    namespaces: dict[str, Raw] = field(default_factory=dict)
+    before_write: Callable[[Change], None] = lambda change: None
+
+    def policy(self, name: str = "p", **spec: Any) -> None:
+        """Create a policy, or change its spec."""
+        body = {"mode": "Enforce", "rollout": {"soakSeconds": 0}, **spec}
+        self.numbers += 1
+        old = self.policies.get(name)
+        if old is not None and old["spec"] == body:
+            return
+        meta = {"name": name, "uid": f"p-{self.numbers}", "generation": 1}
+        if old is not None:
+            meta |= {"uid": old["metadata"]["uid"], "generation": old["metadata"]["generation"] + 1}
+        self.policies[name] = {"metadata": meta, "spec": body}
+
+    def delete_policy(self, name: str = "p") -> None:
+        """kubectl delete: it goes when nothing is to be given back for it any more."""
+        if name in self.policies:
+            self.policies[name]["metadata"]["deletionTimestamp"] = "2026-11-22T08:00:00Z"
+
+    def decisions(self) -> dict[Key, Decision]:
+        """The decision about every object, from what the API server has."""
+        store, policies = self._store(), self._parsed()
+        around = Surroundings({policy.uid: policy for policy in policies.values()}, self.patience)
+        found = {}
+        for key in self.cluster.stored:
+            view = store.view(*key, self.cluster.now)
+            assert view is not None
+            decision = judge(view, policies.values(), around, "resilience-system")
+            if decision is not None:
+                found[key] = decision
+        return found
+
+    def plan(self) -> Schedule:
+        """What a pass would do."""
+        return self.schedule(self.decisions())
+
+    def one_pass(self) -> Schedule:
+        """Decide about everything, write what may go; raises CrashError at the chosen write."""
+        decisions = self.decisions()
+        plan = self.schedule(decisions)
+        for change in plan.now:
+            self.before_write(change)
+            try:
+                self._carry_out(change)
+            except (StaleError, ConflictError) as error:
+                self.refused.append(f"{change.object}: {error!r}")
+        wanted = {policy.name for one in decisions.values() if one.change for policy in one.change.policies}
+        for name, raw in list(self.policies.items()):
+            if "deletionTimestamp" in raw["metadata"] and not plan.now and name not in wanted:
+                del self.policies[name]
+        return plan
+
+    def schedule(self, decisions: Mapping[Key, Decision]) -> Schedule:
+        """What would be done about these decisions."""
+        policies = {policy.uid: policy for policy in self._parsed().values()}
+        return schedule(decisions.values(), policies, self.limits, self.cluster.now)
+
+    def _parsed(self) -> dict[str, Policy]:
+        found = {}
+        for name, raw in self.policies.items():
+            policy, problems = parse(raw)
+            assert problems == ()
+            found[name] = policy
+        return found
+
+    def _carry_out(self, change: Change) -> None:
+        key, now = (change.object.namespace, change.object.name), self.cluster.now
+        if change.verb is Verb.APPLY:
+            self._write(
+                "apply", key, lambda: self.cluster.apply(change.body(now), MANAGER, force=change.force)
+            )
+            return
+        raw = self.cluster.read(key)
+        if raw["metadata"]["resourceVersion"] != change.resource_version:
+            raise StaleError("changed")
+        ops = withdraw(raw, change.given_back, change.state).ops
+        self._write("withdraw", key, lambda: self.cluster.patch(key, ops, MANAGER))
+        if not change.state:
+            rest = forget_ownership(self.cluster.read(key))
+            if rest:
+                self._write("forget", key, lambda: self.cluster.patch(key, rest, MANAGER))
+
+    def _write(self, verb: str, key: Key, send: Callable[[], None]) -> None:
+        number = len(self.writes)
+        if self.crash == (number, "before"):
+            self.crash = None
+            raise CrashError
+        before = self.cluster.read(key)
+        send()
+        self.writes.append((verb, key))
+        after = self.cluster.read(key)
+        before["metadata"].pop("managedFields")
+        after["metadata"].pop("managedFields")
+        self.touched |= changed(before, after)
+        if self.crash == (number, "after"):
+            self.crash = None
+            raise CrashError
+
+    def _store(self) -> Store:
+        store = Store()
+        for number in range(3):
+            store.put(kinds.NODE, project(kinds.NODE, _json(_node(f"node-{number}"))))
+        for name, extra in self.namespaces.items():
+            body = {"metadata": {"name": name, "resourceVersion": "1", **extra}}
+            store.put(kinds.NAMESPACE, project(kinds.NAMESPACE, _json(body)))
+        for (namespace, name), one in self.cluster.stored.items():
+            store.put(
+                kinds.DEPLOYMENT, project(kinds.DEPLOYMENT, _json(self.cluster.read((namespace, name))))
+            )
+            uid = one.raw["metadata"]["uid"]
+            for rs in one.replica_sets:
+                store.put(
+                    kinds.REPLICA_SET,
+                    project(kinds.REPLICA_SET, _json(_replica_set(namespace, name, uid, rs))),
+                )
+            store.put(kinds.SERVICE, project(kinds.SERVICE, _json(_service(namespace, name))))
+        return store
+
+
+def _node(name: str) -> Raw:
+    return {
+        "metadata": {"name": name, "resourceVersion": "1", "labels": {"kubernetes.io/hostname": name}},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    }
+
+
+def _service(namespace: str, name: str) -> Raw:
+    meta = {"name": name, "namespace": namespace, "resourceVersion": "1"}
+    return {"metadata": meta, "spec": {"selector": {"app": name}, "ports": [{"port": 80}]}}
+
+
+def _replica_set(namespace: str, name: str, uid: str, rs: Any) -> Raw:
+    owner = {"kind": "Deployment", "name": name, "uid": uid, "apiVersion": "apps/v1", "controller": True}
+    return {
+        "metadata": {
+            "name": f"{name}-{rs.hash}",
+            "namespace": namespace,
+            "uid": f"{uid}-{rs.hash}",
+            "resourceVersion": "1",
+            "creationTimestamp": rs.created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "labels": {"pod-template-hash": rs.hash},
+            "annotations": {**rs.annotations, "deployment.kubernetes.io/revision": str(rs.revision)},
+            "ownerReferences": [owner],
+        },
+        "spec": {"replicas": rs.pods},
+    }
+
+
+def _json(body: Raw) -> bytes:
+    return json.dumps(body).encode()
