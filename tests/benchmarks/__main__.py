@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-PARTS = ("observe", "repair")
+PARTS = ("check", "events", "repair", "observe")
 
 
 def main() -> int:

@@ -6,23 +6,20 @@ replicas and the status that it would have given them, so that only the writes a
 
 import asyncio
 import json
-import ssl
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import yaml
-
+from tests.benchmarks.bare import each, send, session
+from tests.benchmarks.report import Row, show
 from tests.e2e.conftest import install_crd
 from tests.e2e.process import OperatorProcess
 from tests.e2e.scene import workload
 from tests.lab import Lab, start
 
 NUMBER = 1000
-CONCURRENCY = 32
 OPTIONS = {"options": [{"name": "single-request-reopen"}]}
 
 Body = dict[str, Any]
@@ -35,81 +32,43 @@ def main() -> int:
         lab.pause("kube-controller-manager")
         for namespace in ("bare", "ours"):
             lab.kubectl("create", "namespace", namespace)
-            asyncio.run(_fill(lab, namespace))
-        bare = asyncio.run(_bare(lab))
+            asyncio.run(_fill(lab.kubeconfig(), namespace))
+        bare = asyncio.run(_bare(lab.kubeconfig()))
         ours = _operator(lab, Path(logs))
-    print(f"repair {NUMBER} Deployments: operator {ours:.2f} s, bare client {bare:.2f} s, "
-          f"ratio {ours / bare:.2f} (bar 1.3)")  # fmt: skip
-    return 0
+    what = f"repair {NUMBER} Deployments ({ours:.2f} s, bare client {bare:.2f} s), ratio"
+    return show("repair", [Row(what, ours / bare, 1.3)])
 
 
-def session(lab: Lab) -> aiohttp.ClientSession:
-    """A client of the lab's administrator."""
-    config = yaml.safe_load(lab.kubeconfig().read_text())
-    user, cluster = config["users"][0]["user"], config["clusters"][0]["cluster"]
-    context = ssl.create_default_context(cafile=_file(cluster, "certificate-authority"))
-    context.load_cert_chain(_file(user, "client-certificate"), _file(user, "client-key"))
-    connector = aiohttp.TCPConnector(ssl=context, limit=CONCURRENCY)
-    return aiohttp.ClientSession(base_url=cluster["server"], connector=connector)
-
-
-def _file(entry: Body, key: str) -> str:
-    if key in entry:
-        return str(entry[key])
-    import base64
-
-    with tempfile.NamedTemporaryFile(delete=False, suffix=".pem") as file:
-        file.write(base64.b64decode(entry[f"{key}-data"]))
-    return file.name
-
-
-async def _fill(lab: Lab, namespace: str) -> None:
+async def _fill(kubeconfig: Path, namespace: str) -> None:
     """NUMBER Deployments without replicas, with the status of a rollout that is complete."""
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments"
+    status = {"status": {"observedGeneration": 1}}
+    async with session(kubeconfig) as client:
 
-    async def one(client: aiohttp.ClientSession, number: int) -> None:
-        path = f"/apis/apps/v1/namespaces/{namespace}/deployments"
-        body = workload(namespace, f"d{number}", replicas=0)
-        async with client.post(path, json=body) as answer:
-            answer.raise_for_status()
-        status = json.dumps({"status": {"observedGeneration": 1}})
-        headers = {"Content-Type": "application/merge-patch+json"}
-        async with client.patch(f"{path}/d{number}/status", data=status, headers=headers) as answer:
-            answer.raise_for_status()
+        async def one(number: int) -> None:
+            await send(client, "POST", path, workload(namespace, f"d{number}", replicas=0))
+            await send(client, "PATCH", f"{path}/d{number}/status", status, "merge-patch+json")
 
-    async with session(lab) as client:
-        await _all(one, client)
+        await each(NUMBER, one)
 
 
-async def _bare(lab: Lab) -> float:
-    """The same leaf and annotation, by server-side apply."""
+async def _bare(kubeconfig: Path) -> float:
+    """Seconds for the same leaf and annotation, by server-side apply."""
+    path = "/apis/apps/v1/namespaces/bare/deployments"
+    async with session(kubeconfig) as client:
 
-    async def one(client: aiohttp.ClientSession, number: int) -> None:
-        body = {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": f"d{number}", "annotations": {"resilience.dev/state": "x" * 400}},
-            "spec": {"template": {"spec": {"dnsConfig": OPTIONS}}},
-        }
-        path = f"/apis/apps/v1/namespaces/bare/deployments/d{number}?fieldManager=bare"
-        headers = {"Content-Type": "application/apply-patch+yaml"}
-        async with client.patch(path, data=json.dumps(body), headers=headers) as answer:
-            answer.raise_for_status()
-            await answer.read()
+        async def one(number: int) -> None:
+            body = {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": f"d{number}", "annotations": {"resilience.dev/state": "x" * 400}},
+                "spec": {"template": {"spec": {"dnsConfig": OPTIONS}}},
+            }
+            await send(client, "PATCH", f"{path}/d{number}?fieldManager=bare", body, "apply-patch+yaml")
 
-    async with session(lab) as client:
         started = time.monotonic()
-        await _all(one, client)
+        await each(NUMBER, one)
         return time.monotonic() - started
-
-
-async def _all(one: Any, client: aiohttp.ClientSession) -> None:
-    slots = asyncio.Semaphore(CONCURRENCY)
-
-    async def guarded(number: int) -> None:
-        async with slots:
-            await one(client, number)
-
-    await asyncio.gather(*(guarded(number) for number in range(NUMBER)))
 
 
 def _operator(lab: Lab, logs: Path) -> float:

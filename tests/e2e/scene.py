@@ -163,13 +163,17 @@ class Scene:
         pods = self.query(pykube.Pod, self.namespace).filter(selector={"app": app})
         return Counter(pod.obj["spec"].get("nodeName", "") for pod in pods if pod.ready)
 
+    def deployments(self) -> dict[str, Body]:
+        """Every Deployment of the namespace, by name."""
+        return {one.name: one.obj for one in self.query(pykube.Deployment, self.namespace)}
+
+    def settled_all(self) -> dict[str, bool]:
+        """Of every Deployment of the namespace, whether it is complete."""
+        return {name: _complete(body) for name, body in self.deployments().items()}
+
     def rolled_out(self, name: str) -> bool:
         """True where a Deployment is complete."""
-        body = self.deployment(name)
-        status, replicas = body.get("status", {}), body["spec"]["replicas"]
-        counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")]
-        settled = status.get("observedGeneration", 0) >= body["metadata"]["generation"]
-        return settled and counts == [replicas] * 3
+        return _complete(self.deployment(name))
 
     def events(self, name: str) -> list[tuple[str, str]]:
         """(type, reason) of our Events on an object of the namespace, the oldest first."""
@@ -220,6 +224,13 @@ class Scene:
     def wait_rolled_out(self, *names: str) -> None:
         """Wait until Deployments are complete."""
         self.wait(lambda: all(self.rolled_out(name) for name in names), f"{names} rolled out")
+
+
+def _complete(body: Body) -> bool:
+    status, replicas = body.get("status", {}), body["spec"]["replicas"]
+    counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")]
+    settled = status.get("observedGeneration", 0) >= body["metadata"]["generation"]
+    return settled and counts == [replicas] * 3
 
 
 def workload(namespace: str, name: str, *, replicas: int = 3, pod: Body | None = None, **spec: Any) -> Body:

@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,48 +61,70 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resilience-lab"
 
 
-def binaries() -> Path:
+@dataclass(frozen=True)
+class Programs:
+    """What is built together: the programs, the folder of their modules, and how long it takes the first time."""
+
+    binaries: Sequence[Binary]
+    modules: Path
+    patience: str
+
+    def key(self) -> str:
+        """Changes when a flag or a module file does."""
+        digest = hashlib.sha256()
+        for binary in self.binaries:
+            digest.update("\0".join((binary.name, binary.package, binary.linker_flags, *_FLAGS)).encode())
+        for file in self._files():
+            digest.update(f"{file.relative_to(self.modules)}\0".encode() + file.read_bytes())
+        return digest.hexdigest()[:16]
+
+    def go_version(self) -> tuple[int, ...]:
+        """The oldest Go that builds all of them."""
+        texts = [file.read_text() for file in self._files() if file.name == "go.mod"]
+        lines = [line for text in texts for line in text.splitlines() if line.startswith("go ")]
+        return max(tuple(int(number) for number in line.split()[1].split(".")) for line in lines)
+
+    def _files(self) -> list[Path]:
+        folders = {binary.module for binary in self.binaries}
+        return sorted(file for folder in folders for file in self.modules.glob(f"{folder}/go.*"))
+
+
+LAB = Programs(BINARIES, _MODULES, "once; 4 to 8 minutes on two cores")
+
+
+def binaries(programs: Programs = LAB) -> Path:
     """The directory of the built programs; builds them when they are not there."""
-    target = cache() / _key()
+    target = cache() / programs.key()
     if target.is_dir():
         return target
     with _lock(cache() / f"{target.name}.lock"):
         # Another process may have built it while this one waited.
         if not target.is_dir():
-            _build(target)
+            _build(target, programs)
     return target
 
 
-def _key() -> str:
-    digest = hashlib.sha256()
-    for binary in BINARIES:
-        digest.update("\0".join((binary.name, binary.package, binary.linker_flags, *_FLAGS)).encode())
-    for file in sorted(_MODULES.glob("*/go.*")):
-        digest.update(f"{file.relative_to(_MODULES)}\0".encode() + file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _build(target: Path) -> None:
+def _build(target: Path, programs: Programs) -> None:
     for leftover in target.parent.glob(f"{target.name}.part-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.part-", dir=target.parent))
     try:
-        with Progress(len(BINARIES)) as progress:
-            progress.note(f"building the test lab into {target} (once; 4 to 8 minutes on two cores)")
-            go = find_go(_wanted(), target.parent, progress)
-            for binary in BINARIES:
+        with Progress(len(programs.binaries)) as progress:
+            progress.note(f"building the test lab into {target} ({programs.patience})")
+            go = find_go(programs.go_version(), target.parent, progress)
+            for binary in programs.binaries:
                 progress.begin(f"building {binary.name}")
-                _compile(go, binary, partial / binary.name, progress)
+                _compile(go, binary, programs.modules / binary.module, partial / binary.name, progress)
         partial.chmod(0o755)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _compile(go: Path, binary: Binary, output: Path, progress: Progress) -> None:
+def _compile(go: Path, binary: Binary, module: Path, output: Path, progress: Progress) -> None:
     argv = [str(go), "build", *_FLAGS, "-ldflags", binary.linker_flags, "-o", str(output), binary.package]
     with tempfile.TemporaryFile("w+") as log:
-        with subprocess.Popen(argv, cwd=_MODULES / binary.module, stdout=log, stderr=log) as process:
+        with subprocess.Popen(argv, cwd=module, stdout=log, stderr=log) as process:
             try:
                 while process.poll() is None:
                     progress.tick()
@@ -112,12 +134,6 @@ def _compile(go: Path, binary: Binary, output: Path, progress: Progress) -> None
         if process.returncode != 0:
             log.seek(0)
             raise LabError(f"{' '.join(argv)} failed:\n{log.read()[-4000:]}")
-
-
-def _wanted() -> tuple[int, ...]:
-    texts = [file.read_text() for file in _MODULES.glob("*/go.mod")]
-    lines = [line for text in texts for line in text.splitlines() if line.startswith("go ")]
-    return max(tuple(int(number) for number in line.split()[1].split(".")) for line in lines)
 
 
 @contextmanager

@@ -1,0 +1,43 @@
+"""The whole operator in this process, noting when each Deployment was decided at which version; told so by SIGTERM.
+
+`python -m tests.benchmarks.decisions FILE FLAG...` runs it with those flags, and writes FILE when it ends:
+`namespace/name resourceVersion monotonic-seconds` a line.
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from resilience_operator.adapters.services import Services
+from resilience_operator.core.policy import Policy
+from resilience_operator.decided import Key
+from resilience_operator.host import main
+from resilience_operator.reconcile import Reconciler
+from resilience_operator.wiring import Reconciling
+
+LINES: list[str] = []
+
+
+class Noting(Reconciler):
+    """The operator's reconciler, which notes what it decided."""
+
+    def _evaluate_one(
+        self, key: Key, now: datetime, accepted: tuple[Policy, ...], directory: Mapping[str, Policy]
+    ) -> None:
+        super()._evaluate_one(key, now, accepted, directory)
+        found = self._services.store.deployment(*key)
+        version = found.metadata.resource_version if found is not None else "0"
+        LINES.append(f"{key[0]}/{key[1]} {version} {time.monotonic():.6f}")
+
+
+def noting(services: Services) -> Reconciling:
+    """In place of the operator's own."""
+    return Noting(services)
+
+
+if __name__ == "__main__":
+    code = main(["run", *sys.argv[2:]], noting)
+    Path(sys.argv[1]).write_text("\n".join(LINES))
+    sys.exit(code)
