@@ -53,7 +53,7 @@ CLUSTER_RIGHTS = {
     *(("", "persistentvolumeclaims", verb, "") for verb in READ),
     *(("resilience.dev", "resiliencepolicies", verb, "") for verb in {"get", "patch"} | READ),
     ("resilience.dev", "resiliencepolicies/status", "patch", ""),
-    *(("apiextensions.k8s.io", "customresourcedefinitions", verb, CRD) for verb in {"get"} | READ),
+    *(("apiextensions.k8s.io", "customresourcedefinitions", verb, CRD) for verb in READ),
     ("events.k8s.io", "events", "create", ""),
     ("events.k8s.io", "events", "patch", ""),
 }

@@ -13,6 +13,7 @@ from resilience_operator.adapters.session import Session
 from resilience_operator.adapters.write import (
     Conflicting,
     Failed,
+    Forbidden,
     Gone,
     NotLeading,
     Refused,
@@ -202,14 +203,14 @@ async def test_what_the_api_server_will_not_have_is_refused(
     assert says in outcome.message
 
 
-async def test_a_user_without_the_right_is_refused(target: Target) -> None:
+async def test_a_user_without_the_right_is_told_which_one_is_missing(target: Target) -> None:
     kubeconfig = target.lab.kubeconfig(user="nobody", groups=())
     session = await Session.connect(str(kubeconfig), None, qps=50, burst=50, user_agent="writer-test")
     async with session:
         writer = Writer(session, lambda: None, lambda kind, raw: None)
         outcome = await writer.apply(DEPLOYMENT, target.ref, target.body(option("edns0")), force=False)
-    assert isinstance(outcome, Refused)
-    assert outcome.status == 403
+    assert isinstance(outcome, Forbidden)
+    assert 'User "nobody" cannot patch resource "deployments" in API group "apps"' in outcome.message
 
 
 async def test_a_json_patch_whose_test_holds_is_written(target: Target) -> None:

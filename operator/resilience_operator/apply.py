@@ -7,6 +7,7 @@ from enum import StrEnum
 from resilience_operator.adapters.write import (
     Conflicting,
     Failed,
+    Forbidden,
     Gone,
     NotLeading,
     Outcome,
@@ -33,7 +34,8 @@ class Done(StrEnum):
 class Report:
     """What became of a change; `message` is for a person; `left_alone`: leaves changed by others since.
 
-    `unknown`: it may or may not have been done, and only reading the object again tells.
+    `unknown`: it may or may not have been done, and only reading the object again tells. `forbidden`: the operator's
+    user lacks the right.
     """
 
     change: Change
@@ -43,6 +45,7 @@ class Report:
     left_alone: tuple[str, ...] = ()
     retry_after: float = 0.0
     unknown: bool = False
+    forbidden: bool = False
 
 
 async def carry_out(writer: Writer, change: Change, now: datetime) -> Report:
@@ -103,6 +106,8 @@ def _report(change: Change, outcome: Outcome, now: datetime) -> Report:
             return Report(change, Done.REFUSED, now, f"another manager owns {taken}")
         case Refused(message=message):
             return Report(change, Done.REFUSED, now, f"the API server refuses it: {message}")
+        case Forbidden(message=message):
+            return Report(change, Done.AGAIN, now, message, forbidden=True)
         case Stale(message=message) | Gone(message=message) | NotLeading(message=message):
             return Report(change, Done.AGAIN, now, message)
         case Failed(message=message, retry_after=retry_after):

@@ -1,7 +1,7 @@
 """What the reconciler remembers between passes. Nothing in it is needed for safety; a restart may lose it.
 
-Refusals of the API server (until the object or the policies change), back-off per object, and writes whose
-end is not known: while there is one, nothing disruptive starts.
+Refusals of the API server (until the object or the policies change), back-off per object, rights that were lost,
+and writes whose end is not known: while there is one, nothing disruptive starts.
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +15,8 @@ Key = tuple[str, str]
 
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 300.0
+RIGHTS_RETRY = 15.0
+"""Seconds between two tries of a write for which the operator lacks the right."""
 
 
 @dataclass(slots=True)
@@ -25,14 +27,26 @@ class Backoff:
     until: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class LostRight:
+    """What the operator may not do in a namespace, as a sentence; not tried again before `until` (monotonic)."""
+
+    message: str
+    until: float
+
+
 @dataclass(slots=True)
 class Memory:
-    """Refusals by (uid, rule), back-offs by key, unknown ends by uid, and policies that bear our finalizer."""
+    """Refusals by (uid, rule), back-offs by key, unknown ends by uid, and policies that bear our finalizer.
+
+    `lost_rights`: by namespace, for rights may be granted in some and not in others.
+    """
 
     refusals: dict[tuple[str, str], tuple[object, str]] = field(default_factory=dict)
     backoffs: dict[Key, Backoff] = field(default_factory=dict)
     unknown: dict[str, ObjectRef] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
+    lost_rights: dict[str, LostRight] = field(default_factory=dict)
 
     def refuse(self, uid: str, rule: str, fingerprint: object, message: str) -> None:
         """Remember that the API server refuses this rule on this object as it is now."""
@@ -56,13 +70,23 @@ class Memory:
         return backoff.until
 
     def succeeded(self, key: Key) -> None:
-        """The object was written: its failures are forgotten."""
+        """The object was written: its failures are forgotten, and the right to it is there."""
         self.backoffs.pop(key, None)
+        self.lost_rights.pop(key[0], None)
+
+    def forbidden(self, key: Key, message: str, monotonic: float) -> None:
+        """The operator lacks the right to write in that namespace."""
+        self.lost_rights[key[0]] = LostRight(message, monotonic + RIGHTS_RETRY)
+
+    def keep_rights(self, namespaces: set[str]) -> None:
+        """Only there is anything to write; a right that nothing needs is not missed."""
+        self.lost_rights = {name: lost for name, lost in self.lost_rights.items() if name in namespaces}
 
     def waits(self, key: Key, monotonic: float) -> bool:
-        """True while the object is left alone after a failure."""
-        backoff = self.backoffs.get(key)
-        return backoff is not None and monotonic < backoff.until
+        """True while the object is left alone after a failure, its own or one of the whole namespace."""
+        backoff, lost = self.backoffs.get(key), self.lost_rights.get(key[0])
+        untils = [one.until for one in (backoff, lost) if one is not None]
+        return any(monotonic < until for until in untils)
 
 
 def fingerprint(view: DeploymentView, policies: tuple[Policy, ...]) -> object:

@@ -41,6 +41,8 @@ CHUNK = 200
 
 WRITERS = 32
 
+GRANT = "grant it, as manifests/enforce does, or write mode: Audit"
+
 
 class Reconciler:
     """Runs passes for ever; every method belongs to one event loop."""
@@ -106,7 +108,7 @@ class Reconciler:
         now = services.now()
         stale = services.fresh()
         if stale:
-            await self._teller.tell(self._cluster, self._last_plan, stale, now)
+            await self._teller.tell(self._cluster, self._last_plan, self._troubles(stale), now)
             return BUSY_POLL
         await self._learn_unknown_ends()
         changed = await self._evaluate(now)
@@ -115,7 +117,7 @@ class Reconciler:
         if services.lease.may_write():
             await self._carry_out(plan, now)
             await self._finalize()
-        await self._teller.tell(self._cluster, plan, (), now)
+        await self._teller.tell(self._cluster, plan, self._troubles(()), now)
         return self._seconds_until_due(plan, services.now())
 
     def _take(self, raw: dict[str, Any]) -> bool:
@@ -180,6 +182,7 @@ class Reconciler:
             services.settings.max_rollouts, services.settings.max_unhealthy_percent, halted
         )
         active = self._cluster.active
+        self._memory.keep_rights({one.object.namespace for one in active if one.change is not None})
         services.metrics.rollouts_in_flight(sum(decision.rollout.running for decision in active))
         return schedule(active, self._cluster.by_uid(), limits, now, self._cluster.health)
 
@@ -221,10 +224,21 @@ class Reconciler:
             self._memory.unknown.pop(report.change.object.uid, None)
             return
         log.warning("%s %s: %s", report.change.verb.lower(), report.change.object, report.message)
-        if report.done is Done.AGAIN:
+        if report.forbidden:
+            self._memory.forbidden(key, report.message, self._services.monotonic())
+        elif report.done is Done.AGAIN:
             self._memory.failed(key, self._services.monotonic(), report.retry_after)
         if report.unknown:
             self._memory.unknown[report.change.object.uid] = report.change.object
+
+    def _troubles(self, stale: tuple[str, ...]) -> tuple[str, ...]:
+        """What the operator itself lacks, as sentences."""
+        streams = tuple(f"the stream of {name} is stale" for name in stale)
+        lost = self._memory.lost_rights
+        if not lost:
+            return streams
+        more = f", and so in {len(lost) - 1} more namespaces" if len(lost) > 1 else ""
+        return (*streams, f"the operator lacks a right: {lost[min(lost)].message}{more} ({GRANT})")
 
     async def _held_by_finalizer(self, change: Change) -> bool:
         """True once every policy that the change serves bears our finalizer: before the first write, not after."""

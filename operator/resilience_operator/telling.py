@@ -101,21 +101,23 @@ class Teller:
                 self._services.recorder.notify(notice)
 
     async def tell(
-        self, cluster: Decided, plan: Schedule | None, stale: tuple[str, ...], now: datetime
+        self, cluster: Decided, plan: Schedule | None, troubles: tuple[str, ...], now: datetime
     ) -> None:
-        """Hand every policy's status over for writing; nothing before the first plan, not more often than pays."""
+        """Hand every policy's status over for writing; nothing before the first plan, not more often than pays.
+
+        `troubles`: what the operator itself lacks, as sentences.
+        """
         monotonic = self._services.monotonic()
-        news = (tuple(cluster.policies.values()), plan, stale, self._services.lease.may_write())
+        news = (tuple(cluster.policies.values()), plan, troubles, self._services.lease.may_write())
         self._untold = self._untold or news != self._told
         if plan is None or not news[-1] or not self._untold or monotonic < self._built + STATUS_EVERY:
             return
         self._built, self._untold, self._told = monotonic, False, news
         decisions = list(cluster)
         self._since = records.keep_since(self._since, decisions, now)
-        degraded = tuple(f"the stream of {name} is stale" for name in stale)
         for known in cluster.policies.values():
             policy = known.policy
-            beside = report.Known(self._since, self._remediations(policy, decisions), degraded)
+            beside = report.Known(self._since, self._remediations(policy, decisions), troubles)
             status = report.status(policy, known.problems, decisions, plan, beside)
             await self._services.status.write(policy.ref, status)
             self._count(policy, decisions)

@@ -116,7 +116,7 @@ def test_enforce_needs_every_right_that_it_has_and_no_other(own_lab: Labs, tmp_p
     scene = installed(lab, "enforce", tmp_path)
     broken(scene, "web")
     before = scene.spec("web")
-    with operator_of_the_manifests(scene) as operator:
+    with operator_of_the_manifests(scene) as operator, operator_of_the_manifests(scene):
         scene.policy(mode="Audit", onRelease="Revert", deployments=RULES)
         scene.wait(lambda: {rule for rule, _ in scene.states()} == ALL_RULES, "the three incidents are found")
         broken(scene, "later")

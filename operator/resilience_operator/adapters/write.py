@@ -8,6 +8,7 @@ to `on_written`, so that nothing is decided on data older than our own last writ
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,8 @@ MESSAGE_LENGTH = 1000
 _PATCH_DOES_NOT_FIT = "the server rejected our request due to an error in our request"
 _UNKNOWN_FIELD = "failed to create typed patch object"
 _STRICT = "strict decoding error: "
+# The authorizer's words; admission (quotas, webhooks) forbids in others.
+_LACKS_RIGHT = re.compile(r'cannot \w+ resource "')
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Forbidden:
+    """This user lacks the right: for a person to grant; nothing about the object would change the answer."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """The object is not there any more, or another one bears its name."""
 
@@ -85,7 +95,7 @@ class NotLeading:
     message: str = ""
 
 
-Outcome = Written | Stale | Conflicting | Refused | Gone | Failed | NotLeading
+Outcome = Written | Stale | Conflicting | Refused | Forbidden | Gone | Failed | NotLeading
 
 
 class Writer:
@@ -183,6 +193,8 @@ def resource_version(raw: bytes) -> str:
 def judge(error: ApiError) -> Outcome:
     """What a refusal of the API server means for the decision that was sent (measured on 1.36.3)."""
     match error.status:
+        case 403 if _LACKS_RIGHT.search(error.message):
+            return Forbidden(error.message[:MESSAGE_LENGTH])
         case 404:
             return Gone(error.message)
         case 409:
