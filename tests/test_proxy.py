@@ -201,9 +201,9 @@ async def watch(session: Session, enough: int = 0) -> tuple[list[bytes], str]:
     lines: list[bytes] = []
     try:
         async with aclosing(session.stream("/api/v1/pods", {"resourceVersion": "100"}, 0.5)) as stream:
-            async for line in stream:
-                lines.append(line)
-                if len(lines) == enough:
+            async for some in stream:
+                lines += some
+                if enough and len(lines) >= enough:
                     break
     except OperatorError as error:
         return lines, f"{type(error).__name__}: {error}"

@@ -386,8 +386,8 @@ async def heard(
         server.replies = [reply]
         try:
             async with aclosing(session.stream("/api/v1/pods", {}, stall_timeout)) as stream:
-                async for line in stream:
-                    lines.append(line)  # noqa: PERF401 - kept when it raises
+                async for some in stream:
+                    lines += some
         except OperatorError as error:
             return lines, error
     return lines, None

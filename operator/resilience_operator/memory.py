@@ -18,6 +18,8 @@ LONGEST_WAIT = 300.0
 RIGHTS_RETRY = 15.0
 """Seconds between two tries of a write for which the operator lacks the right."""
 
+GRANT = "grant it, as manifests/enforce does, or write mode: Audit"
+
 
 @dataclass(slots=True)
 class Backoff:
@@ -81,6 +83,15 @@ class Memory:
     def keep_rights(self, namespaces: set[str]) -> None:
         """Only there is anything to write; a right that nothing needs is not missed."""
         self.lost_rights = {name: lost for name, lost in self.lost_rights.items() if name in namespaces}
+
+    def troubles(self, stale: tuple[str, ...]) -> tuple[str, ...]:
+        """What the operator itself lacks, as sentences; `stale`: names of streams."""
+        streams = tuple(f"the stream of {name} is stale" for name in stale)
+        lost = self.lost_rights
+        if not lost:
+            return streams
+        more = f", and so in {len(lost) - 1} more namespaces" if len(lost) > 1 else ""
+        return (*streams, f"the operator lacks a right: {lost[min(lost)].message}{more} ({GRANT})")
 
     def waits(self, key: Key, monotonic: float) -> bool:
         """True while the object is left alone after a failure, its own or one of the whole namespace."""

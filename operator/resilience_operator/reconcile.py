@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
+from resilience_operator import heap
 from resilience_operator.adapters.client import NotLeader
 from resilience_operator.adapters.services import Services
 from resilience_operator.adapters.status import FINALIZER
@@ -30,7 +31,7 @@ from resilience_operator.telling import Teller
 
 log = logging.getLogger(__name__)
 
-DEBOUNCE = 0.02
+DEBOUNCE = 0.01
 """Seconds that a pass waits for more events of the same moment."""
 
 BUSY_POLL = 1.0
@@ -40,8 +41,6 @@ CHUNK = 200
 """Evaluations between two looks at the event loop, so that streams and the Lease are served."""
 
 WRITERS = 32
-
-GRANT = "grant it, as manifests/enforce does, or write mode: Audit"
 
 
 class Reconciler:
@@ -108,7 +107,7 @@ class Reconciler:
         now = services.now()
         stale = services.fresh()
         if stale:
-            await self._teller.tell(self._cluster, self._last_plan, self._troubles(stale), now)
+            await self._teller.tell(self._cluster, self._last_plan, self._memory.troubles(stale), now)
             return BUSY_POLL
         await self._learn_unknown_ends()
         changed = await self._evaluate(now)
@@ -117,7 +116,7 @@ class Reconciler:
         if services.lease.may_write():
             await self._carry_out(plan, now)
             await self._finalize()
-        await self._teller.tell(self._cluster, plan, self._troubles(()), now)
+        await self._teller.tell(self._cluster, plan, self._memory.troubles(()), now)
         return self._seconds_until_due(plan, services.now())
 
     def _take(self, raw: dict[str, Any]) -> bool:
@@ -140,7 +139,8 @@ class Reconciler:
         services, cluster = self._services, self._cluster
         keys = services.store.take_dirty() | cluster.due
         keys |= cluster.woken(now)
-        if cluster.everything or services.monotonic() - self._last_full > services.settings.resync:
+        full = cluster.everything or services.monotonic() - self._last_full > services.settings.resync
+        if full:
             keys = {(one.metadata.namespace, one.metadata.name) for one in services.store.deployments()}
             keys |= set(cluster.keys())
             self._last_full = services.monotonic()
@@ -155,6 +155,8 @@ class Reconciler:
                 before[key] = earlier
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
+        if full:
+            heap.settle()
         if keys:
             services.metrics.evaluated((services.monotonic() - started) / len(keys))
             services.metrics.queue_depth(0)
@@ -230,15 +232,6 @@ class Reconciler:
             self._memory.failed(key, self._services.monotonic(), report.retry_after)
         if report.unknown:
             self._memory.unknown[report.change.object.uid] = report.change.object
-
-    def _troubles(self, stale: tuple[str, ...]) -> tuple[str, ...]:
-        """What the operator itself lacks, as sentences."""
-        streams = tuple(f"the stream of {name} is stale" for name in stale)
-        lost = self._memory.lost_rights
-        if not lost:
-            return streams
-        more = f", and so in {len(lost) - 1} more namespaces" if len(lost) > 1 else ""
-        return (*streams, f"the operator lacks a right: {lost[min(lost)].message}{more} ({GRANT})")
 
     async def _held_by_finalizer(self, change: Change) -> bool:
         """True once every policy that the change serves bears our finalizer: before the first write, not after."""

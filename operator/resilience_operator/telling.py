@@ -1,7 +1,6 @@
 """Says what passes found and did: status, Events, metrics, and the durable records behind them. Used by reconcile."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ from resilience_operator.decided import Decided
 from resilience_operator.planning import records, report
 from resilience_operator.planning.change import Decision
 from resilience_operator.planning.queue import Schedule
+from resilience_operator.planning.tally import Tally
 
 SUMMARY_EVERY = 30.0
 """Seconds between two summary Events of one policy."""
@@ -30,6 +30,8 @@ class Teller:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._since: dict[records.SinceKey, str] = {}
+        self._learned: dict[records.SinceKey, str] = {}
+        self._tallies: dict[str, Tally] = {}
         self._records: dict[str, list[records.Record]] = {}
         self._summaries: dict[str, tuple[float, str]] = {}
         self._built = float("-inf")
@@ -40,8 +42,11 @@ class Teller:
 
     def learn(self, policy: Policy, status: Mapping[str, Any]) -> None:
         """Take over what a stored status remembers: this replica may be new."""
-        for key, since in records.since_of(policy.name, status).items():
-            self._since.setdefault(key, since)
+        others = {key: since for key, since in self._learned.items() if key[0] != policy.name}
+        learned = records.since_of(policy.name, status)
+        self._learned = others | learned
+        for key in learned.keys() & self._since.keys():
+            self._since[key] = min(self._since[key], learned[key])
         stored = status.get("remediations", [])
         self._records[policy.uid] = records.add(self._records.get(policy.uid, []), stored)
 
@@ -60,6 +65,9 @@ class Teller:
     ) -> None:
         """Tell of what changed about each evaluated object; only the leader speaks."""
         self._untold = self._untold or bool(before)
+        for key, earlier in before.items():
+            self._count(earlier, cluster.get(key))
+        self._remember_applies(before, cluster)
         policies = cluster.by_name()
         if not self._speaks(cluster):
             return
@@ -113,14 +121,13 @@ class Teller:
         if plan is None or not news[-1] or not self._untold or monotonic < self._built + STATUS_EVERY:
             return
         self._built, self._untold, self._told = monotonic, False, news
-        decisions = list(cluster)
-        self._since = records.keep_since(self._since, decisions, now)
         for known in cluster.policies.values():
             policy = known.policy
-            beside = report.Known(self._since, self._remediations(policy, decisions), troubles)
-            status = report.status(policy, known.problems, decisions, plan, beside)
+            tally = self._tallies.get(policy.name) or Tally(policy.name)
+            beside = report.Known(self._since, self._records.get(policy.uid, []), troubles, cluster.active)
+            status = report.status(policy, known.problems, tally, plan, beside)
             await self._services.status.write(policy.ref, status)
-            self._count(policy, decisions)
+            self._services.metrics.findings(policy.name, +tally.findings)
             self._summarise(policy, status)
 
     def untold_for(self) -> float:
@@ -129,20 +136,36 @@ class Teller:
             return float("inf")
         return max(0.0, self._built + STATUS_EVERY - self._services.monotonic())
 
-    def _remediations(self, policy: Policy, decisions: Sequence[Decision]) -> list[records.Record]:
-        known = self._records.get(policy.uid, [])
-        held = {records.identity(one) for one in known}
-        missing = [one for one in records.rebuilt(decisions, policy) if records.identity(one) not in held]
-        if missing:
-            known = records.add(known, missing)
-            self._records[policy.uid] = known
-        return known
+    def _count(self, earlier: Decision | None, decision: Decision | None) -> None:
+        """Take a decision in place of the earlier one about the same object."""
+        if earlier is not None:
+            for tally in self._tallies_of(earlier):
+                tally.remove(earlier)
+        if decision is not None:
+            for tally in self._tallies_of(decision):
+                tally.add(decision)
+        before, now = records.since_keys(earlier), records.since_keys(decision)
+        for gone in before - now:
+            self._since.pop(gone, None)
+        began = records.stamp(self._services.now())
+        for new in now - before:
+            self._since[new] = min(began, self._learned.get(new, began))
 
-    def _count(self, policy: Policy, decisions: Sequence[Decision]) -> None:
-        counts: Counter[tuple[str, str]] = Counter()
-        for decision in decisions:
-            counts.update((judged.finding.rule, str(judged.state)) for judged in decision.of(policy.name))
-        self._services.metrics.findings(policy.name, counts)
+    def _tallies_of(self, decision: Decision) -> list[Tally]:
+        names = (*decision.evaluated, *decision.ignored)
+        return [self._tallies.setdefault(name, Tally(name)) for name in names]
+
+    def _remember_applies(self, keys: Iterable[tuple[str, str]], cluster: Decided) -> None:
+        """Records of writes that an object remembers, and status does not: whoever wrote them ended too soon."""
+        changed = [decision for key in keys if (decision := cluster.get(key)) is not None]
+        applied = [decision for decision in changed if decision.state.applies]
+        for known in cluster.policies.values() if applied else ():
+            remembered = self._records.get(known.policy.uid, [])
+            held = {records.identity(one) for one in remembered}
+            rebuilt = records.rebuilt(applied, known.policy)
+            missing = [one for one in rebuilt if records.identity(one) not in held]
+            if missing:
+                self._records[known.policy.uid] = records.add(remembered, missing)
 
     def _summarise(self, policy: Policy, status: Mapping[str, Any]) -> None:
         """One Event on the policy when its drift changes, at most every SUMMARY_EVERY seconds."""

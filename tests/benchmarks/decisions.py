@@ -1,7 +1,7 @@
 """The whole operator in this process, noting when each Deployment was decided at which version; told so by SIGTERM.
 
 `python -m tests.benchmarks.decisions FILE FLAG...` runs it with those flags, and writes FILE when it ends:
-`namespace/name resourceVersion monotonic-seconds` a line.
+`namespace/name resourceVersion arrived decided` a line, in monotonic seconds.
 """
 
 import sys
@@ -11,13 +11,16 @@ from datetime import datetime
 from pathlib import Path
 
 from resilience_operator.adapters.services import Services
+from resilience_operator.core.kinds import DEPLOYMENT, Kind
 from resilience_operator.core.policy import Policy
 from resilience_operator.decided import Key
 from resilience_operator.host import main
+from resilience_operator.observed.objects import Object
 from resilience_operator.reconcile import Reconciler
 from resilience_operator.wiring import Reconciling
 
 LINES: list[str] = []
+ARRIVED: dict[tuple[str, str], float] = {}
 
 
 class Noting(Reconciler):
@@ -29,11 +32,19 @@ class Noting(Reconciler):
         super()._evaluate_one(key, now, accepted, directory)
         found = self._services.store.deployment(*key)
         version = found.metadata.resource_version if found is not None else "0"
-        LINES.append(f"{key[0]}/{key[1]} {version} {time.monotonic():.6f}")
+        LINES.append(f"{key[0]}/{key[1]} {version} {ARRIVED.get(key, 0.0):.6f} {time.monotonic():.6f}")
 
 
 def noting(services: Services) -> Reconciling:
-    """In place of the operator's own."""
+    """In place of the operator's own; notes as well when the watch brought a Deployment."""
+    put = services.store.put
+
+    def noted(kind: Kind, new: Object) -> None:
+        if kind == DEPLOYMENT:
+            ARRIVED[(new.metadata.namespace, new.metadata.name)] = time.monotonic()
+        put(kind, new)
+
+    services.store.put = noted  # type: ignore[method-assign]
     return Noting(services)
 
 

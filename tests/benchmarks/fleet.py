@@ -167,9 +167,8 @@ def deployment(space: str, name: str) -> Body:
     body = workload(space, name)
     probe = {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 10}
     body["spec"]["template"]["spec"]["containers"][0] |= {
-        "env": [{"name": f"SETTING_{number}", "value": f"value-{number}"} for number in range(6)],
+        "env": [{"name": f"SETTING_{number}", "value": f"value-{number}"} for number in range(2)],
         "readinessProbe": probe,
-        "livenessProbe": probe,
     }
     applied = json.dumps(body, separators=(",", ":"))
     body["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": applied}

@@ -97,18 +97,20 @@ class Call:
         return below[2:] if below[:1] == ["namespaces"] and len(below) > 2 else below
 
 
-async def lines(content: StreamReader) -> AsyncIterator[bytes]:
-    """Complete lines without their newline, however long. Raises Unreachable at an end within one."""
+async def lines(content: StreamReader) -> AsyncIterator[list[bytes]]:
+    """Complete lines without their newline, however long, as many at once as have come.
+
+    Raises Unreachable at an end within one.
+    """
     begun: list[bytes] = []
     async for chunk in content.iter_any():
         first, *rest = chunk.split(b"\n")
         begun.append(first)
         if not rest:
             continue
-        yield b"".join(begun)
-        for line in rest[:-1]:
-            yield line
-        begun = [rest[-1]]
+        *complete, last = rest
+        yield [b"".join(begun), *complete]
+        begun = [last]
     if any(begun):
         raise Unreachable("the watch ended within a line: the connection was cut, or the API server stopped")
 

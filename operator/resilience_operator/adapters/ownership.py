@@ -94,6 +94,9 @@ class ManagedFields(_Wire):
     fields: _Fields | None = msgspec.field(default=None, name="fieldsV1")
 
 
+_NOTHING: frozenset[str] = frozenset()
+
+
 def claims(entries: tuple[ManagedFields, ...]) -> tuple[Claim, ...]:
     """The claim of every manager of the object itself, in the server's order; of a subresource's only with leaves.
 
@@ -107,25 +110,23 @@ def _claim(entry: ManagedFields) -> Claim | None:
     fields = entry.fields
     if fields is None:
         return None
-    leaves = _shared(frozenset(_owned_leaves(fields.spec))) if fields.spec is not None else frozenset()
+    leaves = _shared(tuple(_owned_leaves(fields.spec))) if fields.spec is not None else _NOTHING
     meta = fields.metadata
     state = meta is not None and meta.annotations is not None and meta.annotations.state is not None
     if not leaves and not state and entry.subresource:
         return None
-    return Claim(
-        manager=intern(entry.manager),
-        operation=intern(entry.operation),
-        subresource=intern(entry.subresource),
-        time=entry.time,
-        leaves=leaves,
-        state=state,
+    manager, operation, subresource = (
+        intern(entry.manager),
+        intern(entry.operation),
+        intern(entry.subresource),
     )
+    return Claim(manager, operation, subresource, entry.time, leaves, state)
 
 
 @lru_cache(maxsize=1024)
-def _shared(leaves: frozenset[str]) -> frozenset[str]:
+def _shared(leaves: tuple[str, ...]) -> frozenset[str]:
     """One set for all objects of which a manager owns the same leaves."""
-    return leaves
+    return frozenset(leaves)
 
 
 def _owned_leaves(spec: _OwnedSpec) -> list[str]:
@@ -191,7 +192,6 @@ class _Applied(_Wire):
 
 
 _decode_applied = msgspec.json.Decoder(_Applied).decode
-_NOTHING: frozenset[str] = frozenset()
 
 
 def chosen(last_applied: str | None, owners: tuple[Claim, ...]) -> frozenset[str]:
@@ -205,7 +205,7 @@ def chosen(last_applied: str | None, owners: tuple[Claim, ...]) -> frozenset[str
         applied = _decode_applied(last_applied)
     except msgspec.DecodeError:
         return _NOTHING.union(*(claim.leaves for claim in owners))
-    return _shared(frozenset(_applied_leaves(applied.spec))) if applied.spec is not None else _NOTHING
+    return _shared(tuple(_applied_leaves(applied.spec))) if applied.spec is not None else _NOTHING
 
 
 def _applied_leaves(spec: _AppliedSpec) -> list[str]:

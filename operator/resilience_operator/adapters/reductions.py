@@ -130,13 +130,14 @@ def deployment(wire: WireDeployment) -> observed.Deployment:
     """A Deployment with its claims and what was chosen, in place of managedFields and last-applied."""
     owners = claims(wire.metadata.managed_fields)
     spec, status = wire.spec, wire.status
-    for container in (*spec.template.spec.containers, *spec.template.spec.init_containers):
-        interned(container, "name", "image")
+    for container in spec.template.spec.containers:
+        interned(container, name=container.name, image=container.image)
     for condition in status.conditions:
-        interned(condition, "type", "status", "reason")
-    for bearer, field in ((spec.selector, "match_labels"), (spec.template.metadata, "labels")):
-        if labels := getattr(bearer, field):
-            force_setattr(bearer, field, shared_labels(labels))
+        interned(condition, type=condition.type, status=condition.status, reason=condition.reason)
+    if spec.selector.match_labels:
+        force_setattr(spec.selector, "match_labels", shared_labels(spec.selector.match_labels))
+    if spec.template.metadata.labels:
+        force_setattr(spec.template.metadata, "labels", shared_labels(spec.template.metadata.labels))
     last_applied = wire.metadata.annotations.get(LAST_APPLIED)
     return observed.Deployment(_meta(wire.metadata), spec, status, owners, chosen(last_applied, owners))
 
@@ -164,7 +165,8 @@ def _matters(condition: observed.Condition) -> bool:
 
 
 def _alike(condition: observed.Condition) -> observed.Condition:
-    interned(condition, "type", "status", "reason", "message")
+    interned(condition, type=condition.type, status=condition.status)
+    interned(condition, reason=condition.reason, message=condition.message)
     return condition
 
 

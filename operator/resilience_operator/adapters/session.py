@@ -106,8 +106,8 @@ class Session:
         params: Mapping[str, str],
         stall_timeout: float,
         on_open: Callable[[], None] = lambda: None,
-    ) -> AsyncGenerator[bytes, None]:
-        """The complete lines of a watch, of any length, without their newline; ends where the server ends it.
+    ) -> AsyncGenerator[list[bytes], None]:
+        """The complete lines of a watch, as many at once as have come; ends where the server ends it.
 
         `on_open` is called when the server has accepted the watch. Raises ApiError; Unreachable where the
         stream breaks or ends within a line, its kind Silent where nothing comes for `stall_timeout` seconds.
@@ -118,8 +118,8 @@ class Session:
         try:
             async with self._answer(call, limits) as response:
                 on_open()
-                async for line in lines(response.content):
-                    yield line
+                async for some in lines(response.content):
+                    yield some
         except ApiError as error:
             if error.status == 401:
                 await self._credentials.renew()

@@ -7,7 +7,7 @@ what is alike. Nothing shared is ever changed, as no observed object is.
 from collections.abc import Hashable
 from functools import lru_cache
 from sys import intern
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -36,9 +36,8 @@ def _first_labels(items: tuple[tuple[str, str], ...]) -> dict[str, str]:
     return {intern(key): intern(text) for key, text in items}
 
 
-def interned(struct: msgspec.Struct, *fields: str) -> None:
+def interned(struct: msgspec.Struct, **texts: str) -> None:
     """Replace those strings of a struct that was just decoded by their only copy in the process."""
-    for field in fields:
-        text: Any = getattr(struct, field)
+    for field, text in texts.items():
         if text:
             force_setattr(struct, field, intern(text))

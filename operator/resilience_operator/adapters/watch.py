@@ -177,9 +177,10 @@ class Reflector:
             "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),  # noqa: S311
         }
         stream = self._session.stream(self._path, params, self._scope.stall_timeout, self._opened)
-        async with aclosing(stream) as lines:
-            async for line in lines:
-                self._take(decode_event(self.kind, line))
+        async with aclosing(stream) as chunks:
+            async for lines in chunks:
+                for line in lines:
+                    self._take(decode_event(self.kind, line))
 
     def _take(self, event: Event) -> None:
         if event.status is not None:

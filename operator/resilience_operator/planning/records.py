@@ -43,17 +43,12 @@ def since_of(policy: str, status: Mapping[str, Any]) -> dict[SinceKey, str]:
     return found
 
 
-def keep_since(
-    known: Mapping[SinceKey, str], decisions: Iterable[Decision], now: datetime
-) -> dict[SinceKey, str]:
-    """The beginnings of all findings that stand now: the known ones kept, new ones begin now."""
-    current: dict[SinceKey, str] = {}
-    for decision in decisions:
-        for judged in decision.judged:
-            finding, ref = judged.finding, decision.object
-            key = (judged.policy, finding.rule, finding.reason, ref.namespace, ref.name)
-            current[key] = known.get(key) or stamp(now)
-    return current
+def since_keys(decision: Decision | None) -> set[SinceKey]:
+    """The keys of an object's findings."""
+    if decision is None:
+        return set()
+    namespace, name = decision.key
+    return {(one.policy, one.finding.rule, one.finding.reason, namespace, name) for one in decision.judged}
 
 
 def record(

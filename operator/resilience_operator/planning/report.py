@@ -8,25 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from resilience_operator.core.findings import STATE_ORDER, State
+from resilience_operator.core.findings import State
 from resilience_operator.core.policy import Policy
 from resilience_operator.core.reading import Problem
 from resilience_operator.planning.change import Decision, Judged
 from resilience_operator.planning.queue import Schedule
 from resilience_operator.planning.rollouts import Phase
+from resilience_operator.planning.tally import NAMES, Tally
 
 MAX_FINDINGS = 50
 MAX_MESSAGE = 1024
 SECTION = "deployments"
-
-_COUNTED = {
-    State.QUARANTINED: "quarantined",
-    State.CONTESTED: "contested",
-    State.DRIFTED: "drifted",
-    State.ROLLING_OUT: "pending",
-    State.PENDING: "pending",
-    State.REPORT_ONLY: "reportOnly",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,36 +26,24 @@ class Known:
     """What a status needs beside the decisions: who found what when, and what the operator itself lacks.
 
     `since`: (policy, rule, reason, kind, namespace, name) -> RFC 3339 time. `remediations`: newest first.
-    `degraded`: sentences about the operator (a stale stream, lost rights), for every policy.
+    `degraded`: sentences about the operator (a stale stream, lost rights), for every policy. `active`: the decisions
+    with a change, a rollout or a quarantine.
     """
 
     since: Mapping[tuple[str, str, str, str, str], str] = field(default_factory=dict)
     remediations: Sequence[Mapping[str, Any]] = ()
     degraded: tuple[str, ...] = ()
+    active: Sequence[Decision] = ()
 
 
-def state_of(decision: Decision, policy: str) -> State | None:
-    """An object's worst state for one policy; None where it is compliant."""
-    states = {judged.state for judged in decision.of(policy)}
-    return next((state for state in STATE_ORDER if state in states), None)
-
-
-def summary(policy: Policy, decisions: Iterable[Decision]) -> dict[str, Any]:
+def summary(policy: Policy, tally: Tally) -> dict[str, Any]:
     """Objects, each once, by its worst state; `evaluated` is the sum of the others but `ignored`."""
-    counts: Counter[str] = Counter()
-    for decision in decisions:
-        if policy.name in decision.ignored:
-            counts["ignored"] += 1
-        elif policy.name in decision.evaluated:
-            state = state_of(decision, policy.name)
-            counts["compliant" if state is None else _COUNTED[state]] += 1
-    names = ("compliant", "drifted", "pending", "contested", "quarantined", "reportOnly")
-    numbers = {name: counts[name] for name in names}
+    numbers = {name: tally.counts[name] for name in NAMES}
     return {
         "mode": mode_word(policy),
         "evaluated": sum(numbers.values()),
         **numbers,
-        "ignored": counts["ignored"],
+        "ignored": tally.counts["ignored"],
     }
 
 
@@ -77,14 +57,10 @@ def mode_word(policy: Policy) -> str:
 
 
 def status(
-    policy: Policy,
-    problems: Sequence[Problem],
-    decisions: Sequence[Decision],
-    schedule: Schedule,
-    known: Known,
+    policy: Policy, problems: Sequence[Problem], tally: Tally, schedule: Schedule, known: Known
 ) -> dict[str, Any]:
     """The whole status of one policy."""
-    numbers = summary(policy, decisions)
+    numbers = summary(policy, tally)
     sections = (
         [{"name": SECTION, **numbers, "mode": str(policy.section_mode(SECTION))}]
         if policy.deployments
@@ -92,35 +68,13 @@ def status(
     )
     return {
         "observedGeneration": policy.generation,
-        "conditions": conditions(policy, problems, decisions, schedule, known, numbers),
+        "conditions": conditions(policy, problems, tally, schedule, known, numbers),
         "summary": numbers,
         "sections": sections,
-        "findings": findings(policy, decisions, schedule, known),
-        "rollouts": _rollouts(policy, decisions),
+        "findings": [_finding(*found, schedule, known) for found in tally.worst(MAX_FINDINGS)],
+        "rollouts": _rollouts(policy, known.active),
         "remediations": list(known.remediations[:MAX_FINDINGS]),
     }
-
-
-def findings(
-    policy: Policy, decisions: Iterable[Decision], schedule: Schedule, known: Known
-) -> list[dict[str, Any]]:
-    """The worst findings, by state, rule, namespace and name."""
-    ordered = sorted(
-        ((judged, decision) for decision in decisions for judged in decision.of(policy.name)),
-        key=lambda pair: _rank(*pair),
-    )
-    return [_finding(judged, decision, schedule, known) for judged, decision in ordered[:MAX_FINDINGS]]
-
-
-def _rank(judged: Judged, decision: Decision) -> tuple[int, str, str, str, str]:
-    ref = decision.object
-    return (
-        STATE_ORDER.index(judged.state),
-        judged.finding.rule,
-        ref.namespace,
-        ref.name,
-        judged.finding.message,
-    )
 
 
 def _finding(judged: Judged, decision: Decision, schedule: Schedule, known: Known) -> dict[str, Any]:
@@ -166,7 +120,7 @@ def _rollouts(policy: Policy, decisions: Iterable[Decision]) -> list[dict[str, A
 def conditions(
     policy: Policy,
     problems: Sequence[Problem],
-    decisions: Sequence[Decision],
+    tally: Tally,
     schedule: Schedule,
     known: Known,
     numbers: Mapping[str, Any],
@@ -176,9 +130,9 @@ def conditions(
     every = (
         ("Ready", *_ready(problems)),
         ("Compliant", *_compliant(problems, numbers)),
-        ("Progressing", *_progressing(policy, decisions, schedule)),
-        ("Degraded", *_degraded(policy, decisions, schedule, known)),
-        ("Contested", *_contested(policy, decisions)),
+        ("Progressing", *_progressing(policy, known.active, schedule)),
+        ("Degraded", *_degraded(policy, tally, schedule, known)),
+        ("Contested", *_contested(tally)),
     )
     return [
         {
@@ -229,11 +183,13 @@ def _progressing(policy: Policy, decisions: Sequence[Decision], schedule: Schedu
     return "False", "Idle", "no rollout is running and none waits"
 
 
-def _degraded(policy: Policy, decisions: Sequence[Decision], schedule: Schedule, known: Known) -> Answer:
+def _degraded(policy: Policy, tally: Tally, schedule: Schedule, known: Known) -> Answer:
     if policy.name in schedule.stopped:
         return "True", "FailureThresholdReached", schedule.stopped[policy.name]
     failed = [
-        one for one in decisions if one.rollout.phase is Phase.FAILED and policy.uid in one.rollout_policies
+        one
+        for one in known.active
+        if one.rollout.phase is Phase.FAILED and policy.uid in one.rollout_policies
     ]
     if failed:
         return "True", "RolloutFailed", f"{failed[0].object}: {failed[0].rollout.message}"
@@ -241,21 +197,15 @@ def _degraded(policy: Policy, decisions: Sequence[Decision], schedule: Schedule,
         return "True", "OperatorDegraded", "; ".join(known.degraded)
     if schedule.breaker:
         return "True", "TooManyUnhealthy", schedule.breaker
-    distrusted = [one for one in decisions if one.distrust and policy.name in one.evaluated]
-    if distrusted:
-        return "True", "StateNotBelieved", f"{distrusted[0].object}: {distrusted[0].distrust}"
+    if tally.distrusted:
+        first = tally.distrusted[min(tally.distrusted)]
+        return "True", "StateNotBelieved", f"{first.object}: {first.distrust}"
     return "False", "AsExpected", "no rollout failed and every target is read"
 
 
-def _contested(policy: Policy, decisions: Iterable[Decision]) -> Answer:
-    contested = [
-        judged
-        for decision in decisions
-        for judged in decision.of(policy.name)
-        if judged.state is State.CONTESTED
-    ]
-    if not contested:
+def _contested(tally: Tally) -> Answer:
+    number, first = tally.contested()
+    if first is None:
         return "False", "NoConflict", "no other manager or policy demands another value"
-    first = min(contested, key=lambda one: (one.finding.object, one.finding.rule))
-    more = f" (and {len(contested) - 1} more)" if len(contested) > 1 else ""
+    more = f" (and {number - 1} more)" if number > 1 else ""
     return "True", "Conflict", f"{first.finding.object}: {first.why}{more}"
