@@ -13,12 +13,23 @@ from resilience_operator.core.findings import Demand, Finding, Verdict
 from resilience_operator.core.paths import Path
 from resilience_operator.core.policy import Deployments, DNSConfig, GracefulShutdown, Policy, Spread
 from resilience_operator.core.state import Held, ObjectState
+from resilience_operator.observed.nodes import REMEMBERED, Nodes
 from resilience_operator.observed.objects import Deployment, RollingUpdate
 from resilience_operator.observed.view import Known
 from resilience_operator.rules import RULES, evaluate
 from resilience_operator.rules.eligibility import max_unavailable, never_enforced, settle
+from resilience_operator.rules.placement import eligible
 from tests.views import claim, deployment, node, service, view
 
+ON_NODE_A = {
+    "nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["a"]}]}
+            ]
+        }
+    }
+}
 DATA = {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "disk"}}]}
 PORT = {"containers": [{"name": "web", "ports": [{"containerPort": 80, "hostPort": 80}]}]}
 
@@ -224,3 +235,35 @@ def test_no_object_that_can_be_decoded_stops_a_rule_or_is_changed_by_one(
         Policy("p", deployments=section), before
     )
     assert subject == before
+
+
+def test_what_nodes_remember_is_what_they_would_say_anew() -> None:
+    asked: list[str] = []
+
+    def find(answer: str) -> str:
+        asked.append(answer)
+        return answer
+
+    nodes = Nodes([node("node-1")])
+    assert [nodes.answer("a", lambda: find("1")), nodes.answer("a", lambda: find("2"))] == ["1", "1"]
+    for number in range(REMEMBERED):
+        nodes.answer(number, lambda: find("other"))
+    assert nodes.answer("a", lambda: find("3")) == "3", "the oldest was forgotten"
+    assert nodes == (node("node-1"),)
+
+
+@pytest.mark.parametrize(
+    ("pod", "names"),
+    [
+        ({}, {"a", "b"}),
+        ({"nodeSelector": {"kubernetes.io/hostname": "b"}}, {"b"}),
+        ({"tolerations": [{"operator": "Exists"}]}, {"a", "b", "tainted"}),
+        ({"affinity": ON_NODE_A}, {"a"}),
+    ],
+)
+def test_remembered_nodes_are_those_of_the_same_pod(pod: dict[str, object], names: set[str]) -> None:
+    made = [node("a"), node("b"), node("tainted", taints=[{"key": "gpu", "effect": "NoSchedule"}])]
+    nodes = Nodes(made)
+    eligible(view(deployment(), nodes=nodes))
+    for these in (nodes, nodes, made):
+        assert eligible(view(deployment(pod=pod), nodes=these)).names == names

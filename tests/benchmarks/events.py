@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.bare import session
-from tests.benchmarks.fleet import Size, fill, namespace_of
+from tests.benchmarks.fleet import Size, big_lab, fill, namespace_of
 from tests.benchmarks.replay import NAME, VERSION
 from tests.benchmarks.report import Row, show
 from tests.e2e.conftest import install_crd
 from tests.e2e.process import free_port
-from tests.lab import Lab, start
+from tests.lab import Lab
 
 OBJECTS, EVENTS = 10_000, 200_000
 ROUNDS = 3
@@ -34,7 +34,7 @@ FLEET, RATE, SECONDS = 3_000, 300, 10
 
 def main() -> int:
     """Measure both, and print each figure beside its bar."""
-    with start(nodes=1) as lab, tempfile.TemporaryDirectory() as scratch:
+    with big_lab() as lab, tempfile.TemporaryDirectory() as scratch:
         install_crd(lab)
         fill(lab, Size(FLEET))
         rows = _throughput(lab, Path(scratch)) + _latency(lab, Path(scratch))

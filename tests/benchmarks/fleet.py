@@ -6,6 +6,9 @@ operator, not who else is busy. Sizes are those of the objects of real clusters 
 
 import asyncio
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,8 @@ import aiohttp
 
 from tests.benchmarks.bare import each, send, session
 from tests.e2e.scene import workload
-from tests.lab import Lab
+from tests.lab import Lab, start
+from tests.lab.parts import API_SERVER
 
 PODS_EACH = 3
 PER_NAMESPACE = 100
@@ -32,6 +36,18 @@ class Size:
     services: int = 0
     nodes: int = 0
     pods: bool = False
+
+
+@contextmanager
+def big_lab() -> Iterator[Lab]:
+    """A control plane that keeps no audit log: its bodies would cost the API server more than the requests do."""
+    with tempfile.TemporaryDirectory() as scratch:
+        nothing = Path(scratch, "audit.yaml")
+        rules = [{"level": "None"}]
+        nothing.write_text(json.dumps({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules}))
+        flags = {API_SERVER: [f"--audit-policy-file={nothing}", "--enable-priority-and-fairness=false"]}
+        with start(nodes=1, flags=flags) as lab:
+            yield lab
 
 
 def namespace_of(number: int) -> str:

@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.fleet import Size, fill
+from tests.benchmarks.fleet import Size, big_lab, fill
 from tests.benchmarks.memory import MIB, rss
 from tests.benchmarks.report import Row, show
 from tests.e2e.conftest import install_crd
 from tests.e2e.process import OperatorProcess
-from tests.lab import Lab, start
+from tests.lab import Lab
 
 FULL = Size(deployments=10_000, services=3_000, nodes=5_000, pods=True)
 ROUNDS = 5
@@ -30,7 +30,7 @@ SETTLE = 20.0
 
 def main() -> int:
     """Make the fleet, measure, and print each figure beside its bar."""
-    with start(nodes=1) as lab, tempfile.TemporaryDirectory() as logs:
+    with big_lab() as lab, tempfile.TemporaryDirectory() as logs:
         install_crd(lab)
         fill(lab, FULL)
         pairs = [(_child("ours", lab), _child("bare", lab)) for _ in range(ROUNDS)]

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from resilience_operator.cli.judging import Spot, Subject
 from resilience_operator.cli.manifests import Manifest
+from resilience_operator.observed.nodes import Nodes
 from resilience_operator.observed.objects import (
     Deployment,
     Namespace,
@@ -29,9 +30,13 @@ class Inventory:
         self._services: dict[tuple[str, Pair], list[Service]] = defaultdict(list)
         self._namespaces: dict[str, Namespace] = {}
         self._claims: dict[Pair, PersistentVolumeClaim] = {}
-        self._nodes: list[Node] = []
+        nodes: list[Node] = []
         for manifest in manifests:
-            self._add(manifest)
+            if isinstance(manifest.object, Node):
+                nodes.append(manifest.object)
+            else:
+                self._add(manifest)
+        self._nodes = Nodes(nodes)
         self._known = Known(
             pods=False,
             services=bool(self._services),
@@ -63,8 +68,6 @@ class Inventory:
                 self._namespaces[found.metadata.name] = found
             case PersistentVolumeClaim():
                 self._claims[found.metadata.namespace, found.metadata.name] = found
-            case Node():
-                self._nodes.append(found)
 
     def _view(self, found: Deployment, now: datetime) -> DeploymentView:
         namespace, template = found.metadata.namespace, found.spec.template
@@ -85,6 +88,6 @@ class Inventory:
             namespace=self._namespaces.get(namespace),
             services=tuple(services),
             volume_claims=tuple(claim for claim in claims if claim is not None),
-            nodes=tuple(self._nodes),
+            nodes=self._nodes,
             known=self._known,
         )

@@ -21,6 +21,7 @@ from resilience_operator.core.kinds import (
 from resilience_operator.observed.alike import alike, alike_claim, alike_node
 from resilience_operator.observed.belief import believe
 from resilience_operator.observed.index import Index, Key, claims_used, service_selects
+from resilience_operator.observed.nodes import Nodes
 from resilience_operator.observed.objects import (
     Deployment,
     Namespace,
@@ -52,7 +53,7 @@ class Store:
         self._namespaces: Shelf[Namespace] = Shelf()
         self._claims: Shelf[PersistentVolumeClaim] = Shelf()
         self._nodes: Shelf[Node] = Shelf()
-        self._sorted_nodes: tuple[Node, ...] | None = None
+        self._sorted_nodes: Nodes | None = None
         self._rewound: set[Kind] = set()
         self._shelves: dict[Kind, Shelf[Any]] = {
             DEPLOYMENT: self._deployments,
@@ -152,9 +153,9 @@ class Store:
             server=server,
         )
 
-    def _all_nodes(self) -> tuple[Node, ...]:
+    def _all_nodes(self) -> Nodes:
         if self._sorted_nodes is None:
-            self._sorted_nodes = tuple(sorted(self._nodes, key=lambda node: node.metadata.name))
+            self._sorted_nodes = Nodes(sorted(self._nodes, key=lambda node: node.metadata.name))
         return self._sorted_nodes
 
     def _mark(self, keys: Iterable[Key | None]) -> None:

@@ -11,7 +11,7 @@ from resilience_operator.core.paths import Path
 from resilience_operator.core.state import Held
 from resilience_operator.observed.objects import RollingUpdate
 from resilience_operator.observed.view import DeploymentView
-from resilience_operator.rules.placement import eligible_nodes
+from resilience_operator.rules.placement import eligible
 
 DEFAULT_LIMIT = "25%"
 """The API server's default of maxUnavailable and maxSurge."""
@@ -117,7 +117,7 @@ def _host_ports(view: DeploymentView) -> str:
         return ""
     if not view.known.nodes:
         return f"{what} on a number of nodes that is not known: a new pod may find no free node"
-    nodes, replicas = len(eligible_nodes(view)), view.deployment.replicas
+    nodes, replicas = len(eligible(view).names), view.deployment.replicas
     if replicas < nodes:
         return ""
     return f"{what} with {replicas} replicas on {nodes} eligible nodes leaves a new pod no free node"

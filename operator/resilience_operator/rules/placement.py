@@ -11,6 +11,7 @@ import msgspec
 
 from resilience_operator.core.paths import JSON
 from resilience_operator.core.selectors import LabelSelector, Requirement
+from resilience_operator.observed.nodes import Nodes
 from resilience_operator.observed.objects import (
     MatchExpression,
     Node,
@@ -49,10 +50,25 @@ def matches(selector: Selector | None, labels: Mapping[str, str]) -> bool:
         return False
 
 
-def eligible_nodes(view: DeploymentView) -> tuple[Node, ...]:
+@dataclass(frozen=True, slots=True)
+class Eligible:
+    """Where pods of one kind may run: names of nodes, and topology key -> how many domains those are."""
+
+    names: frozenset[str]
+    domains: Mapping[str, int]
+
+
+def eligible(view: DeploymentView, *topology_keys: str) -> Eligible:
     """Nodes that are Ready, schedulable, selected by the pod, and without a taint in its way."""
-    pod = view.deployment.spec.template.spec
-    return tuple(node for node in view.nodes if _accepts(node, pod))
+    pod, nodes = view.deployment.spec.template.spec, view.nodes
+    question = (*sorted(pod.node_selector.items()), repr(pod.affinity), pod.tolerations, topology_keys)
+
+    def find() -> Eligible:
+        found = [node for node in nodes if _accepts(node, pod)]
+        domains = {key: len({domain(node, key) for node in found} - {""}) for key in topology_keys}
+        return Eligible(frozenset(node.metadata.name for node in found), domains)
+
+    return nodes.answer(question, find) if isinstance(nodes, Nodes) else find()
 
 
 def _accepts(node: Node, pod: PodSpec) -> bool:
@@ -148,15 +164,16 @@ def _selector(value: JSON) -> Selector | None:
 
 
 def pile(view: DeploymentView) -> Pile | None:
-    """The fullest eligible node, or None while a rollout runs or nothing is known of pods and nodes."""
-    nodes = eligible_nodes(view)
-    if not (view.known.pods and view.known.nodes and nodes and _settled(view)):
+    """The fullest eligible node; None while a rollout runs, where none holds a pod, or where pods or nodes are unknown."""
+    if not (view.known.pods and view.known.nodes and _settled(view)):
         return None
-    pods = _newest_ready(view)
-    counts = Counter({node.metadata.name: 0 for node in nodes})
-    counts.update(pod.spec.node_name for pod in pods if pod.spec.node_name in counts)
+    pods, names = _newest_ready(view), eligible(view).names
+    counts = Counter(pod.spec.node_name for pod in pods if pod.spec.node_name in names)
+    if not counts:
+        return None
     count, node = min((-count, node) for node, count in counts.items())
-    return Pile(node, -count, len(pods), -count - min(counts.values()))
+    least = min(counts.values()) if len(counts) == len(names) else 0
+    return Pile(node, -count, len(pods), -count - least)
 
 
 def _settled(view: DeploymentView) -> bool:

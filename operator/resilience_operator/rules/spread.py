@@ -17,8 +17,7 @@ from resilience_operator.rules.placement import (
     HOSTNAME,
     TEMPLATE_HASH,
     Pile,
-    domain,
-    eligible_nodes,
+    eligible,
     matches,
     pile,
     repelled,
@@ -59,8 +58,7 @@ def _applies(constraint: SpreadConstraint, view: DeploymentView) -> bool:
         return False
     if not view.known.nodes:
         return True
-    domains = {domain(node, constraint.topology_key) for node in eligible_nodes(view)} - {""}
-    return len(domains) >= 2
+    return eligible(view, constraint.topology_key).domains[constraint.topology_key] >= 2
 
 
 def _demand(constraint: SpreadConstraint, view: DeploymentView) -> Demand:
