@@ -51,8 +51,10 @@ states = st.builds(
     names=st.dictionaries(text, text, max_size=2),
     applies=st.lists(st.builds(Apply, times, revisions, rules), max_size=MAX_APPLIES).map(tuple),
     contests=st.integers(0, 99),
-    quarantine=st.none()
-    | st.builds(Quarantine, text, text, times, st.dictionaries(text, text, max_size=2), revisions, rules),
+    quarantines=st.lists(
+        st.builds(Quarantine, text, text, times, st.dictionaries(text, text, max_size=2), revisions, rules),
+        max_size=3,
+    ).map(tuple),
 )
 
 
@@ -83,7 +85,7 @@ def test_a_state_is_something_while_there_is_something_to_remember() -> None:
     every = [
         ObjectState("d-1"),
         ObjectState("d-1", {OPTIONS: Held("r", 1)}),
-        ObjectState("d-1", quarantine=quarantine),
+        ObjectState("d-1", quarantines=(quarantine,)),
         ObjectState("d-1", applies=(Apply(AT, 2),)),
     ]
     assert [bool(state) for state in every] == [False, True, True, True]
@@ -96,7 +98,9 @@ def test_without_its_last_leaf_nothing_of_our_writes_is_remembered_but_a_quarant
     assert one == replace(state, leaves={HOOK: Held("r", 2)})
     assert one.without(frozenset({HOOK})) == ObjectState("d-1")
     both = frozenset({OPTIONS, HOOK})
-    assert replace(state, quarantine=quarantine).without(both) == ObjectState("d-1", quarantine=quarantine)
+    assert replace(state, quarantines=(quarantine,)).without(both) == ObjectState(
+        "d-1", quarantines=(quarantine,)
+    )
 
 
 GOOD: dict[str, Any] = json.loads(
@@ -139,10 +143,10 @@ FAILED: dict[str, Any] = {
         json.dumps(GOOD | {"applies": [[]]}),
         json.dumps(GOOD | {"contests": None}),
         json.dumps(GOOD | {"contests": 1e999}),
-        json.dumps(GOOD | {"quarantine": {}}),
-        json.dumps(GOOD | {"quarantine": None}),
-        json.dumps(GOOD | {"quarantine": FAILED}),
-        json.dumps(GOOD | {"quarantine": FAILED | {"revision": "x"}}),
+        json.dumps(GOOD | {"quarantines": {"a": 1}}),
+        json.dumps(GOOD | {"quarantines": None}),
+        json.dumps(GOOD | {"quarantines": [FAILED]}),
+        json.dumps(GOOD | {"quarantines": [FAILED | {"revision": "x"}]}),
     ],
 )
 def test_what_is_not_ours_is_refused_and_never_crashes(annotation: str) -> None:
@@ -151,7 +155,7 @@ def test_what_is_not_ours_is_refused_and_never_crashes(annotation: str) -> None:
 
 
 @given(
-    st.recursive(json_values, lambda inner: st.dictionaries(st.sampled_from([*GOOD, "quarantine"]), inner))
+    st.recursive(json_values, lambda inner: st.dictionaries(st.sampled_from([*GOOD, "quarantines"]), inner))
 )
 def test_no_json_at_all_crashes_the_reader(body: Any) -> None:
     for candidate in (body, GOOD | body if isinstance(body, dict) else body):

@@ -50,7 +50,7 @@ class Decided:
         if decision is None:
             return
         self._decisions[key] = decision
-        if decision.change is not None or decision.rollout.running or decision.state.quarantine is not None:
+        if decision.change is not None or decision.rollout.running or decision.state.quarantines:
             self._active[key] = decision
         if decision.wake_at is not None:
             self._wakes[key] = decision.wake_at

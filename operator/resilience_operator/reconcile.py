@@ -58,6 +58,7 @@ class Reconciler:
         )
         self._last_full = float("-inf")
         self._last_plan: Schedule | None = None
+        self._stopped: Mapping[str, str] = {}
         self._writers = asyncio.Semaphore(WRITERS)
         services.store.on_dirty = self.wake
 
@@ -112,6 +113,8 @@ class Reconciler:
         await self._learn_unknown_ends()
         changed = await self._evaluate(now)
         plan = self._last_plan = self._plan(now)
+        if plan.stopped != self._stopped:  # Their rules are left out of every decision from the next pass on.
+            self._stopped, self._cluster.everything = plan.stopped, True
         self._teller.transitions(changed, self._cluster, plan)
         if services.lease.may_write():
             await self._carry_out(plan, now)
@@ -170,7 +173,7 @@ class Reconciler:
         decision = None
         if view is not None:
             refused = self._memory.refused(view, accepted)
-            around = Surroundings(directory, self._patience, refused)
+            around = Surroundings(directory, self._patience, refused, self._stopped)
             decision = judge(view, accepted, around, services.settings.namespace)
         self._cluster.put(key, decision)
 
@@ -273,7 +276,7 @@ class Reconciler:
                 self._memory.unknown.pop(uid, None)
 
     def _seconds_until_due(self, plan: Schedule, now: datetime) -> float:
-        if self._cluster.due:
+        if self._cluster.due or self._cluster.everything:
             return 0.0
         if (
             plan.now

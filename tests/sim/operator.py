@@ -64,9 +64,15 @@ class Operator:
             self.policies[name]["metadata"]["deletionTimestamp"] = "2026-11-22T08:00:00Z"
 
     def decisions(self) -> dict[Key, Decision]:
-        """The decision about every object, from what the API server has."""
+        """The decision about every object, from what the API server has, and who is stopped by it."""
+        found = self._decide({})
+        stopped = self.schedule(found).stopped
+        return self._decide(stopped) if stopped else found
+
+    def _decide(self, stopped: Mapping[str, str]) -> dict[Key, Decision]:
         store, policies = self._store(), self._parsed()
-        around = Surroundings({policy.uid: policy for policy in policies.values()}, self.patience)
+        directory = {policy.uid: policy for policy in policies.values()}
+        around = Surroundings(directory, self.patience, stopped=stopped)
         found = {}
         for key in self.cluster.stored:
             view = store.view(*key, self.cluster.now)

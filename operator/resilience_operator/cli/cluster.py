@@ -20,6 +20,7 @@ from resilience_operator.evaluation import judge
 from resilience_operator.observed.store import Store
 from resilience_operator.planning.change import Decision
 from resilience_operator.planning.decide import Surroundings
+from resilience_operator.planning.queue import stopped_policies
 
 PAGE = 500
 
@@ -46,7 +47,12 @@ class Cluster:
     def decisions(self, policies: Mapping[str, Policy] | None = None) -> list[Decision]:
         """What the operator would decide about every Deployment, under these policies (default: the cluster's)."""
         asked = self.policies if policies is None else policies
-        around = Surroundings({policy.uid: policy for policy in asked.values()})
+        directory = {policy.uid: policy for policy in asked.values()}
+        found = self._decide(asked, Surroundings(directory))
+        stopped = stopped_policies(found, directory)
+        return self._decide(asked, Surroundings(directory, stopped=stopped)) if stopped else found
+
+    def _decide(self, asked: Mapping[str, Policy], around: Surroundings) -> list[Decision]:
         found = []
         for deployment in self.store.deployments():
             meta = deployment.metadata

@@ -69,7 +69,7 @@ class ObjectState:
     `leaves`: written path -> Held. `policies`: uid -> generation at our last write. `names`: uid -> name of every
     policy that holds a leaf, for people who revert what a policy left that is gone. `applies`: our writes, the newest
     last, at most 8; without leaves: the rollout that gives them back is still to be awaited. `contests`: how often in
-    a row we gave up against another manager.
+    a row we gave up against another manager. `quarantines`: what failed or was refused, the newest last.
     """
 
     uid: str = ""
@@ -78,10 +78,10 @@ class ObjectState:
     names: Mapping[str, str] = field(default_factory=dict)
     applies: tuple[Apply, ...] = ()
     contests: int = 0
-    quarantine: Quarantine | None = None
+    quarantines: tuple[Quarantine, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.leaves or self.applies) or self.quarantine is not None
+        return bool(self.leaves or self.applies or self.quarantines)
 
     def rules(self) -> frozenset[str]:
         """Rules of which we hold a leaf."""
@@ -94,6 +94,7 @@ class ObjectState:
 
 
 MAX_APPLIES = 8
+MAX_QUARANTINES = 16
 EPOCH, HORIZON = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """Times beyond are not believed: arithmetic on them would overflow."""
 
@@ -113,8 +114,8 @@ def encode(state: ObjectState) -> str:
         body["applies"] = [_encode_apply(apply) for apply in state.applies[-MAX_APPLIES:]]
     if state.contests:
         body["contests"] = state.contests
-    if state.quarantine is not None:
-        body["quarantine"] = _encode_quarantine(state.quarantine)
+    if state.quarantines:
+        body["quarantines"] = [_encode_quarantine(one) for one in state.quarantines[-MAX_QUARANTINES:]]
     return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -133,7 +134,7 @@ def decode(text: str) -> ObjectState:
             names={str(uid): str(name) for uid, name in body.get("names", {}).items()},
             applies=tuple(_decode_apply(*apply) for apply in body.get("applies", [])),
             contests=int(body.get("contests", 0)),
-            quarantine=_decode_quarantine(body["quarantine"]) if "quarantine" in body else None,
+            quarantines=tuple(_decode_quarantine(one) for one in body.get("quarantines", [])),
         )
     except UnreadableStateError:
         raise

@@ -1,6 +1,6 @@
 """The changes that are ever made to an object: apply, give back, roll back, forget. Made by planning.decide."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from resilience_operator.core.paths import ABSENT, JSON, Path
@@ -20,6 +20,9 @@ from resilience_operator.planning.rollouts import OurRollout
 
 REVISION = "deployment.kubernetes.io/revision"
 
+Keep = Callable[[int], tuple[Quarantine, ...]]
+"""The quarantines that a write keeps whose template becomes that revision (0: no template changes)."""
+
 __all__ = ["Asked", "Holds", "apply", "give_back", "roll_back"]
 
 
@@ -28,12 +31,9 @@ def apply(
     resolution: Resolution,
     holds: Holds,
     patience: Patience,
-    quarantine: Quarantine | None = None,
+    keep: Keep,
 ) -> Change | None:
-    """Write what is free, together with every leaf that we own; None where nothing is to be written.
-
-    `quarantine` is one still in force: our own change of the template does not lift it.
-    """
+    """Write what is free, together with every leaf that we own; None where nothing is to be written."""
     written = tuple(judgement.demand.path for judgement in resolution.writes)
     recorded = _records(view, resolution, holds, written)
     if not written and recorded == dict(view.state.leaves):
@@ -46,8 +46,6 @@ def apply(
     policies = _policies(winners)
     revision = next_revision(view) if any(path.in_template for path in written) else 0
     repaired = tuple(sorted({one.demand.rule for one in resolution.writes if lost(one, view)}))
-    if quarantine is not None and revision:
-        quarantine = replace(quarantine, revision=revision)
     state = replace(
         view.state,
         uid=view.deployment.metadata.uid,
@@ -55,7 +53,7 @@ def apply(
         policies={policy.uid: policy.generation for policy in policies} if written else view.state.policies,
         names=_names(view, resolution, recorded),
         contests=contests_after(view.state, repaired, view.now, patience),
-        quarantine=quarantine,
+        quarantines=keep(revision),
     )
     return Change(
         verb=Verb.APPLY,
@@ -77,7 +75,11 @@ def apply(
 
 
 def give_back(
-    view: DeploymentView, holds: Holds, directory: Mapping[str, Policy], opted_out: frozenset[str]
+    view: DeploymentView,
+    holds: Holds,
+    directory: Mapping[str, Policy],
+    opted_out: frozenset[str],
+    keep: Keep,
 ) -> Change | None:
     """Give back what left every policy that demanded it; an opted-out object retains."""
     released = {text: held for text, held in holds.released.items() if held.rule not in opted_out}
@@ -88,11 +90,15 @@ def give_back(
         directory[uid].name for held in released.values() for uid in held.policies if uid in directory
     )
     reason = f"released by {', '.join(dict.fromkeys(names))} (onRelease: {OnRelease.REVERT})"
-    return _withdrawal(view, released, after, directory, Result.REVERTED, reason)
+    return _withdrawal(view, released, after, directory, Result.REVERTED, reason, keep)
 
 
 def roll_back(
-    view: DeploymentView, rollout: OurRollout, directory: Mapping[str, Policy], opted_out: frozenset[str]
+    view: DeploymentView,
+    rollout: OurRollout,
+    directory: Mapping[str, Policy],
+    opted_out: frozenset[str],
+    keep: Keep,
 ) -> Change | None:
     """Withdraw a rollout of ours that failed, at once, and quarantine it; None where our hands are tied.
 
@@ -118,15 +124,17 @@ def roll_back(
         rules=tuple(sorted({held.rule for held in released.values()})),
     )
     after = view.state.without(frozenset(released))
-    if unchanged:
-        after = replace(after, quarantine=quarantine)
-    change = _withdrawal(view, released, after, directory, Result.ROLLED_BACK, rollout.message)
+
+    def keep_and_add(revision: int) -> tuple[Quarantine, ...]:
+        return (*keep(revision), *([quarantine] if unchanged else []))
+
+    change = _withdrawal(view, released, after, directory, Result.ROLLED_BACK, rollout.message, keep_and_add)
     return replace(change, urgent=True)
 
 
-def forget(view: DeploymentView, directory: Mapping[str, Policy]) -> Change | None:
+def forget(view: DeploymentView, directory: Mapping[str, Policy], keep: Keep) -> Change | None:
     """Remove what is left of us once everything is given back; None while there is something to remember."""
-    if view.state.leaves or view.state.quarantine is not None or not view.state.applies:
+    if view.state.leaves or keep(0) or not view.state:
         return None
     return Change(
         verb=Verb.WITHDRAW,
@@ -160,11 +168,13 @@ def _withdrawal(
     directory: Mapping[str, Policy],
     result: Result,
     reason: str,
+    keep: Keep,
 ) -> Change:
     uids = dict.fromkeys(uid for held in released.values() for uid in held.policies)
     policies = tuple(directory[uid] for uid in uids if uid in directory)
     paths = tuple(Path.parse(text) for text in sorted(released))
     revision = next_revision(view) if any(path.in_template for path in paths) else 0
+    after = replace(after, quarantines=keep(revision))
     if revision:  # Also what is given back rolls out, and is counted until it has.
         after = replace(
             after,

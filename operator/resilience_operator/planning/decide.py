@@ -6,6 +6,7 @@ back before anything new is written, and a rule is written whole or not at all.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from resilience_operator.core.findings import Verdict
 from resilience_operator.core.policy import DEFAULT_LIMITS, SECTION_OF_RULE, Mode, Policy
@@ -16,7 +17,7 @@ from resilience_operator.planning.change import Change, Decision
 from resilience_operator.planning.contest import Patience
 from resilience_operator.planning.holds import Covering, sort_holds
 from resilience_operator.planning.optout import OptOut, optouts_of
-from resilience_operator.planning.quarantine import in_force, undone
+from resilience_operator.planning.quarantine import in_force, remembered, undone
 from resilience_operator.planning.resolve import Resolution, resolve
 from resilience_operator.planning.rollouts import OurRollout, Phase, healthy, our_rollout, unhealthy_because
 from resilience_operator.planning.states import Context, judge_findings, rolling_out
@@ -50,11 +51,15 @@ class PolicyVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a decision needs beside the object: all policies by uid, patience, and rules the server refused here."""
+    """What a decision needs beside the object: all policies by uid, patience, and rules the server refused here.
+
+    `stopped`: policy name -> why it starts nothing any more, on any object; what it holds is carried on.
+    """
 
     directory: Mapping[str, Policy]
     patience: Patience = Patience()
     refused: Mapping[str, str] = field(default_factory=dict)
+    stopped: Mapping[str, str] = field(default_factory=dict)
 
 
 def decide(view: DeploymentView, verdicts: tuple[PolicyVerdict, ...], around: Surroundings) -> Decision:
@@ -64,9 +69,11 @@ def decide(view: DeploymentView, verdicts: tuple[PolicyVerdict, ...], around: Su
     resolution = resolve(view, enforcing, around.patience)
     holds = sort_holds(view, _covering(verdicts, enforcing), around.directory)
     rollout = _rollout(view, around.directory)
-    change = _change(view, around, quarantines, resolution, holds, rollout)
+    inferred = undone(view, tuple(one.policy for one in verdicts))
+    keep = partial(remembered, view, around.directory, inferred)
+    change = _change(view, around, keep, resolution, holds, rollout)
     writing = frozenset(change.rules) if change is not None and change.verb.value == "Apply" else frozenset()
-    context = Context(view, resolution, quarantines, around.refused, writing, rollout)
+    context = Context(view, resolution, quarantines, around.refused, around.stopped, writing, rollout)
     judged = [
         one
         for verdict in verdicts
@@ -103,7 +110,10 @@ def _quarantines(
 ) -> Mapping[tuple[str, str], Quarantine]:
     """(policy name, rule) -> the quarantine that holds it back."""
     policies = tuple(one.policy for one in verdicts)
-    known = [undone(view, policies), view.state.quarantine]  # what is recorded counts before what is inferred
+    known = [
+        undone(view, policies),
+        *view.state.quarantines,
+    ]  # what is recorded counts before what is inferred
     return {
         (policy.name, rule): quarantine
         for quarantine in known
@@ -124,6 +134,7 @@ def _enforcing(
         for rule in one.rules:
             demands = tuple(demand for demand in one.verdict.demands if demand.rule == rule)
             held_back = rule in around.refused or (one.policy.name, rule) in quarantines
+            held_back = held_back or one.policy.name in around.stopped
             if demands and one.enforces(rule) and not held_back:
                 asked.append(changes.Asked(one.policy, rule, demands))
     return tuple(asked)
@@ -154,7 +165,7 @@ def _rollout(view: DeploymentView, directory: Mapping[str, Policy]) -> OurRollou
 def _change(
     view: DeploymentView,
     around: Surroundings,
-    quarantines: Mapping[tuple[str, str], Quarantine],
+    keep: changes.Keep,
     resolution: Resolution,
     holds: changes.Holds,
     rollout: OurRollout,
@@ -163,13 +174,12 @@ def _change(
     # Opt-outs of what we hold, whether or not a policy still speaks of it.
     opted_out = frozenset(optouts_of(SECTION_OF_RULE, view))
     if rollout.phase is Phase.FAILED:
-        return changes.roll_back(view, rollout, directory, opted_out)
+        return changes.roll_back(view, rollout, directory, opted_out, keep)
     if holds.released:
-        change = changes.give_back(view, holds, directory, opted_out)
+        change = changes.give_back(view, holds, directory, opted_out, keep)
         if change is not None:
             return change
-    quarantine = next((one for one in quarantines.values()), None)
-    change = changes.apply(view, resolution, holds, around.patience, quarantine)
+    change = changes.apply(view, resolution, holds, around.patience, keep)
     if change is None and not opted_out >= SECTION_OF_RULE.keys():
-        change = changes.forget(view, directory)
+        change = changes.forget(view, directory, keep)
     return change

@@ -3,6 +3,9 @@
 A quarantine ends when the policy's spec or the object's template changes. Used by planning.decide.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from resilience_operator.core.policy import Policy
 from resilience_operator.core.state import ANNOTATION, ObjectState, Quarantine, UnreadableStateError, decode
 from resilience_operator.observed.objects import ReplicaSet
@@ -17,6 +20,25 @@ def in_force(view: DeploymentView, quarantine: Quarantine, policy: Policy) -> bo
     newest = view.newest_replica_set
     unchanged = newest is None or newest.revision <= quarantine.revision
     return unchanged and quarantine.policies.get(policy.uid) == policy.digest
+
+
+def remembered(
+    view: DeploymentView, directory: Mapping[str, Policy], inferred: Quarantine | None, revision: int
+) -> tuple[Quarantine, ...]:
+    """The quarantines that a write of ours keeps, for a template that becomes `revision` (0: it stays as it is).
+
+    What failed counts against its policy until the policy's spec changes, also where the template lifted it. What is
+    still in force stays so: our own change of the template does not lift it.
+    """
+    every = [*view.state.quarantines, *([inferred] if inferred is not None else [])]
+    kept = []
+    for one in every:
+        current = [policy for uid in one.policies if (policy := directory.get(uid)) is not None]
+        if any(in_force(view, one, policy) for policy in current):
+            kept.append(replace(one, revision=revision) if revision else one)
+        elif any(one.policies[policy.uid] == policy.digest for policy in current):
+            kept.append(one)
+    return tuple(kept)
 
 
 def undone(view: DeploymentView, policies: tuple[Policy, ...]) -> Quarantine | None:

@@ -146,10 +146,8 @@ def stopped_policies(decisions: Iterable[Decision], policies: Mapping[str, Polic
     failed: Counter[str] = Counter()
     examples: dict[str, Decision] = {}
     for decision in decisions:
-        quarantine = decision.state.quarantine
-        if quarantine is None or quarantine.reason != ROLLOUT_FAILED:
-            continue
-        for uid, digest in quarantine.policies.items():
+        failures = [one for one in decision.state.quarantines if one.reason == ROLLOUT_FAILED]
+        for uid, digest in (pair for one in failures for pair in one.policies.items()):
             policy = policies.get(uid)
             if policy is not None and policy.digest == digest:
                 failed[uid] += 1

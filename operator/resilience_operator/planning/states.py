@@ -20,6 +20,7 @@ class Context:
     resolution: Resolution
     quarantines: Mapping[tuple[str, str], Quarantine]
     refused: Mapping[str, str]
+    stopped: Mapping[str, str]
     writing: frozenset[str]
     rollout: OurRollout
 
@@ -65,6 +66,8 @@ def _judged(policy: Policy, finding: Finding, context: Context, enforced: bool) 
     )
     if contested:
         return Judged(policy.name, finding, State.CONTESTED, contested)
+    if policy.name in context.stopped:
+        return Judged(policy.name, finding, State.PENDING, context.stopped[policy.name])
     if context.rollout.running and finding.rule not in context.writing:
         return Judged(policy.name, finding, State.ROLLING_OUT)
     return Judged(policy.name, finding, State.PENDING)

@@ -164,7 +164,7 @@ def _selector(value: JSON) -> Selector | None:
 
 
 def pile(view: DeploymentView) -> Pile | None:
-    """The fullest eligible node; None while a rollout runs, where none holds a pod, or where pods or nodes are unknown."""
+    """The fullest eligible node; None while a rollout runs, where none holds a pod, or where they are not known."""
     if not (view.known.pods and view.known.nodes and _settled(view)):
         return None
     pods, names = _newest_ready(view), eligible(view).names

@@ -1,0 +1,137 @@
+"""What failed stays failed, for whoever it failed, and for nobody else."""
+
+from typing import Any
+
+from tests.sim.world import World, key
+
+DNS: dict[str, Any] = {"dnsConfig": {}}
+SPREAD: dict[str, Any] = {"spread": {}}
+SOON = {"progressDeadlineSeconds": 60, "soakSeconds": 0}
+
+
+def fails_with(*fields: str) -> Any:
+    """A template with any of these fields never becomes ready."""
+    return lambda template: not (set(fields) & template["spec"].keys())
+
+
+def verbs(world: World) -> list[str]:
+    return [verb for verb, _ in world.operator.writes]
+
+
+def test_two_policies_that_fail_on_one_deployment_fail_once_each() -> None:
+    world = World()
+    world.create("web")
+    before = world.pod("web")
+    world.controller.well = fails_with("dnsConfig", "topologySpreadConstraints")
+    world.operator.policy("a", deployments=DNS, rollout=SOON)
+    world.turns(40)
+    world.operator.policy("b", deployments=SPREAD, rollout=SOON)
+    world.turns(200)
+    assert verbs(world) == ["apply", "withdraw", "apply", "withdraw"]
+    assert (world.states("a"), world.states("b")) == (
+        {"web": ["dns-config Quarantined"]},
+        {"web": ["spread Quarantined"]},
+    )
+    assert sorted(world.operator.plan().stopped) == ["a", "b"]
+    assert world.pod("web") == before
+
+
+def test_two_rules_of_one_policy_that_fail_one_after_the_other_fail_once_each() -> None:
+    world = World()
+    world.create("web")
+    world.controller.well = fails_with("dnsConfig", "topologySpreadConstraints")
+    world.label("web", **{"resilience.dev/ignore": "spread"})
+    world.operator.policy(deployments={**DNS, **SPREAD}, rollout={**SOON, "failureThreshold": 2})
+    world.turns(40)
+    world.label("web", **{"resilience.dev/ignore": None})
+    world.turns(200)
+    assert verbs(world) == ["apply", "withdraw", "apply", "withdraw"]
+    assert world.states() == {"web": ["spread Quarantined", "dns-config Quarantined"]}
+    assert world.operator.plan().stopped == {
+        "p": "2 rollouts failed, shop/web last; the policy is stopped until its spec changes (failureThreshold: 2)"
+    }
+
+
+def test_a_failure_of_another_policy_does_not_start_a_stopped_one_again() -> None:
+    world = World()
+    world.create("aaa", "web")
+    world.controller.well = fails_with("dnsConfig", "topologySpreadConstraints")
+    world.operator.policy("a", deployments={**DNS, "selector": {"matchLabels": {"app": "web"}}}, rollout=SOON)
+    world.turns(40)
+    world.operator.policy(
+        "b", deployments={**SPREAD, "selector": {"matchLabels": {"app": "web"}}}, rollout=SOON
+    )
+    world.turns(40)
+    assert sorted(world.operator.plan().stopped) == ["a", "b"]
+    writes = len(world.operator.writes)
+    world.turns(100)
+    assert len(world.operator.writes) == writes
+    assert "dnsConfig" not in world.pod("aaa")
+
+
+def test_a_stopped_policy_holds_nobody_elses_rules_back() -> None:
+    world = World()
+    world.create("aaa", "web")
+    world.controller.well = fails_with("dnsConfig")
+    world.operator.policy("a", deployments=DNS, rollout=SOON)
+    world.turns(60)
+    assert list(world.operator.plan().stopped) == ["a"]
+    world.operator.policy("b", deployments=SPREAD, rollout=SOON)
+    world.turns(60)
+    assert "topologySpreadConstraints" in world.pod("web")
+    assert "dnsConfig" not in world.pod("web")
+    ((judged,),) = [one.of("a") for one in world.operator.decisions().values() if one.key == key("web")]
+    assert f"{judged.finding.rule} {judged.state}" == "dns-config Pending"
+    assert judged.why.startswith(
+        "1 rollout failed, shop/aaa last; the policy is stopped until its spec changes"
+    )
+
+
+def test_what_a_stopped_policy_holds_is_carried_on() -> None:
+    world = World()
+    world.create("aaa")
+    world.operator.policy("a", deployments=DNS, rollout=SOON, onRelease="Revert")
+    world.until(world.converged)
+    world.create("bbb")
+    world.controller.well = fails_with("dnsConfig")
+    world.turns(60)
+    assert list(world.operator.plan().stopped) == ["a"]
+    world.controller.well = lambda template: True
+    world.operator.policy("b", deployments=SPREAD, rollout=SOON)
+    world.turns(60)
+    assert {"topologySpreadConstraints", "dnsConfig"} <= world.pod("aaa").keys()
+
+
+def test_giving_back_another_rule_does_not_lift_a_quarantine() -> None:
+    world = World()
+    world.create("web")
+    world.operator.policy("s", deployments=SPREAD, rollout=SOON, onRelease="Revert")
+    world.until(world.converged)
+    world.controller.well = fails_with("dnsConfig")
+    world.operator.policy("d", deployments=DNS, rollout={**SOON, "failureThreshold": 5})
+    world.turns(40)
+    assert world.states("d") == {"web": ["dns-config Quarantined"]}
+    world.operator.delete_policy("s")
+    world.turns(40)
+    assert "topologySpreadConstraints" not in world.pod("web")
+    assert world.states("d") == {"web": ["dns-config Quarantined"]}
+    assert verbs(world) == ["apply", "apply", "withdraw", "withdraw"]
+
+
+def test_a_rollout_that_failed_before_counts_until_the_policy_changes() -> None:
+    world = World()
+    world.create("web")
+    world.controller.well = fails_with("dnsConfig")
+    world.operator.policy(deployments=DNS, rollout={**SOON, "failureThreshold": 2})
+    world.turns(40)
+    world.push("web", "shop/web:2")
+    world.turns(40)
+    assert verbs(world) == ["apply", "withdraw", "apply", "withdraw"]
+    assert "2 rollouts failed" in world.operator.plan().stopped["p"]
+    world.controller.well = lambda template: True
+    world.push("web", "shop/web:3")
+    world.turns(20)
+    assert "dnsConfig" not in world.pod("web"), "stopped until its spec changes"
+    world.operator.policy(deployments=DNS, rollout={**SOON, "failureThreshold": 3})
+    world.until(world.converged)
+    assert "dnsConfig" in world.pod("web")
