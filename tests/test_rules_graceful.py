@@ -279,12 +279,12 @@ def test_a_hook_that_somebody_put_in_the_place_of_ours_is_theirs() -> None:
     assert check(RULE, subject) == Verdict(demands=(demand(GRACE, 45),))
 
 
-def test_more_time_than_we_wrote_is_theirs_and_less_is_drift() -> None:
+def test_a_grace_period_that_somebody_changed_after_us_is_theirs_and_has_the_sleep_added() -> None:
     both = {str(hook()): Held("r", SLEEP), str(GRACE): Held("r", 45, was=ABSENT)}
     state = ObjectState(uid="d-1", leaves=both)
-    assert check(RULE, served(SLEEP, grace=600, state=state)) == Verdict(demands=(demand(hook(), SLEEP),))
-    less = check(RULE, served(SLEEP, grace=40, state=state))
-    assert [(found.reason, found.desired) for found in less.findings] == [("GracePeriodTooShort", 45)]
+    for theirs, demanded in ((600, 615), (40, 55), (20, 45)):
+        found = check(RULE, served(SLEEP, grace=theirs, state=state)).findings
+        assert [(one.reason, one.desired) for one in found] == [("GracePeriodTooShort", demanded)]
 
 
 def test_what_we_hold_outlives_a_service_that_vanished_or_was_not_read() -> None:

@@ -54,7 +54,8 @@ def transitions(
     for (policy_name, rule), judged in known.items():
         policy = policies.get(policy_name)
         told = judged.state not in (State.DRIFTED, State.ROLLING_OUT)
-        if policy is not None and told and (policy_name, rule) not in current and not _ours(after):
+        resolved = (policy_name, rule) in after.asked and (policy_name, rule) not in current
+        if policy is not None and told and resolved and not _ours(after):
             notices.append(_resolved(after, policy, judged, generation))
     return notices
 
@@ -66,28 +67,33 @@ def outcomes(report: Report, generation: int) -> list[Notice]:
         return []
     failed = report.done is Done.REFUSED
     reason = "RemediationFailed" if failed else _RESULT_REASON[change.result]
-    sets = {str(path) for path in change.written}
-    verb = "gave back" if change.verb is Verb.WITHDRAW else "set"
-    note = report.message if failed else f"{verb} {', '.join(sorted(sets))}"
-    if change.result is Result.ROLLED_BACK and not failed:
-        note = f"withdrawn: {change.reason}"
-    if report.left_alone:
-        note += f"; left alone, changed by others since: {', '.join(report.left_alone)}"
     return [
         Notice(
             regarding=change.object,
             related=policy.ref,
             reason=reason,
             action=str(change.verb),
-            note=f"{rule}: {note}",
+            note=f"{rule}: {report.message if failed else _told(report, paths)}",
             type=_kind(reason),
             rule=rule,
             policy_uid=policy.uid,
             generation=generation,
         )
-        for policy in change.policies
-        for rule in change.rules
+        for policy, rule, paths in change.parts()
     ]
+
+
+def _told(report: Report, paths: tuple[str, ...]) -> str:
+    """What became of one rule's paths, as a sentence."""
+    change = report.change
+    if change.result is Result.ROLLED_BACK:
+        return f"withdrawn: {change.reason}"
+    left = [path for path in paths if path in report.left_alone]
+    done = [path for path in paths if path not in left]
+    verb = "gave back" if change.verb is Verb.WITHDRAW else "set"
+    told = [f"{verb} {', '.join(sorted(done))}"] if done else []
+    told += [f"left alone, changed by others since: {', '.join(left)}"] if left else []
+    return "; ".join(told)
 
 
 def applied_since(decision: Decision, policies: Mapping[str, Policy], since: datetime) -> list[Notice]:
@@ -98,21 +104,27 @@ def applied_since(decision: Decision, policies: Mapping[str, Policy], since: dat
     state, last = decision.state, decision.state.applies[-1:]
     if not last or last[0].at < since:
         return []
-    leaves = {path: held.rule for path, held in state.leaves.items() if held.revision == last[0].revision}
+    leaves = {path: held for path, held in state.leaves.items() if held.revision == last[0].revision}
+    parts = {
+        (uid, held.rule): [
+            path for path, one in leaves.items() if one.rule == held.rule and uid in one.policies
+        ]
+        for held in leaves.values()
+        for uid in held.policies
+        if uid in policies and uid in state.policies
+    }
     return [
         Notice(
             regarding=decision.object,
             related=policies[uid].ref,
             reason=_RESULT_REASON[Result.APPLIED],
             action=str(Verb.APPLY),
-            note=f"{rule}: set {', '.join(sorted(leaves))}",
+            note=f"{rule}: set {', '.join(sorted(paths))}",
             rule=rule,
             policy_uid=uid,
             generation=last[0].revision,
         )
-        for uid in state.policies
-        if uid in policies
-        for rule in sorted(set(leaves.values()))
+        for (uid, rule), paths in sorted(parts.items())
     ]
 
 

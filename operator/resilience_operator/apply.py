@@ -84,7 +84,7 @@ async def _withdraw(writer: Writer, change: Change, now: datetime) -> Report:
     report = _report(change, outcome, now)
     if report.done is Done.DONE and not change.state:
         await _forget(writer, change)
-    return replace(report, left_alone=plan.left_alone)
+    return replace(report, left_alone=(*plan.left_alone, *change.adopted))
 
 
 async def _forget(writer: Writer, change: Change) -> None:

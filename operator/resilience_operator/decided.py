@@ -25,6 +25,15 @@ class Known:
     problems: tuple[Problem, ...]
 
 
+def served_by(decision: Decision | None) -> frozenset[str]:
+    """Uids of the policies for which we hold something on the object, or are about to write or to give back."""
+    if decision is None:
+        return frozenset()
+    held = {uid for one in decision.state.leaves.values() for uid in one.policies}
+    changing = {policy.uid for policy in decision.change.policies} if decision.change is not None else set()
+    return frozenset(held | changing | decision.state.policies.keys())
+
+
 class Decided:
     """Policies by name and decisions by key; `everything` and `due` say what the next pass evaluates anyway."""
 

@@ -20,7 +20,7 @@ from resilience_operator.core.errors import RequestFailed
 from resilience_operator.core.kinds import DEPLOYMENT
 from resilience_operator.core.parsing import parse
 from resilience_operator.core.policy import Policy
-from resilience_operator.decided import Decided, Key, Known
+from resilience_operator.decided import Decided, Key, Known, served_by
 from resilience_operator.evaluation import judge
 from resilience_operator.memory import Memory, fingerprint
 from resilience_operator.planning.change import Change, Decision, Verb
@@ -231,7 +231,7 @@ class Reconciler:
         log.warning("%s %s: %s", report.change.verb.lower(), report.change.object, report.message)
         if report.forbidden:
             self._memory.forbidden(key, report.message, self._services.monotonic())
-        elif report.done is Done.AGAIN:
+        elif report.done is Done.AGAIN or report.change.verb is Verb.WITHDRAW:
             self._memory.failed(key, self._services.monotonic(), report.retry_after)
         if report.unknown:
             self._memory.unknown[report.change.object.uid] = report.change.object
@@ -261,7 +261,9 @@ class Reconciler:
                 log.warning("policy %s keeps its finalizer: %s", policy.name, error)
 
     def _gives_back(self, policy: Policy) -> bool:
-        if self._cluster.due or self._memory.unknown:
+        """True while something of the policy's is to be given back, or an object that it wrote is not yet read anew."""
+        unread = {(ref.namespace, ref.name) for ref in self._memory.unknown.values()} | self._cluster.due
+        if any(policy.uid in served_by(self._cluster.get(key)) for key in unread):
             return True
         changes = (decision.change for decision in self._cluster.active)
         return any(

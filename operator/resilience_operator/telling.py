@@ -97,14 +97,10 @@ class Teller:
             if one.done is Done.AGAIN:
                 continue
             result = "Refused" if one.done is Done.REFUSED else str(one.change.result)
-            for policy in one.change.policies:
-                new = [
-                    records.record(one.change, policy, rule, one.at, one.message, result)
-                    for rule in one.change.rules
-                ]
-                self._records[policy.uid] = records.add(self._records.get(policy.uid, []), new)
-                for rule in one.change.rules:
-                    self._services.metrics.remediated(policy.name, rule, result)
+            for policy, rule, _ in one.change.parts():
+                new = records.record(one.change, policy, rule, one.at, one.message, result)
+                self._records[policy.uid] = records.add(self._records.get(policy.uid, []), [new])
+                self._services.metrics.remediated(policy.name, rule, result)
             for notice in announce.outcomes(one, one.change.revision):
                 self._services.recorder.notify(notice)
 

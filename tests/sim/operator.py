@@ -70,7 +70,7 @@ class Operator:
         return self._decide(stopped) if stopped else found
 
     def _decide(self, stopped: Mapping[str, str]) -> dict[Key, Decision]:
-        store, policies = self._store(), self._parsed()
+        store, policies = self._store(), self.parsed()
         directory = {policy.uid: policy for policy in policies.values()}
         around = Surroundings(directory, self.patience, stopped=stopped)
         found = {}
@@ -104,10 +104,11 @@ class Operator:
 
     def schedule(self, decisions: Mapping[Key, Decision]) -> Schedule:
         """What would be done about these decisions."""
-        policies = {policy.uid: policy for policy in self._parsed().values()}
+        policies = {policy.uid: policy for policy in self.parsed().values()}
         return schedule(decisions.values(), policies, self.limits, self.cluster.now)
 
-    def _parsed(self) -> dict[str, Policy]:
+    def parsed(self) -> dict[str, Policy]:
+        """The policies as the operator reads them, by name."""
         found = {}
         for name, raw in self.policies.items():
             policy, problems = parse(raw)

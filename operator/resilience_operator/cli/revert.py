@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from resilience_operator.adapters.projections import project_dict
 from resilience_operator.adapters.session import Session
 from resilience_operator.adapters.write import Outcome, Writer, Written
 from resilience_operator.cli.cluster import Cluster, connect, read
@@ -20,7 +21,9 @@ from resilience_operator.core.kinds import DEPLOYMENT
 from resilience_operator.core.policy import Mode, Policy
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.state import Held, ObjectState
-from resilience_operator.planning.optout import IGNORE
+from resilience_operator.observed.belief import believe
+from resilience_operator.observed.objects import Deployment
+from resilience_operator.planning.optout import ALL, IGNORE
 from resilience_operator.planning.withdrawal import Op, Withdrawal, forget_ownership, withdraw
 
 COMPLETE_SECONDS = 600.0
@@ -28,11 +31,10 @@ COMPLETE_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A Deployment on which a policy holds leaves: those, and our state on it."""
+    """A Deployment on which a policy (by name) holds leaves."""
 
     ref: ObjectRef
-    held: Mapping[str, Held]
-    state: ObjectState
+    policy: str
     replicas: int
 
 
@@ -75,11 +77,15 @@ def find(cluster: Cluster, policy: str, name: str) -> list[Target]:
         view = cluster.store.view(meta.namespace, meta.name, cluster.now, cluster.version)
         if view is None or (name and name != f"{meta.namespace}/{meta.name}"):
             continue
-        uids = {uid for uid, known in view.state.names.items() if known == policy}
-        held = {text: one for text, one in view.state.leaves.items() if set(one.policies) <= uids}
-        if held:
-            targets.append(Target(deployment.ref, held, view.state, deployment.replicas))
+        if held_by(view.state, policy):
+            targets.append(Target(deployment.ref, policy, deployment.replicas))
     return sorted(targets, key=lambda target: target.ref)
+
+
+def held_by(state: ObjectState, policy: str) -> dict[str, Held]:
+    """Written path -> what the policy holds there and no other does."""
+    uids = {uid for uid, known in state.names.items() if known == policy}
+    return {text: one for text, one in state.leaves.items() if set(one.policies) <= uids}
 
 
 def refuse_while_enforcing(policy: Policy | None) -> None:
@@ -111,10 +117,14 @@ async def _give_back(session: Session, targets: list[Target], *, opt_out: bool) 
 
 
 async def _one(writer: Writer, target: Target, *, opt_out: bool) -> tuple[Outcome, Withdrawal]:
+    # What is held is read again: a person was asked, and others were waited for, since it was found.
     raw = await writer.read(DEPLOYMENT, target.ref)
-    after = target.state.without(frozenset(target.held))
-    plan = withdraw(raw, target.held, after)
-    rules = sorted({one.rule for one in target.held.values()})
+    found = project_dict(DEPLOYMENT, raw)
+    state, _ = believe(found) if isinstance(found, Deployment) else (ObjectState(), "")
+    held = held_by(state, target.policy)
+    after = state.without(frozenset(held))
+    plan = withdraw(raw, held, after)
+    rules = sorted({one.rule for one in held.values()})
     ops = [*plan.ops, *(opt_out_ops(raw, rules) if opt_out else [])]
     outcome = await writer.json_patch(DEPLOYMENT, target.ref, ops)
     if isinstance(outcome, Written) and not after:
@@ -125,15 +135,21 @@ async def _one(writer: Writer, target: Target, *, opt_out: bool) -> tuple[Outcom
 
 
 def opt_out_ops(raw: Mapping[str, Any], rules: list[str]) -> list[Op]:
-    """Operations that opt an object out of `rules`: a label for one (it survives rollout undo), else an annotation."""
-    where = "labels" if len(rules) == 1 else "annotations"
-    key = IGNORE.replace("/", "~1")
+    """Operations that opt an object out of `rules` as well; nothing that it is opted out of already is lost.
+
+    A label where one rule is all (it survives `kubectl rollout undo`), else the annotation, which holds several.
+    """
+    label = (raw["metadata"].get("labels") or {}).get(IGNORE, "").strip()
+    rules = [rule for rule in rules if label not in (rule, ALL)]
+    if not rules:
+        return []
+    where = "labels" if len(rules) == 1 and not label else "annotations"
     present = raw["metadata"].get(where) or {}
     if not present:
         return [{"op": "add", "path": f"/metadata/{where}", "value": {IGNORE: ",".join(rules)}}]
-    named = [part for part in present.get(IGNORE, "").split(",") if part] if where == "annotations" else []
-    value = ",".join(dict.fromkeys([*named, *rules]))
-    return [{"op": "add", "path": f"/metadata/{where}/{key}", "value": value}]
+    named = [part.strip() for part in present.get(IGNORE, "").split(",")] if where == "annotations" else []
+    value = ",".join(dict.fromkeys([*filter(None, named), *rules]))
+    return [{"op": "add", "path": f"/metadata/{where}/{IGNORE.replace('/', '~1')}", "value": value}]
 
 
 async def _complete(writer: Writer, ref: ObjectRef) -> bool:

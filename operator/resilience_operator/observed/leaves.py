@@ -34,6 +34,17 @@ def pre_stop_path(container: str) -> Path:
     return Path.parse(f"{POD_SPEC}.containers[name={container}].lifecycle.preStop")
 
 
+def slot(path: Path) -> str:
+    """What only one value can rightly fill: the path itself, but for constraints all entries of one topologyKey.
+
+    whenUnsatisfiable is a key of the list, and two entries that differ in it alone would both be in force.
+    """
+    step = path.steps[3] if len(path.steps) > 3 else path.steps[0]
+    if step.field != "topologySpreadConstraints":
+        return str(path)
+    return f"{POD_SPEC}.topologySpreadConstraints[topologyKey={dict(step.keys).get('topologyKey', '')}]"
+
+
 def is_published(path: Path) -> bool:
     """True where the path is one of those that the operator writes: a state that names another is not ours."""
     step = path.steps[3] if len(path.steps) > 3 else path.steps[0]

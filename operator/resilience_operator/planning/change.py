@@ -38,7 +38,8 @@ class Change:
     `leaves`: for APPLY every leaf we hold or now set, for WITHDRAW what is given back. `state`: our annotation
     afterwards, without this apply's time. `written`: the paths whose value changes. `revision`: what the rollout
     becomes, 0 where no template changes. `disruptive`: pods restart. `urgent`: waits for no window and no limit.
-    `repaired`: rules of which it puts back what somebody took from us.
+    `repaired`: rules of which it puts back what somebody took from us. `adopted`: written paths whose values are left
+    as they are, because others have made them their own.
     """
 
     verb: Verb
@@ -58,11 +59,27 @@ class Change:
     pods: int = 0
     given_back: Mapping[str, Held] = field(default_factory=dict)
     repaired: tuple[str, ...] = ()
+    adopted: Mapping[str, Held] = field(default_factory=dict)
 
     @property
     def forgets(self) -> bool:
         """True where it only removes what is left of us, once the values given back have rolled out."""
         return self.verb is Verb.WITHDRAW and not self.given_back
+
+    def parts(self) -> list[tuple[Policy, str, tuple[str, ...]]]:
+        """(policy, rule, its written paths) of everything that the change does, each part for whom it is done."""
+        remembered = self.state.leaves if self.verb is Verb.APPLY else self.given_back
+        held = [(text, remembered[text]) for text in map(str, self.written)] + list(self.adopted.items())
+        found = [
+            (
+                policy,
+                rule,
+                tuple(text for text, one in held if one.rule == rule and policy.uid in one.policies),
+            )
+            for policy in self.policies
+            for rule in self.rules
+        ]
+        return [part for part in found if part[2]]
 
     def body(self, now: datetime) -> dict[str, JSON]:
         """The server-side apply of an APPLY change: identity, preconditions, every leaf, and our annotation."""
@@ -118,7 +135,8 @@ class Decision:
 
     `evaluated` and `ignored`: names of the policies that judged it, and of those it is opted out of altogether.
     `blocked`: why its change may not start now, from the object itself; "" where only the queue decides.
-    `target`: an enforcing policy covers it; `healthy`: it has all replicas available.
+    `target`: an enforcing policy covers it; `healthy`: it has all replicas available. `asked`: (policy name, rule) of
+    all that was judged, and not opted out of.
     """
 
     object: ObjectRef
@@ -134,6 +152,7 @@ class Decision:
     distrust: str = ""
     target: bool = False
     healthy: bool = True
+    asked: frozenset[tuple[str, str]] = frozenset()
     wake_at: datetime | None = None
 
     @property

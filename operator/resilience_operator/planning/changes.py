@@ -83,14 +83,15 @@ def give_back(
 ) -> Change | None:
     """Give back what left every policy that demanded it; an opted-out object retains."""
     released = {text: held for text, held in holds.released.items() if held.rule not in opted_out}
-    if not released:
+    adopted = {text: held for text, held in holds.adopted.items() if held.rule not in opted_out}
+    if not released and not adopted:
         return None
-    after = view.state.without(frozenset(released) | {str(path) for path in holds.changed})
-    names = sorted(
-        directory[uid].name for held in released.values() for uid in held.policies if uid in directory
-    )
+    gone = released | adopted
+    after = view.state.without(frozenset(gone) | {str(path) for path in holds.changed})
+    names = sorted(directory[uid].name for held in gone.values() for uid in held.policies if uid in directory)
     reason = f"released by {', '.join(dict.fromkeys(names))} (onRelease: {OnRelease.REVERT})"
-    return _withdrawal(view, released, after, directory, Result.REVERTED, reason, keep)
+    change = _withdrawal(view, released, after, directory, Result.REVERTED, reason, keep)
+    return replace(change, adopted=adopted, rules=tuple(sorted({held.rule for held in gone.values()})))
 
 
 def roll_back(
@@ -170,7 +171,8 @@ def _withdrawal(
     reason: str,
     keep: Keep,
 ) -> Change:
-    uids = dict.fromkeys(uid for held in released.values() for uid in held.policies)
+    gone = [held for text, held in view.state.leaves.items() if text not in after.leaves]
+    uids = dict.fromkeys(uid for held in gone for uid in held.policies)
     policies = tuple(directory[uid] for uid in uids if uid in directory)
     paths = tuple(Path.parse(text) for text in sorted(released))
     revision = next_revision(view) if any(path.in_template for path in paths) else 0

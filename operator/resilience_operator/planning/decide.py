@@ -15,7 +15,7 @@ from resilience_operator.observed.view import DeploymentView
 from resilience_operator.planning import changes
 from resilience_operator.planning.change import Change, Decision
 from resilience_operator.planning.contest import Patience
-from resilience_operator.planning.holds import Covering, sort_holds
+from resilience_operator.planning.holds import Covering, sort_holds, superseded, without
 from resilience_operator.planning.optout import OptOut, optouts_of
 from resilience_operator.planning.quarantine import in_force, remembered, undone
 from resilience_operator.planning.resolve import Resolution, resolve
@@ -96,6 +96,9 @@ def decide(view: DeploymentView, verdicts: tuple[PolicyVerdict, ...], around: Su
         distrust=view.distrust,
         target=any(verdict.enforces(rule) for verdict in verdicts for rule in verdict.rules),
         healthy=healthy(view),
+        asked=frozenset(
+            (one.policy.name, rule) for one in verdicts for rule in one.rules if rule not in one.opted_out
+        ),
         wake_at=min((at for at in wakes if at is not None and at > view.now), default=None),
     )
 
@@ -175,7 +178,9 @@ def _change(
     opted_out = frozenset(optouts_of(SECTION_OF_RULE, view))
     if rollout.phase is Phase.FAILED:
         return changes.roll_back(view, rollout, directory, opted_out, keep)
-    if holds.released:
+    written = [judgement.demand.path for judgement in resolution.writes]
+    holds = without(holds, superseded(view, written))
+    if holds.released or holds.adopted:
         change = changes.give_back(view, holds, directory, opted_out, keep)
         if change is not None:
             return change

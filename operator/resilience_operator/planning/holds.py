@@ -4,15 +4,15 @@ An apply carries every leaf that we own: one that leaves it out would delete it 
 record of it is lost. A leaf is given back only when every policy that demanded it let go of it with onRelease: Revert.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
-from resilience_operator.core.paths import JSON, Path
+from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.policy import Mode, OnRelease, Policy
 from resilience_operator.core.state import Held
-from resilience_operator.observed.leaves import home_exists, is_published, observed_value
+from resilience_operator.observed.leaves import home_exists, is_published, observed_value, slot
 from resilience_operator.observed.view import DeploymentView
-from resilience_operator.planning.ownership import owned_by_us, owned_paths
+from resilience_operator.planning.ownership import others, owned_by_us, owned_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,16 @@ class Holds:
     `unrecorded`: path -> value of leaves that are ours by managedFields alone; an apply repeats them, too.
 
     `changed`: held leaves that somebody changed after us and no policy demands: left alone, forgotten.
+
+    `adopted`: written path -> Held of leaves to give back whose value somebody else has made their own since: they
+    stay as they are, and are forgotten.
     """
 
     carried: Mapping[Path, JSON]
     released: Mapping[str, Held]
     changed: tuple[Path, ...]
     unrecorded: Mapping[Path, JSON]
+    adopted: Mapping[str, Held] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,16 @@ def sort_holds(
     carried: dict[Path, JSON] = {}
     released: dict[str, Held] = {}
     changed: list[Path] = []
+    adopted: dict[str, Held] = {}
     for text, held in view.state.leaves.items():
         path = Path.parse(text)
         intact = in_force(view, path, held)
         demanded = any(text in one.demands for one in covering.values())
         if intact and not demanded and _is_released(text, held, covering, directory):
-            released[text] = held
+            if _adopted(view, path, held):
+                adopted[text] = held
+            else:
+                released[text] = held
         elif intact:
             carried[path] = held.set
         elif not demanded and home_exists(view.deployment, path):
@@ -64,9 +72,38 @@ def sort_holds(
     unrecorded = {
         Path.parse(text): observed_value(view.deployment, Path.parse(text))
         for text in owned_paths(view.deployment) - view.state.leaves.keys()
-        if is_published(Path.parse(text))
+        if is_published(Path.parse(text)) and not _applied_by_others(view, Path.parse(text))
     }
-    return Holds(carried, released, tuple(changed), unrecorded)
+    return Holds(carried, released, tuple(changed), unrecorded, adopted)
+
+
+def without(holds: Holds, paths: frozenset[Path]) -> Holds:
+    """The holds without those leaves: neither carried nor given back."""
+    carried = {path: value for path, value in holds.carried.items() if path not in paths}
+    released = {text: held for text, held in holds.released.items() if Path.parse(text) not in paths}
+    return replace(holds, carried=carried, released=released)
+
+
+def superseded(view: DeploymentView, written: Iterable[Path]) -> frozenset[Path]:
+    """Leaves of ours in whose place others are written now: the same apply takes them out, whatever onRelease says.
+
+    One that stands where an owner's value was is kept, for its previous value would be lost.
+    """
+    paths = frozenset(written)
+    slots = {slot(path) for path in paths}
+    held = {Path.parse(text): one for text, one in view.state.leaves.items()}
+    ours = {path for path, one in held.items() if one.was is ABSENT and in_force(view, path, one)}
+    return frozenset(path for path in ours - paths if slot(path) in slots)
+
+
+def _adopted(view: DeploymentView, path: Path, held: Held) -> bool:
+    """True where the value that we set is another's as well: applied by them, or in their manifest where none was."""
+    manifest = held.was is ABSENT and str(path) in view.deployment.chosen
+    return manifest or _applied_by_others(view, path)
+
+
+def _applied_by_others(view: DeploymentView, path: Path) -> bool:
+    return any(claim.operation == "Apply" for claim in others(view.deployment, path))
 
 
 def in_force(view: DeploymentView, path: Path, held: Held) -> bool:

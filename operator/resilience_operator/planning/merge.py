@@ -11,6 +11,7 @@ from itertools import groupby
 from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import Path
 from resilience_operator.core.policy import Policy
+from resilience_operator.observed.leaves import slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +41,23 @@ class RuleDemands:
 
 def merge(asked: Iterable[RuleDemands]) -> Merged:
     """Merge all demands of one object; every rule is judged by itself, for rules never share a leaf."""
-    winners: dict[Path, Winner] = {}
+    winners: dict[str, Winner] = {}
     losers: dict[tuple[str, str], str] = {}
     ordered = sorted(asked, key=lambda one: (one.rule, -one.policy.priority, one.policy.name))
     for _, of_rule in groupby(ordered, key=lambda one: one.rule):
-        blocked: dict[Path, str] = {}
+        blocked: dict[str, str] = {}
         for _, tier in groupby(list(of_rule), key=lambda one: one.policy.priority):
             _merge_tier(list(tier), winners, losers, blocked)
-    return Merged(winners, losers)
+    return Merged({winner.demand.path: winner for winner in winners.values()}, losers)
 
 
 def _merge_tier(
     tier: list[RuleDemands],
-    winners: dict[Path, Winner],
+    winners: dict[str, Winner],
     losers: dict[tuple[str, str], str],
-    blocked: dict[Path, str],
+    blocked: dict[str, str],
 ) -> None:
+    """`winners` and `blocked` are by slot: what only one value can fill."""
     beaten = {one.policy.name: _beaten(one, winners, blocked) for one in tier}
     equals = [one for one in tier if not beaten[one.policy.name]]
     rivalled = {one.policy.name: _rivalled(one, equals) for one in equals}
@@ -65,34 +67,39 @@ def _merge_tier(
             losers[(one.policy.name, one.rule)] = reason
     for one in equals:
         for demand in one.demands:
+            place = slot(demand.path)
             if rivalled[one.policy.name]:
-                blocked[demand.path] = one.policy.name
+                blocked[place] = one.policy.name
                 continue
-            before = winners.get(demand.path)
+            before = winners.get(place)
             policies = (*before.policies, one.policy) if before is not None else (one.policy,)
-            winners[demand.path] = Winner(demand, policies)
+            winners[place] = Winner(demand, policies)
 
 
-def _beaten(one: RuleDemands, winners: Mapping[Path, Winner], blocked: Mapping[Path, str]) -> str:
+def _beaten(one: RuleDemands, winners: Mapping[str, Winner], blocked: Mapping[str, str]) -> str:
     for demand in one.demands:
-        winner = winners.get(demand.path)
-        if winner is not None and winner.demand.value != demand.value:
+        place = slot(demand.path)
+        winner = winners.get(place)
+        if winner is not None and _differs(winner.demand, demand):
             top = winner.policies[0]
-            return f"policy {top.name} (priority {top.priority}) demands another value of {demand.path}"
-        if winner is None and demand.path in blocked:
-            return (
-                f"policies of a higher priority disagree on {demand.path}, {blocked[demand.path]} among them"
-            )
+            return f"policy {top.name} (priority {top.priority}) demands another value of {place}"
+        if winner is None and place in blocked:
+            return f"policies of a higher priority disagree on {place}, {blocked[place]} among them"
     return ""
 
 
 def _rivalled(one: RuleDemands, tier: list[RuleDemands]) -> str:
-    mine = {demand.path: demand.value for demand in one.demands}
+    mine = {slot(demand.path): demand for demand in one.demands}
     for other in tier:
         for demand in other.demands:
-            if demand.path in mine and mine[demand.path] != demand.value:
+            place = slot(demand.path)
+            if place in mine and _differs(mine[place], demand):
                 return (
                     f"policy {other.policy.name} has the same priority ({other.policy.priority}) and demands "
-                    f"another value of {demand.path}; nobody writes it"
+                    f"another value of {place}; nobody writes it"
                 )
     return ""
+
+
+def _differs(one: Demand, other: Demand) -> bool:
+    return (one.path, one.value) != (other.path, other.value)

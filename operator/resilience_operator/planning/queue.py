@@ -11,7 +11,7 @@ from datetime import datetime
 
 from resilience_operator.core.policy import DEFAULT_LIMITS, Limits, Policy
 from resilience_operator.planning import windows
-from resilience_operator.planning.change import Change, Decision
+from resilience_operator.planning.change import Change, Decision, Verb
 from resilience_operator.planning.quarantine import ROLLOUT_FAILED
 
 SECTION = "deployments"
@@ -187,7 +187,7 @@ def _waits(
     if change.urgent:
         return ""
     halted = next((stopped[policy.name] for policy in change.policies if policy.name in stopped), "")
-    if halted and change.given_back == {}:
+    if halted and change.verb is Verb.APPLY:
         return halted
     if not change.disruptive:
         return ""

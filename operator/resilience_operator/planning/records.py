@@ -91,7 +91,8 @@ def rebuilt(decisions: Iterable[Decision], policy: Policy) -> list[Record]:
         if not state.applies or policy.uid not in state.policies:
             continue
         last = state.applies[-1]
-        rules = sorted({held.rule for held in state.leaves.values() if held.revision == last.revision})
+        written = [held for held in state.leaves.values() if held.revision == last.revision]
+        rules = sorted({held.rule for held in written if policy.uid in held.policies})
         found += [
             {
                 "time": stamp(last.at),

@@ -36,7 +36,7 @@ def rolling_out(view: DeploymentView, rollout: OurRollout, policies: Iterable[Po
     """One finding per policy whose change is being rolled out now: the object is not yet what it should be."""
     if not rollout.running:
         return []
-    rules = sorted({held.rule for held in view.state.leaves.values() if held.revision == rollout.revision})
+    written = [held for held in view.state.leaves.values() if held.revision == rollout.revision]
     status = view.deployment.status
     updated = f"{status.updated_replicas} of {view.deployment.replicas} replicas updated"
     what = f"revision {rollout.revision} is rolling out: {updated}"
@@ -45,8 +45,7 @@ def rolling_out(view: DeploymentView, rollout: OurRollout, policies: Iterable[Po
     return [
         Judged(policy.name, Finding(rule, "RollingOut", view.deployment.ref, message), State.ROLLING_OUT)
         for policy in policies
-        if policy.uid in view.state.policies
-        for rule in rules[:1]
+        for rule in sorted({held.rule for held in written if policy.uid in held.policies})[:1]
     ]
 
 

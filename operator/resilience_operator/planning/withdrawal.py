@@ -12,6 +12,7 @@ from typing import Any
 
 from resilience_operator.core.paths import ABSENT, JSON, Path, entry_index
 from resilience_operator.core.state import ANNOTATION, FIELD_MANAGER, Held, ObjectState, encode
+from resilience_operator.observed.leaves import API_DEFAULTS, GRACE
 
 Op = dict[str, JSON]
 """One operation of a JSON patch (RFC 6902)."""
@@ -40,6 +41,11 @@ def withdraw(raw: Mapping[str, Any], leaves: Mapping[str, Held], after: ObjectSt
             continue
         _restore(restored, path, held)
         given_back.append(text)
+    if str(GRACE) in given_back and _sleeps_too_long(restored):
+        # Somebody's own sleep needs the time that we gave: the API server would refuse the shorter one.
+        restored["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = leaves[str(GRACE)].set
+        given_back.remove(str(GRACE))
+        left_alone.append(str(GRACE))
     ops: list[Op] = [_test(raw)]
     ops += _template_ops(raw, restored)
     ops += _annotation_ops(raw, after)
@@ -96,6 +102,14 @@ def _restore(root: dict[str, Any], path: Path, held: Held) -> None:
 def _links(path: Path, depth: int) -> int:
     """How many links of the chain lead through the first `depth` steps: a keyed step has two."""
     return sum(2 if step.keys else 1 for step in path.steps[:depth])
+
+
+def _sleeps_too_long(root: Mapping[str, Any]) -> bool:
+    """True where a native sleep is longer than the grace period: an invalid pod (API validation of lifecycle.sleep)."""
+    spec = root["spec"]["template"]["spec"]
+    hooks = (one.get("lifecycle", {}).get("preStop", {}).get("sleep", {}) for one in spec["containers"])
+    grace = spec.get("terminationGracePeriodSeconds", API_DEFAULTS[GRACE])
+    return any(hook.get("seconds", 0) > grace for hook in hooks)
 
 
 _GRAIN = ("terminationGracePeriodSeconds", "topologySpreadConstraints", "dnsConfig")

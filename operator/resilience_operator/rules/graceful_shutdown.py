@@ -141,8 +141,9 @@ def _observed_grace(view: DeploymentView) -> int:
 
 def _owners_grace(view: DeploymentView) -> int:
     held = held_at(GRACE, view)
-    if held is None:
-        return _observed_grace(view)
+    observed = _observed_grace(view)
+    if held is None or observed != held.set:  # Nobody's but theirs, also where they changed it after us.
+        return observed
     return held.was if isinstance(held.was, int) else DEFAULT_GRACE_SECONDS
 
 
