@@ -70,7 +70,7 @@ class Operator:
         return self._decide(stopped) if stopped else found
 
     def _decide(self, stopped: Mapping[str, str]) -> dict[Key, Decision]:
-        store, policies = self._store(), self.parsed()
+        store, policies = self.store(), self.parsed()
         directory = {policy.uid: policy for policy in policies.values()}
         around = Surroundings(directory, self.patience, stopped=stopped)
         found = {}
@@ -149,7 +149,8 @@ class Operator:
             self.crash = None
             raise CrashError
 
-    def _store(self) -> Store:
+    def store(self) -> Store:
+        """All objects, as a watch would have brought them."""
         store = Store()
         for number in range(3):
             store.put(kinds.NODE, project(kinds.NODE, _json(_node(f"node-{number}"))))

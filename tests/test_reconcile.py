@@ -1,0 +1,101 @@
+"""Passes of the reconciler over a simulated cluster whose API server refuses what it is sent."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from typing import Any, cast
+
+from resilience_operator.adapters.lease import Lease
+from resilience_operator.adapters.metrics import Metrics
+from resilience_operator.adapters.recorder import Notice, Recorder
+from resilience_operator.adapters.services import Services, Settings
+from resilience_operator.adapters.status import FINALIZER, StatusWriter
+from resilience_operator.adapters.write import Writer
+from resilience_operator.core.errors import ApiError
+from resilience_operator.core.refs import ObjectRef
+from resilience_operator.reconcile import Reconciler
+from tests.sim.world import World, key
+
+DNS: dict[str, Any] = {"dnsConfig": {}}
+NOW = "2026-11-22T08:00:00Z"
+
+
+class RefusingApi:
+    """Reads are answered; every write is refused with 422."""
+
+    def __init__(self, world: World) -> None:
+        self.asked: Counter[str] = Counter()
+        self._world = world
+
+    async def request(self, method: str, path: str, **options: Any) -> bytes:
+        """Answer, or refuse."""
+        self.asked[method] += 1
+        if method == "GET":
+            return json.dumps(self._world.cluster.read(key("web"))).encode()
+        raise ApiError(422, "Invalid", "admission webhook says no")
+
+
+class Desk:
+    """What the reconciler tells: Events, and which policies it lets go."""
+
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+        self.let_go_of: list[str] = []
+
+    def notify(self, notice: Notice) -> None:
+        """An Event."""
+        self.notices.append(notice)
+
+    def seen(self, raw: dict[str, Any]) -> None:
+        """A policy as it is stored."""
+
+    async def write(self, policy: ObjectRef, status: dict[str, Any]) -> None:
+        """A status."""
+
+    async def let_go(self, policy: ObjectRef) -> None:
+        """The finalizer goes."""
+        self.let_go_of.append(policy.name)
+
+    def may_write(self) -> bool:
+        """As the Lease says it."""
+        return True
+
+
+def services(world: World, api: RefusingApi, desk: Desk) -> Services:
+    return Services(
+        settings=Settings(),
+        store=world.operator.store(),
+        writer=Writer(api, lambda: None, lambda kind, raw: None),
+        recorder=cast(Recorder, desk),
+        status=cast(StatusWriter, desk),
+        metrics=Metrics(),
+        lease=cast(Lease, desk),
+        paused=lambda: False,
+        fresh=lambda: (),
+        now=lambda: world.cluster.now,
+        monotonic=time.monotonic,
+        server_version=(1, 36),
+    )
+
+
+async def test_a_withdrawal_that_is_refused_waits_and_holds_no_other_policy_back() -> None:
+    world = World()
+    world.create("web")
+    world.operator.policy(deployments=DNS, onRelease="Revert")
+    world.until(world.converged)
+    world.operator.delete_policy()
+    api, desk = RefusingApi(world), Desk()
+    reconciler = Reconciler(services(world, api, desk))
+    leaving = world.operator.policies["p"]
+    leaving["metadata"]["finalizers"] = [FINALIZER]
+    other = {"name": "q", "uid": "q-1", "generation": 1, "finalizers": [FINALIZER], "deletionTimestamp": NOW}
+    nobody = {**DNS, "selector": {"matchLabels": {"app": "nobody"}}}
+    reconciler.policy_changed(leaving, False)
+    reconciler.policy_changed({"metadata": other, "spec": {"mode": "Enforce", "deployments": nobody}}, False)
+    task = asyncio.create_task(reconciler.run())
+    await asyncio.sleep(2.0)
+    task.cancel()
+    assert 1 <= api.asked["PATCH"] <= 4, "each refusal is waited for longer"
+    assert "RemediationFailed" in {notice.reason for notice in desk.notices}
+    assert set(desk.let_go_of) == {"q"}, "p keeps its finalizer, for its value was not given back"
