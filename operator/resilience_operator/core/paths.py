@@ -7,7 +7,7 @@ the state annotation on changed objects.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
@@ -46,15 +46,22 @@ _STEP = re.compile(r"(?P<field>[^.\[\]]+)(?:\[(?P<keys>[^\]]*)\])?(?:\.|$)")
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """An ordered tuple of steps from an object's root to a leaf."""
+    """An ordered tuple of steps from an object's root to a leaf; `text` is its written form, made once."""
 
     steps: tuple[Step, ...]
+    text: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", ".".join(str(step) for step in self.steps))
 
     def __str__(self) -> str:
-        return ".".join(str(step) for step in self.steps)
+        return self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
     def __lt__(self, other: "Path") -> bool:
-        return str(self) < str(other)
+        return self.text < other.text
 
     @staticmethod
     @lru_cache(maxsize=4096)

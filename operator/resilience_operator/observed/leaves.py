@@ -3,6 +3,7 @@
 manifests/enforce repeats the list as a ValidatingAdmissionPolicy on the operator's own user.
 """
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -34,6 +35,7 @@ def pre_stop_path(container: str) -> Path:
     return Path.parse(f"{POD_SPEC}.containers[name={container}].lifecycle.preStop")
 
 
+@lru_cache(maxsize=4096)
 def slot(path: Path) -> str:
     """What only one value can rightly fill: the path itself, but for constraints all entries of one topologyKey.
 

@@ -48,6 +48,9 @@ def optouts_of(rules: Iterable[str], view: DeploymentView) -> Mapping[str, OptOu
     places = [(meta.labels, meta.annotations)]
     if view.namespace is not None:
         places.append((view.namespace.metadata.labels, view.namespace.metadata.annotations))
+    places = [place for place in places if IGNORE in place[0] or IGNORE in place[1]]
+    if not places:
+        return {}
     found = {}
     for rule in rules:
         hits = (opted_out(labels, annotations, rule, view.now) for labels, annotations in places)
