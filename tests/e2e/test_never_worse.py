@@ -4,6 +4,7 @@ import signal
 
 from tests.e2e.process import pretty
 from tests.e2e.scene import Body, Scene, service, settle, workload
+from tests.lab.audit import Mark
 
 DNS: Body = {"dnsConfig": {}}
 OPTIONS = {"options": [{"name": "single-request-reopen"}]}
@@ -23,9 +24,9 @@ def test_a_rollout_that_fails_is_withdrawn_quarantined_and_stops_the_policy(scen
     scene.wait_rolled_out(*names)
     before = {name: scene.spec(name) for name in names}
     scene.lab.break_new_pods(scene.namespace, "never")
-    operator = scene.operator()
+    began = scene.lab.audit.mark()
 
-    with operator:
+    with scene.operator():
         one = {**QUICK, "maxConcurrent": 1, "maxConcurrentPerNamespace": 1}
         scene.policy(deployments=DNS, rollout=one)
         scene.wait(lambda: "dnsConfig" in scene.pod_spec("a"), "the rollout starts")
@@ -39,6 +40,9 @@ def test_a_rollout_that_fails_is_withdrawn_quarantined_and_stops_the_policy(scen
         )
         scene.wait_rolled_out("a")
         assert {name: scene.spec(name) for name in ("b", "c")} == {name: before[name] for name in ("b", "c")}
+    available, unavailable = replicas_since(scene, began, "a")
+    assert available == {3}, "the old pods serve throughout"
+    assert 1 in unavailable, "a pod of the new template was really tried"
 
     mark = scene.lab.audit.mark()
     scene.lab.mend_new_pods(scene.namespace)
@@ -49,6 +53,16 @@ def test_a_rollout_that_fails_is_withdrawn_quarantined_and_stops_the_policy(scen
         assert scene.states()[("dns-config", "a")] == "Quarantined"
         results = [(one["object"]["name"], one["result"]) for one in scene.status()["remediations"]]
         assert sorted(results) == [("a", "Applied"), ("a", "RolledBack")]
+
+
+def replicas_since(scene: Scene, mark: Mark, name: str) -> tuple[set[int], set[int]]:
+    """Every number of available and of unavailable replicas that the Deployment controller wrote."""
+    writes = scene.lab.audit.writes(mark, resource="deployments", namespace=scene.namespace, name=name)
+    found = [one.response_object["status"] for one in writes if one.succeeded and one.subresource == "status"]
+    return (
+        {status.get("availableReplicas", 0) for status in found},
+        {status.get("unavailableReplicas", 0) for status in found},
+    )
 
 
 def test_a_crash_loop_is_withdrawn_at_once(scene: Scene) -> None:
