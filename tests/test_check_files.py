@@ -26,9 +26,9 @@ spec:
     metadata: {labels: {app: web}}
     spec:
       containers:
-      - name: web
-        image: shop/web:1
-        ports: [{containerPort: 8080}]
+      - {name: web, readinessProbe: {}, resources: {limits: {cpu: 1, memory: 1Gi}},
+         image: "shop/web:1",
+         ports: [{containerPort: 8080}]}
       dnsConfig:
         options:
         - name: ndots
@@ -49,7 +49,7 @@ spec:
     metadata: {labels: {app: clean}}
     spec:
       dnsConfig: {options: [{name: single-request-reopen}]}
-      containers: [{name: clean, image: "shop/clean:1"}]
+      containers: [{name: clean, image: "shop/clean:1", readinessProbe: {}, resources: {limits: {cpu: 1, memory: 1Gi}}}]
 """
 LIVE = (
     "skipped: [spread] live placement: where pods run is judged in a cluster (--cluster);"

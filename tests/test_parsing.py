@@ -160,9 +160,9 @@ HOURS = {"name": "h", "days": ["Mon"], "start": "09:00", "end": "16:00"}
             "spec.coreDNS: this operator does not know this field: remove it, or update the operator",
         ),
         (
-            {"deployments": {"probes": {}}},
+            {"deployments": {"replicas": {}}},
             (
-                "spec.deployments.probes: this operator does not know this field:"
+                "spec.deployments.replicas: this operator does not know this field:"
                 " remove it, or update the operator"
             ),
         ),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from resilience_operator.adapters.schema import crd, spec_schema
+from resilience_operator.core.asked import PROBES, RESOURCES
 from resilience_operator.core.parsing import parse
 from resilience_operator.core.policy import (
     DEFAULT_ROLLOUT,
@@ -20,6 +21,8 @@ from resilience_operator.core.policy import (
     Mode,
     OnRelease,
     Policy,
+    Probes,
+    Resources,
     Rollout,
     Spread,
     SpreadConstraint,
@@ -49,6 +52,8 @@ OBJECTS = {
     "spec.deployments.gracefulShutdown": GracefulShutdown,
     "spec.deployments.dnsConfig": DNSConfig,
     "spec.deployments.dnsConfig.options[]": DNSOption,
+    "spec.deployments.probes": Probes,
+    "spec.deployments.resources": Resources,
 }
 NOT_IN_SPEC = {"name", "uid", "generation", "digest", "labels", "finalizers", "deleting", "warnings"}
 OTHER_NAMES: dict[tuple[type, str], str] = {(DenyWindow, "start"): "from"}
@@ -94,6 +99,8 @@ DEFAULTS = {
     "spec.deployments.gracefulShutdown.appliesTo": f"{GracefulShutdown().applies_to} (if left out)",
     "spec.deployments.dnsConfig.options": f"Left out: {DNSConfig().options[0].name}",
     "spec.deployments.dnsConfig.allowSearchChange": f"{DNSConfig().allow_search_change} if left out".lower(),
+    "spec.deployments.probes.require": f"{Probes().require[0]} if left out",
+    "spec.deployments.resources.require": "{}, {} and {} if left out".format(*Resources().require),
     "spec.deployments.dnsConfig.reportOnlyImages": f'["{DNSConfig().report_only_images[0]}"] if left out',
 }
 
@@ -133,6 +140,8 @@ def test_every_choice_of_the_schema_is_one_that_the_operator_knows() -> None:
     for path, schema in SPEC.items():
         if path.endswith("dnsConfig.options[].name"):
             assert set(schema["enum"]) == HARMLESS_OPTIONS | {"ndots"}
+        elif path.endswith("require[]"):
+            assert tuple(schema["enum"]) == (PROBES if ".probes." in path else RESOURCES)
         elif "enum" in schema:
             assert tuple(schema["enum"]) == ENUMS[path.rpartition(".")[2]], path
 

@@ -132,6 +132,10 @@ def deployment(wire: WireDeployment) -> observed.Deployment:
     spec, status = wire.spec, wire.status
     for container in spec.template.spec.containers:
         interned(container, name=container.name, image=container.image)
+        force_setattr(container, "resources", share(container.resources))
+        for name in ("readiness_probe", "liveness_probe", "startup_probe"):
+            if (probe := getattr(container, name)) is not None:
+                force_setattr(container, name, share(probe))
     for condition in status.conditions:
         interned(condition, type=condition.type, status=condition.status, reason=condition.reason)
     if spec.selector.match_labels:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from resilience_operator.core.asked import PROBES, RESOURCES
 from resilience_operator.core.policy import (
     EVERY_NAMESPACE,
     AllowWindow,
@@ -23,6 +24,8 @@ from resilience_operator.core.policy import (
     Mode,
     OnRelease,
     Policy,
+    Probes,
+    Resources,
     Rollout,
     Spread,
     SpreadConstraint,
@@ -104,6 +107,8 @@ def _deployments(section: Reader) -> Deployments:
         spread=_spread(section),
         graceful_shutdown=_graceful_shutdown(section),
         dns_config=_dns_config(section),
+        probes=_probes(section),
+        resources=_resources(section),
     )
     section.done()
     return result
@@ -251,6 +256,32 @@ def _dns_config(section: Reader) -> DNSConfig | None:
     )
     reader.done()
     return result
+
+
+def _probes(section: Reader) -> Probes | None:
+    reader = section.child("probes")
+    if reader is None:
+        return None
+    mode, require = reader.choice("mode", Mode), _required(reader, PROBES)
+    reader.done()
+    return Probes(mode) if require is None else Probes(mode, require)
+
+
+def _resources(section: Reader) -> Resources | None:
+    reader = section.child("resources")
+    if reader is None:
+        return None
+    mode, require = reader.choice("mode", Mode), _required(reader, RESOURCES)
+    reader.done()
+    return Resources(mode) if require is None else Resources(mode, require)
+
+
+def _required(reader: Reader, known: tuple[str, ...]) -> tuple[str, ...] | None:
+    names = reader.texts("require")
+    for index, name in enumerate(names or ()):
+        if name not in known:
+            reader.refuse(f"require[{index}]", f"write one of {', '.join(known)}, not {name!r}")
+    return names if names is None else tuple(name for name in names if name in known)
 
 
 def _option(entry: Reader) -> DNSOption | None:

@@ -9,20 +9,43 @@ from datetime import datetime, time
 from enum import StrEnum
 from typing import TypeVar
 
+from resilience_operator.core.asked import (
+    DNSConfig,
+    DNSOption,
+    GracefulShutdown,
+    Mode,
+    Probes,
+    Resources,
+    Spread,
+    SpreadConstraint,
+)
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.selectors import EVERYTHING, LabelSelector, NamespaceScope
+
+__all__ = [
+    "AllowWindow",
+    "Conflicts",
+    "DNSConfig",
+    "DNSOption",
+    "DenyWindow",
+    "Deployments",
+    "GracefulShutdown",
+    "Limits",
+    "Mode",
+    "OnRelease",
+    "Policy",
+    "Probes",
+    "Resources",
+    "Rollout",
+    "Spread",
+    "SpreadConstraint",
+    "Windows",
+]
 
 API_VERSION = "resilience.dev/v1alpha1"
 KIND = "ResiliencePolicy"
 PLURAL = "resiliencepolicies"
 GROUP = "resilience.dev"
-
-
-class Mode(StrEnum):
-    """Audit names drift; Enforce ends it as well."""
-
-    AUDIT = "Audit"
-    ENFORCE = "Enforce"
 
 
 class Conflicts(StrEnum):
@@ -69,6 +92,8 @@ class Windows:
 
 ALWAYS = Windows()
 EVERY_NAMESPACE = NamespaceScope()
+Settings = Spread | GracefulShutdown | DNSConfig | Probes | Resources
+"""What a policy asks of one rule of section deployments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,61 +145,6 @@ DEFAULT_LIMITS = Limits(1, 1, 60, 600, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class SpreadConstraint:
-    """One demanded topologySpreadConstraints entry."""
-
-    topology_key: str
-    max_skew: int = 1
-    when_unsatisfiable: str = "ScheduleAnyway"
-
-
-DEFAULT_CONSTRAINTS = (
-    SpreadConstraint("kubernetes.io/hostname"),
-    SpreadConstraint("topology.kubernetes.io/zone"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Rule `spread` (incident one-node-pileup)."""
-
-    mode: Mode | None = None
-    constraints: tuple[SpreadConstraint, ...] = DEFAULT_CONSTRAINTS
-
-
-@dataclass(frozen=True, slots=True)
-class GracefulShutdown:
-    """Rule `graceful-shutdown` (incident ungraceful-ingress); seconds."""
-
-    mode: Mode | None = None
-    pre_stop_sleep_seconds: int = 15
-    min_termination_grace_period_seconds: int = 45
-    applies_to: str = "Exposed"
-
-
-@dataclass(frozen=True, slots=True)
-class DNSOption:
-    """One resolver option of dnsConfig.options; value None: a flag."""
-
-    name: str
-    value: str | None = None
-
-    def as_object(self) -> dict[str, str]:
-        """The API's form of the option."""
-        return {"name": self.name} | ({"value": self.value} if self.value is not None else {})
-
-
-@dataclass(frozen=True, slots=True)
-class DNSConfig:
-    """Rule `dns-config` (incident dns-five-seconds)."""
-
-    mode: Mode | None = None
-    options: tuple[DNSOption, ...] = (DNSOption("single-request-reopen"),)
-    allow_search_change: bool = False
-    report_only_images: tuple[str, ...] = ("*alpine*",)
-
-
-@dataclass(frozen=True, slots=True)
 class Deployments:
     """Section `deployments`: scope and rules; a rule that is None is not asked for."""
 
@@ -188,13 +158,17 @@ class Deployments:
     spread: Spread | None = None
     graceful_shutdown: GracefulShutdown | None = None
     dns_config: DNSConfig | None = None
+    probes: Probes | None = None
+    resources: Resources | None = None
 
-    def rules(self) -> dict[str, Spread | GracefulShutdown | DNSConfig]:
+    def rules(self) -> dict[str, Settings]:
         """The rules asked for, by rule id, in the order of the contract."""
         asked = {
             "spread": self.spread,
             "graceful-shutdown": self.graceful_shutdown,
             "dns-config": self.dns_config,
+            "probes": self.probes,
+            "resources": self.resources,
         }
         return {rule: settings for rule, settings in asked.items() if settings is not None}
 
@@ -264,11 +238,13 @@ class Policy:
                 spread=_inheriting(section.spread),
                 graceful_shutdown=_inheriting(section.graceful_shutdown),
                 dns_config=_inheriting(section.dns_config),
+                probes=_inheriting(section.probes),
+                resources=_inheriting(section.resources),
             )
         return replace(self, mode=Mode.AUDIT, deployments=section)
 
 
-_Rule = TypeVar("_Rule", Spread, GracefulShutdown, DNSConfig)
+_Rule = TypeVar("_Rule", Spread, GracefulShutdown, DNSConfig, Probes, Resources)
 
 
 def _inheriting(rule: _Rule | None) -> _Rule | None:
@@ -279,5 +255,7 @@ SECTION_OF_RULE: dict[str, str] = {
     "spread": "deployments",
     "graceful-shutdown": "deployments",
     "dns-config": "deployments",
+    "probes": "deployments",
+    "resources": "deployments",
 }
 """Rule id -> section of spec, for every rule that works."""

@@ -26,6 +26,24 @@ class Lifecycle(Observed, frozen=True):
     pre_stop: dict[str, Any] | None = None
 
 
+class Present(Observed, frozen=True):
+    """Something that is there; what it says does not matter."""
+
+
+class Quantities(Observed, frozen=True):
+    """Quantities of a container, as written; None: not stated."""
+
+    cpu: str | int | float | None = None
+    memory: str | int | float | None = None
+
+
+class ResourceRequirements(Observed, frozen=True):
+    """A container's resources."""
+
+    requests: Quantities = Quantities()
+    limits: Quantities = Quantities()
+
+
 class Container(Observed, frozen=True):
     """A container of a pod template."""
 
@@ -34,6 +52,10 @@ class Container(Observed, frozen=True):
     ports: tuple[ContainerPort, ...] = ()
     lifecycle: Lifecycle | None = None
     restart_policy: str = ""
+    resources: ResourceRequirements = ResourceRequirements()
+    readiness_probe: Present | None = None
+    liveness_probe: Present | None = None
+    startup_probe: Present | None = None
 
 
 class TopologySpreadConstraint(Observed, frozen=True):

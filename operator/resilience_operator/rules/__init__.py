@@ -10,8 +10,8 @@ from typing import Any
 from resilience_operator.core.findings import EMPTY, RuleText, Verdict
 from resilience_operator.core.policy import Policy
 from resilience_operator.observed.view import DeploymentView
-from resilience_operator.rules import dns_config, graceful_shutdown, spread
-from resilience_operator.rules.texts import DNS_CONFIG, GRACEFUL_SHUTDOWN, SPREAD, TEXTS
+from resilience_operator.rules import dns_config, graceful_shutdown, probes, resources, spread
+from resilience_operator.rules.texts import DNS_CONFIG, GRACEFUL_SHUTDOWN, PROBES, RESOURCES, SPREAD, TEXTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ RULES: dict[str, Rule] = {
     SPREAD: Rule(spread.check, TEXTS[SPREAD]),
     GRACEFUL_SHUTDOWN: Rule(graceful_shutdown.check, TEXTS[GRACEFUL_SHUTDOWN]),
     DNS_CONFIG: Rule(dns_config.check, TEXTS[DNS_CONFIG]),
+    PROBES: Rule(probes.check, TEXTS[PROBES]),
+    RESOURCES: Rule(resources.check, TEXTS[RESOURCES]),
 }
 """Rule id -> rule, in the order of the contract."""
 

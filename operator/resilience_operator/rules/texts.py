@@ -10,6 +10,8 @@ from resilience_operator.core.findings import RuleText
 SPREAD: Final = "spread"
 GRACEFUL_SHUTDOWN: Final = "graceful-shutdown"
 DNS_CONFIG: Final = "dns-config"
+PROBES: Final = "probes"
+RESOURCES: Final = "resources"
 
 HELD_VALUE_DIFFERS: Final = "HeldValueDiffers"
 _HELD = "A value that the operator wrote earlier is no longer the one that the policy demands."
@@ -22,6 +24,8 @@ NEVER_ENFORCED: Final = (
     "a controller in ownerReferences: it would revert the change",
 )
 """Why a Deployment is reported and never changed, whatever the rule (rules/eligibility)."""
+
+_ONLY_THE_OWNER = "always: only the owner knows the right value, and a wrong one stops what runs"
 
 TEXTS: Final = {
     SPREAD: RuleText(
@@ -111,5 +115,38 @@ TEXTS: Final = {
             HELD_VALUE_DIFFERS: _HELD,
         },
         never_enforced=(*NEVER_ENFORCED, "an image that matches reportOnlyImages: musl ignores the option"),
+    ),
+    PROBES: RuleText(
+        rule=PROBES,
+        section="deployments",
+        incident="ungraceful-ingress",
+        title="Containers have the probes that a rollout relies on",
+        demands=(
+            "Every container of the pod template (init containers aside) has each probe of the policy's list: "
+            "readiness unless it says otherwise."
+        ),
+        why=(
+            "Without a readiness probe a pod counts as ready as soon as its process runs: a rollout goes on over "
+            "replicas that cannot serve yet, and every check of a rollout's health, this operator's too, sees less."
+        ),
+        reasons={"MissingProbe": "A container has no probe of a demanded kind."},
+        never_enforced=(_ONLY_THE_OWNER,),
+    ),
+    RESOURCES: RuleText(
+        rule=RESOURCES,
+        section="deployments",
+        incident="one-node-pileup",
+        title="Containers say what they need and what they may take",
+        demands=(
+            "Every container of the pod template (init containers aside) states each request and limit of the policy's "
+            "list: cpuRequest, memoryRequest and memoryLimit unless it says otherwise. A limit alone counts as the "
+            "request as well, as in the API."
+        ),
+        why=(
+            "Moonlight, January 2019: CPU-hungry pods without limits saturated the node on which all replicas had been "
+            "placed, and its kernel panicked. The scheduler cannot place well what does not say what it needs."
+        ),
+        reasons={"MissingResources": "A container does not state a demanded request or limit."},
+        never_enforced=(_ONLY_THE_OWNER,),
     ),
 }
