@@ -158,7 +158,7 @@ def test_a_deployment_of_kubectl_apply_is_kept_with_all_that_the_rules_read() ->
             ),
         ),
         claims=(Claim("kubectl-client-side-apply", "Update", "", STAMP, everything),),
-        chosen=everything,
+        chosen=everything | {f"{GRACE}=60"},
     )
 
 
@@ -246,7 +246,7 @@ def test_who_owns_a_part_of_a_hook_or_of_a_constraint_owns_the_leaf() -> None:
         ('{"spec": null}', frozenset()),
         (
             '{"spec":{"replicas":null,"template":{"spec":{"terminationGracePeriodSeconds":0}}}}',
-            frozenset({GRACE}),
+            frozenset({GRACE, f"{GRACE}=0"}),
         ),
         (
             '{"spec":{"template":{"spec":{"containers":[{"name":"app","lifecycle":{"preStop":null}}]}}}}',

@@ -4,8 +4,10 @@ import asyncio
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, cast
 
+from resilience_operator.adapters.client import Client
 from resilience_operator.adapters.lease import Lease
 from resilience_operator.adapters.metrics import Metrics
 from resilience_operator.adapters.recorder import Notice, Recorder
@@ -62,7 +64,7 @@ class Desk:
         return True
 
 
-def services(world: World, api: RefusingApi, desk: Desk) -> Services:
+def services(world: World, api: Client, desk: Desk) -> Services:
     return Services(
         settings=Settings(),
         store=world.operator.store(),
@@ -99,3 +101,43 @@ async def test_a_withdrawal_that_is_refused_waits_and_holds_no_other_policy_back
     assert 1 <= api.asked["PATCH"] <= 4, "each refusal is waited for longer"
     assert "RemediationFailed" in {notice.reason for notice in desk.notices}
     assert set(desk.let_go_of) == {"q"}, "p keeps its finalizer, for its value was not given back"
+
+
+class WritingApi:
+    """Accepts every write, and calls somebody while it is on its way."""
+
+    def __init__(self, world: World, meanwhile: Callable[[], None]) -> None:
+        self.asked: Counter[str] = Counter()
+        self._world, self._meanwhile = world, meanwhile
+
+    async def request(self, method: str, path: str, **options: Any) -> bytes:
+        """Answer with the object as it is."""
+        self.asked[method] += 1
+        if method == "PATCH":
+            self._meanwhile()
+            await asyncio.sleep(0)
+        return json.dumps(self._world.cluster.read(key(path.rpartition("/")[2]))).encode()
+
+
+async def test_a_policy_that_is_deleted_while_another_is_served_is_not_let_go_before_its_values_are_back() -> (
+    None
+):
+    world = World()
+    world.create("web", "other")
+    only = {**DNS, "selector": {"matchLabels": {"app": "web"}}}
+    world.operator.policy("p", deployments=only, onRelease="Revert")
+    world.until(world.converged)
+    world.operator.policy("q", deployments={**DNS, "selector": {"matchLabels": {"app": "other"}}})
+    desk = Desk()
+
+    def delete() -> None:
+        world.operator.delete_policy("p")
+        reconciler.policy_changed(world.operator.policies["p"], False)
+
+    api = WritingApi(world, delete)
+    reconciler = Reconciler(services(world, api, desk))
+    for raw in world.operator.policies.values():
+        raw["metadata"]["finalizers"] = [FINALIZER]
+        reconciler.policy_changed(raw, False)
+    await reconciler.one_pass()
+    assert (api.asked["PATCH"], desk.let_go_of) == (1, [])

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.sim.world import World, key
 
 DNS: dict[str, Any] = {"dnsConfig": {}}
@@ -135,3 +137,45 @@ def test_a_rollout_that_failed_before_counts_until_the_policy_changes() -> None:
     world.operator.policy(deployments=DNS, rollout={**SOON, "failureThreshold": 3})
     world.until(world.converged)
     assert "dnsConfig" in world.pod("web")
+
+
+@pytest.mark.parametrize("rest", [{"suspend": True}, {"mode": "Audit"}])
+def test_a_policy_that_rests_for_a_while_forgets_no_failure_and_writes_nothing(rest: dict[str, Any]) -> None:
+    world = World()
+    world.create("web")
+    world.controller.well = fails_with("dnsConfig")
+    world.operator.policy(deployments=DNS, rollout=SOON)
+    world.turns(40)
+    writes = len(world.operator.writes)
+    world.operator.policy(deployments=DNS, rollout=SOON, **rest)
+    world.turns(20)
+    assert len(world.operator.writes) == writes
+    world.operator.policy("q", deployments=SPREAD, rollout=SOON)
+    world.turns(20)
+    world.operator.policy(deployments=DNS, rollout=SOON)
+    world.turns(40)
+    assert verbs(world) == ["apply", "withdraw", "apply"], "the last one is q's"
+    assert world.states() == {"web": ["dns-config Quarantined"]}
+
+
+@pytest.mark.parametrize("priority", [0, 10])
+def test_what_a_stopped_policy_wrote_is_not_overwritten_by_another(priority: int) -> None:
+    world = World()
+    world.create("web")
+    world.operator.policy("high", deployments=DNS, rollout=SOON, priority=priority)
+    world.until(world.converged)
+    edns = {"dnsConfig": {"options": [{"name": "edns0"}]}}
+    world.operator.policy("low", deployments=edns, rollout=SOON)
+    world.turns(10)
+    before = world.pod("web")
+    world.create("bbb")
+    world.operator.delete_policy("low") if priority == 0 else None
+    world.controller.well = fails_with("dnsConfig")
+    world.turns(60)
+    assert "high" in world.operator.plan().stopped
+    world.controller.well = lambda template: True
+    world.operator.policy("low", deployments=edns, rollout=SOON)
+    writes = [key_ for _, key_ in world.operator.writes]
+    world.turns(60)
+    assert world.pod("web") == before
+    assert [key_ for _, key_ in world.operator.writes].count(key("web")) == writes.count(key("web"))

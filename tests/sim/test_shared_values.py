@@ -64,6 +64,44 @@ def test_what_is_left_as_the_owner_has_it_is_said() -> None:
     )
 
 
+def test_a_grace_period_that_the_owner_committed_stays_with_the_hook() -> None:
+    world = World()
+    world.create("web")
+    world.operator.policy(deployments={"gracefulShutdown": {}}, onRelease="Revert")
+    world.until(world.converged)
+    ours = world.pod("web")
+
+    def commit(raw: Raw) -> None:
+        applied = json.loads(raw["metadata"]["annotations"][LAST_APPLIED])
+        spec, mine = applied["spec"]["template"]["spec"], pod_spec(raw)
+        spec["terminationGracePeriodSeconds"] = mine["terminationGracePeriodSeconds"]
+        spec["containers"][0]["lifecycle"] = mine["containers"][0]["lifecycle"]
+        raw["metadata"]["annotations"][LAST_APPLIED] = json.dumps(applied)
+
+    world.cluster.update(key("web"), "kubectl-client-side-apply", commit)
+    world.operator.delete_policy()
+    world.until(lambda: not world.operator.policies)
+    assert (world.pod("web"), world.traces("web")) == (ours, [])
+
+
+def test_a_constraint_that_the_owner_committed_stays_when_the_policy_is_relaxed() -> None:
+    world = World()
+    world.create("web")
+    world.operator.policy(deployments=constraint("DoNotSchedule"))
+    world.until(world.converged)
+
+    def commit(raw: Raw) -> None:
+        applied = json.loads(raw["metadata"]["annotations"][LAST_APPLIED])
+        spread = pod_spec(raw)["topologySpreadConstraints"]
+        applied["spec"]["template"]["spec"]["topologySpreadConstraints"] = spread
+        raw["metadata"]["annotations"][LAST_APPLIED] = json.dumps(applied)
+
+    world.cluster.update(key("web"), "kubectl-client-side-apply", commit)
+    world.operator.policy(deployments=constraint("ScheduleAnyway"))
+    world.turns(20)
+    assert "DoNotSchedule" in whens(world)
+
+
 def constraint(when: str) -> dict[str, Any]:
     one = {"topologyKey": "kubernetes.io/hostname", "maxSkew": 1, "whenUnsatisfiable": when}
     return {"spread": {"constraints": [one]}}
@@ -145,7 +183,8 @@ def test_a_grace_period_that_somebodys_longer_sleep_needs_is_not_given_back() ->
     world.cluster.update(key("web"), "kubectl-edit", longer)
     world.turns(20)
     world.operator.delete_policy()
-    world.until(lambda: not world.operator.policies)
+    world.turns(6)
+    assert world.operator.policies == {}, "no rollout is waited for that never comes"
     assert world.pod("web")["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 40}}}
     assert world.pod("web")["terminationGracePeriodSeconds"] >= 40
     assert world.traces("web") == []

@@ -195,7 +195,7 @@ _decode_applied = msgspec.json.Decoder(_Applied).decode
 
 
 def chosen(last_applied: str | None, owners: tuple[Claim, ...]) -> frozenset[str]:
-    """The published leaves that stand in last-applied-configuration.
+    """The published leaves that stand in last-applied-configuration; the grace period also as `path=value`.
 
     One that cannot be read hides what was chosen: then everything that anybody owns counts as chosen.
     """
@@ -214,7 +214,7 @@ def _applied_leaves(spec: _AppliedSpec) -> list[str]:
     if pod is None:
         return leaves
     if pod.termination_grace_period_seconds is not None:
-        leaves.append(GRACE_PERIOD)
+        leaves += [GRACE_PERIOD, f"{GRACE_PERIOD}={pod.termination_grace_period_seconds}"]
     if pod.dns_config is not None and pod.dns_config.options is not None:
         leaves.append(DNS_OPTIONS)
     hooked = [each for each in pod.containers or () if each.lifecycle is not None and each.lifecycle.pre_stop]

@@ -9,7 +9,8 @@ import asyncio
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from resilience_operator.adapters.projections import project_dict
@@ -18,11 +19,14 @@ from resilience_operator.adapters.write import Outcome, Writer, Written
 from resilience_operator.cli.cluster import Cluster, connect, read
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.kinds import DEPLOYMENT
+from resilience_operator.core.paths import Path
 from resilience_operator.core.policy import Mode, Policy
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.observed.belief import believe
-from resilience_operator.observed.objects import Deployment
+from resilience_operator.observed.objects import Deployment, Object
+from resilience_operator.observed.view import DeploymentView
+from resilience_operator.planning.holds import adopted
 from resilience_operator.planning.optout import ALL, IGNORE
 from resilience_operator.planning.withdrawal import Op, Withdrawal, forget_ownership, withdraw
 
@@ -108,7 +112,7 @@ async def _give_back(session: Session, targets: list[Target], *, opt_out: bool) 
             print(f"{target.ref}: not given back: {outcome}", file=sys.stderr)
             return 1
         for path in plan.left_alone:
-            print(f"{target.ref}: {path} was changed by somebody since: left alone")
+            print(f"{target.ref}: {path} is somebody else's by now: left alone")
         print(f"{target.ref}: {', '.join(plan.given_back)} given back ({number} of {len(targets)})")
         if not await _complete(writer, target.ref):
             print(f"{target.ref} is not complete after {COMPLETE_SECONDS:g} s: stopped here", file=sys.stderr)
@@ -123,7 +127,9 @@ async def _one(writer: Writer, target: Target, *, opt_out: bool) -> tuple[Outcom
     state, _ = believe(found) if isinstance(found, Deployment) else (ObjectState(), "")
     held = held_by(state, target.policy)
     after = state.without(frozenset(held))
-    plan = withdraw(raw, held, after)
+    kept = [text for text, one in held.items() if _stays(found, text, one)]
+    plan = withdraw(raw, {text: one for text, one in held.items() if text not in kept}, after)
+    plan = replace(plan, left_alone=(*plan.left_alone, *kept))
     rules = sorted({one.rule for one in held.values()})
     ops = [*plan.ops, *(opt_out_ops(raw, rules) if opt_out else [])]
     outcome = await writer.json_patch(DEPLOYMENT, target.ref, ops)
@@ -132,6 +138,13 @@ async def _one(writer: Writer, target: Target, *, opt_out: bool) -> tuple[Outcom
         if rest:
             await writer.json_patch(DEPLOYMENT, target.ref, list(rest))
     return outcome, plan
+
+
+def _stays(found: Object, text: str, held: Held) -> bool:
+    """True where somebody else has made the value their own: taking it away would not give anything back."""
+    if not isinstance(found, Deployment):
+        return False
+    return adopted(DeploymentView(found, datetime.now(UTC)), Path.parse(text), held)
 
 
 def opt_out_ops(raw: Mapping[str, Any], rules: list[str]) -> list[Op]:

@@ -137,7 +137,10 @@ class DeploymentStatus(Observed, frozen=True):
 
 
 class Deployment(Observed, frozen=True):
-    """apps/v1 Deployment, projected. `chosen`: published leaves that stand in last-applied-configuration."""
+    """apps/v1 Deployment, projected.
+
+    `chosen`: published leaves that stand in last-applied-configuration, the grace period also as `path=value`.
+    """
 
     metadata: Meta
     spec: DeploymentSpec = DeploymentSpec()

@@ -6,11 +6,11 @@ from dataclasses import replace
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.policy import OnRelease, Policy
 from resilience_operator.core.state import Apply, Held, ObjectState, Quarantine
-from resilience_operator.observed.leaves import depth_present, observed_value
+from resilience_operator.observed.leaves import GRACE, depth_present, observed_value
 from resilience_operator.observed.view import DeploymentView
 from resilience_operator.planning.change import Change, Result, Verb
 from resilience_operator.planning.contest import Patience, contests_after, lost
-from resilience_operator.planning.holds import Holds, in_force, rests
+from resilience_operator.planning.holds import Holds, in_force, rests, time_is_needed
 from resilience_operator.planning.merge import RuleDemands as Asked
 from resilience_operator.planning.merge import Winner
 from resilience_operator.planning.ownership import Judgement
@@ -112,6 +112,8 @@ def roll_back(
         for text, held in view.state.leaves.items()
         if held.rule in failed - opted_out and in_force(view, Path.parse(text), held)
     }
+    if time_is_needed(view, released):
+        released.pop(str(GRACE))
     causing = [directory[uid] for uid in view.state.policies if uid in directory]
     if not released or any(rests(policy) for policy in causing):
         return None
@@ -135,7 +137,7 @@ def roll_back(
 
 def forget(view: DeploymentView, directory: Mapping[str, Policy], keep: Keep) -> Change | None:
     """Remove what is left of us once everything is given back; None while there is something to remember."""
-    if view.state.leaves or keep(0) or not view.state:
+    if view.state.leaves or keep(0) or not view.state:  # A quarantine stays while its policy does.
         return None
     return Change(
         verb=Verb.WITHDRAW,

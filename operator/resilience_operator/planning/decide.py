@@ -15,7 +15,7 @@ from resilience_operator.observed.view import DeploymentView
 from resilience_operator.planning import changes
 from resilience_operator.planning.change import Change, Decision
 from resilience_operator.planning.contest import Patience
-from resilience_operator.planning.holds import Covering, sort_holds, superseded, without
+from resilience_operator.planning.holds import Covering, held_demands, sort_holds, superseded, without
 from resilience_operator.planning.optout import OptOut, optouts_of
 from resilience_operator.planning.quarantine import in_force, remembered, undone
 from resilience_operator.planning.resolve import Resolution, resolve
@@ -65,7 +65,7 @@ class Surroundings:
 def decide(view: DeploymentView, verdicts: tuple[PolicyVerdict, ...], around: Surroundings) -> Decision:
     """Decide about one Deployment from what the rules of every covering policy say."""
     quarantines = _quarantines(view, verdicts)
-    enforcing = _enforcing(verdicts, around, quarantines)
+    enforcing = _enforcing(view, verdicts, around, quarantines)
     resolution = resolve(view, enforcing, around.patience)
     holds = sort_holds(view, _covering(verdicts, enforcing), around.directory)
     rollout = _rollout(view, around.directory)
@@ -128,6 +128,7 @@ def _quarantines(
 
 
 def _enforcing(
+    view: DeploymentView,
     verdicts: tuple[PolicyVerdict, ...],
     around: Surroundings,
     quarantines: Mapping[tuple[str, str], Quarantine],
@@ -137,7 +138,8 @@ def _enforcing(
         for rule in one.rules:
             demands = tuple(demand for demand in one.verdict.demands if demand.rule == rule)
             held_back = rule in around.refused or (one.policy.name, rule) in quarantines
-            held_back = held_back or one.policy.name in around.stopped
+            if one.policy.name in around.stopped:
+                demands = held_demands(view, one.policy, demands)
             if demands and one.enforces(rule) and not held_back:
                 asked.append(changes.Asked(one.policy, rule, demands))
     return tuple(asked)

@@ -7,10 +7,19 @@ record of it is lost. A leaf is given back only when every policy that demanded 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.policy import Mode, OnRelease, Policy
 from resilience_operator.core.state import Held
-from resilience_operator.observed.leaves import home_exists, is_published, observed_value, slot
+from resilience_operator.observed.leaves import (
+    API_DEFAULTS,
+    GRACE,
+    home_exists,
+    is_published,
+    observed_value,
+    pre_stop_path,
+    slot,
+)
 from resilience_operator.observed.view import DeploymentView
 from resilience_operator.planning.ownership import others, owned_by_us, owned_paths
 
@@ -55,26 +64,38 @@ def sort_holds(
     carried: dict[Path, JSON] = {}
     released: dict[str, Held] = {}
     changed: list[Path] = []
-    adopted: dict[str, Held] = {}
+    shared: dict[str, Held] = {}
     for text, held in view.state.leaves.items():
         path = Path.parse(text)
         intact = in_force(view, path, held)
         demanded = any(text in one.demands for one in covering.values())
         if intact and not demanded and _is_released(text, held, covering, directory):
-            if _adopted(view, path, held):
-                adopted[text] = held
-            else:
-                released[text] = held
+            (shared if adopted(view, path, held) else released)[text] = held
         elif intact:
             carried[path] = held.set
         elif not demanded and home_exists(view.deployment, path):
             changed.append(path)
+    if time_is_needed(view, released):
+        shared[str(GRACE)] = released.pop(str(GRACE))
     unrecorded = {
         Path.parse(text): observed_value(view.deployment, Path.parse(text))
         for text in owned_paths(view.deployment) - view.state.leaves.keys()
         if is_published(Path.parse(text)) and not _applied_by_others(view, Path.parse(text))
     }
-    return Holds(carried, released, tuple(changed), unrecorded, adopted)
+    return Holds(carried, released, tuple(changed), unrecorded, shared)
+
+
+def held_demands(view: DeploymentView, policy: Policy, demands: tuple[Demand, ...]) -> tuple[Demand, ...]:
+    """Of the demands those that the policy holds already, each for the value that is there: nothing new is written.
+
+    A policy that starts nothing any more still stands by what it wrote, so that no other takes its place.
+    """
+    kept = [(demand, view.held(str(demand.path))) for demand in demands]
+    return tuple(
+        replace(demand, value=held.set)
+        for demand, held in kept
+        if held is not None and policy.uid in held.policies and in_force(view, demand.path, held)
+    )
 
 
 def without(holds: Holds, paths: frozenset[Path]) -> Holds:
@@ -87,19 +108,48 @@ def without(holds: Holds, paths: frozenset[Path]) -> Holds:
 def superseded(view: DeploymentView, written: Iterable[Path]) -> frozenset[Path]:
     """Leaves of ours in whose place others are written now: the same apply takes them out, whatever onRelease says.
 
-    One that stands where an owner's value was is kept, for its previous value would be lost.
+    One that stands where an owner's value was is kept, for its previous value would be lost; and so is one that an
+    owner has made their own since.
     """
     paths = frozenset(written)
     slots = {slot(path) for path in paths}
     held = {Path.parse(text): one for text, one in view.state.leaves.items()}
-    ours = {path for path, one in held.items() if one.was is ABSENT and in_force(view, path, one)}
-    return frozenset(path for path in ours - paths if slot(path) in slots)
+    return frozenset(
+        path
+        for path, one in held.items()
+        if path not in paths
+        and slot(path) in slots
+        and one.was is ABSENT
+        and in_force(view, path, one)
+        and not adopted(view, path, one)
+    )
 
 
-def _adopted(view: DeploymentView, path: Path, held: Held) -> bool:
+def adopted(view: DeploymentView, path: Path, held: Held) -> bool:
     """True where the value that we set is another's as well: applied by them, or in their manifest where none was."""
-    manifest = held.was is ABSENT and str(path) in view.deployment.chosen
-    return manifest or _applied_by_others(view, path)
+    chosen = view.deployment.chosen
+    committed = (held.was is ABSENT and str(path) in chosen) or f"{path}={held.set}" in chosen
+    return committed or _applied_by_others(view, path)
+
+
+def time_is_needed(view: DeploymentView, released: Mapping[str, Held]) -> bool:
+    """True where our grace period cannot be given back: a sleep that stays is longer than the one before.
+
+    The API server refuses a pod whose native sleep is longer than its grace period.
+    """
+    grace = released.get(str(GRACE))
+    if grace is None:
+        return False
+    before = API_DEFAULTS[GRACE] if grace.was is ABSENT else grace.was
+    hooks = [
+        given.was
+        if (given := released.get(str(pre_stop_path(one.name)))) is not None
+        else one.lifecycle.pre_stop
+        for one in view.deployment.spec.template.spec.containers
+        if one.lifecycle is not None
+    ]
+    sleeps = [hook["sleep"]["seconds"] for hook in hooks if isinstance(hook, Mapping) and "sleep" in hook]
+    return bool(max(sleeps, default=0) > before)
 
 
 def _applied_by_others(view: DeploymentView, path: Path) -> bool:

@@ -27,17 +27,17 @@ def remembered(
 ) -> tuple[Quarantine, ...]:
     """The quarantines that a write of ours keeps, for a template that becomes `revision` (0: it stays as it is).
 
-    What failed counts against its policy until the policy's spec changes, also where the template lifted it. What is
-    still in force stays so: our own change of the template does not lift it.
+    What failed counts against its policy until the policy's spec changes, also where the template lifted it; and a
+    spec that changed may be changed back (suspend: true, then false). What is still in force stays so: our own change
+    of the template does not lift it.
     """
     every = [*view.state.quarantines, *([inferred] if inferred is not None else [])]
-    kept = []
+    newest, kept = view.newest_replica_set, []
     for one in every:
-        current = [policy for uid in one.policies if (policy := directory.get(uid)) is not None]
-        if any(in_force(view, one, policy) for policy in current):
-            kept.append(replace(one, revision=revision) if revision else one)
-        elif any(one.policies[policy.uid] == policy.digest for policy in current):
-            kept.append(one)
+        if not any(uid in directory for uid in one.policies):
+            continue
+        unlifted = newest is None or newest.revision <= one.revision
+        kept.append(replace(one, revision=revision) if revision and unlifted else one)
     return tuple(kept)
 
 
