@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from resilience_operator.core.findings import Demand, Finding, Verdict
 from resilience_operator.core.paths import Path
-from resilience_operator.core.policy import Deployments, DNSConfig, GracefulShutdown, Policy, Spread
+from resilience_operator.core.policy import (
+    Deployments,
+    DNSConfig,
+    GracefulShutdown,
+    Policy,
+    Probes,
+    Resources,
+    Spread,
+)
 from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.observed.nodes import REMEMBERED, Nodes
 from resilience_operator.observed.objects import Deployment, RollingUpdate
@@ -166,7 +174,13 @@ def test_what_is_never_enforced_keeps_its_findings_and_only_the_leaves_that_we_h
 
 def test_a_policy_is_judged_by_the_rules_that_it_asks_for_and_in_their_order() -> None:
     subject = view(deployment(), services=[service()], known=Known(nodes=False))
-    everything = Deployments(spread=Spread(), graceful_shutdown=GracefulShutdown(), dns_config=DNSConfig())
+    everything = Deployments(
+        spread=Spread(),
+        graceful_shutdown=GracefulShutdown(),
+        dns_config=DNSConfig(),
+        probes=Probes(),
+        resources=Resources(),
+    )
     rules = [found.rule for found in evaluate(Policy("p", deployments=everything), subject).findings]
     assert list(dict.fromkeys(rules)) == list(RULES)
     alone = evaluate(Policy("p", deployments=Deployments(dns_config=DNSConfig())), subject)

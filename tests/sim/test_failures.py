@@ -179,3 +179,16 @@ def test_what_a_stopped_policy_wrote_is_not_overwritten_by_another(priority: int
     world.turns(60)
     assert world.pod("web") == before
     assert [key_ for _, key_ in world.operator.writes].count(key("web")) == writes.count(key("web"))
+
+
+def test_a_rollout_whose_policy_is_gone_soaks_as_long_as_those_say_that_are_here() -> None:
+    world = World()
+    world.create("web")
+    edns = {"dnsConfig": {"options": [{"name": "edns0"}]}}
+    world.operator.policy("high", deployments=DNS, rollout={"soakSeconds": 3600}, priority=10)
+    world.turns(2)
+    world.operator.policy("low", deployments=edns, rollout=SOON)
+    world.operator.delete_policy("high")
+    world.until(lambda: "high" not in world.operator.policies, 50)
+    world.until(world.converged, 20)
+    assert world.pod("web")["dnsConfig"] == edns["dnsConfig"]

@@ -68,7 +68,7 @@ def decide(view: DeploymentView, verdicts: tuple[PolicyVerdict, ...], around: Su
     enforcing = _enforcing(view, verdicts, around, quarantines)
     resolution = resolve(view, enforcing, around.patience)
     holds = sort_holds(view, _covering(verdicts, enforcing), around.directory)
-    rollout = _rollout(view, around.directory)
+    rollout = _rollout(view, around.directory, verdicts)
     inferred = undone(view, tuple(one.policy for one in verdicts))
     keep = partial(remembered, view, around.directory, inferred)
     change = _change(view, around, keep, resolution, holds, rollout)
@@ -158,9 +158,12 @@ def _covering(
     return covering
 
 
-def _rollout(view: DeploymentView, directory: Mapping[str, Policy]) -> OurRollout:
-    """Our rollout, judged by the strictest of the policies that caused it."""
+def _rollout(
+    view: DeploymentView, directory: Mapping[str, Policy], verdicts: tuple[PolicyVerdict, ...]
+) -> OurRollout:
+    """Our rollout, judged by the strictest of the policies that caused it; of those that are here if they are gone."""
     causing = [directory[uid] for uid in view.state.policies if uid in directory]
+    causing = causing or [one.policy for one in verdicts]
     limits = [policy.section_limits("deployments") for policy in causing if policy.deployments is not None]
     limits = limits or [DEFAULT_LIMITS]
     soak = max(one.soak_seconds for one in limits)
