@@ -188,7 +188,7 @@ FAULT = st.builds(
 )
 
 
-@settings(max_examples=75, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.lists(st.lists(FAULT, max_size=4), min_size=2, max_size=3), st.booleans())
 def test_never_do_two_write_and_in_the_end_one_does(faults: list[list[Fault]], delete: bool) -> None:
     asyncio.run(_history(faults, delete))

@@ -289,7 +289,7 @@ def test_each_ends_as_drawn_after_one_write_and_as_it_was_after_its_release(
 
         scene.wait(lambda: written() >= drifted, "every drift is repaired", 120)
         scene.wait(lambda: all(scene.settled_all().values()), "every rollout is complete", 120)
-        settle(4)
+        settle(7)
         writes = scene.writes(mark, resource="deployments")
         assert {write.code for write in writes} == {200}, "the API server accepts every patch"
         assert Counter(write.name for write in writes) == Counter(drifted), "one write each, and no other"
@@ -298,7 +298,7 @@ def test_each_ends_as_drawn_after_one_write_and_as_it_was_after_its_release(
         paths = {path for name in named for path in changed(clean(before[name]), clean(after[name]))}
         assert paths == PUBLISHED
         passes, mark = operator.passes(), scene.lab.audit.mark()
-        settle(7)
+        settle(10)
         assert operator.passes() > passes
         assert scene.writes(mark, resource="deployments") == [], "a second pass changes nothing"
 
