@@ -147,7 +147,7 @@ def test_a_manager_that_takes_its_value_back_is_named_after_three_reverts(scene:
         assert "fleet-controller (Apply) took" in scene.condition("Contested")["message"]
     with scene.operator("--contest-window=120", "--contest-backoff=30"):
         settle(6)
-        applies = [write for write in scene.writes(mark) if write.resource == "deployments"]
+        applies = [write for write in scene.writes(mark, resource="deployments") if write.succeeded]
         assert len(applies) == 3, pretty(applies)
         scene.server_side_apply("web", {}, "fleet-controller")
         scene.wait(

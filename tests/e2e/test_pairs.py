@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.e2e.conftest import install_crd, make_scene
 from tests.e2e.scene import LABEL, Body, Scene, service, settle, workload
 from tests.lab import Lab
+from tests.lab.audit import Write
 from tests.sim.leaves import PUBLISHED, changed
 
 NUMBER = 200
@@ -290,8 +291,7 @@ def test_each_ends_as_drawn_after_one_write_and_as_it_was_after_its_release(
         scene.wait(lambda: written() >= drifted, "every drift is repaired", 120)
         scene.wait(lambda: all(scene.settled_all().values()), "every rollout is complete", 120)
         settle(7)
-        writes = scene.writes(mark, resource="deployments")
-        assert {write.code for write in writes} == {200}, "the API server accepts every patch"
+        writes = accepted(scene.writes(mark, resource="deployments"))
         assert Counter(write.name for write in writes) == Counter(drifted), "one write each, and no other"
         after = scene.deployments()
         assert {name: body["spec"]["template"]["spec"] for name, body in after.items()} == wanted
@@ -310,7 +310,13 @@ def test_each_ends_as_drawn_after_one_write_and_as_it_was_after_its_release(
         name: body["spec"] for name, body in before.items()
     }
     assert traces(released) == []
-    assert {write.code for write in scene.writes(mark, resource="deployments")} == {200}
+    assert accepted(scene.writes(mark, resource="deployments"))
+
+
+def accepted(writes: list[Write]) -> list[Write]:
+    """Those that changed something; a write may come too late (409: decided on an older object), none may be bad."""
+    assert {write.code for write in writes} <= {200, 409}, "the API server accepts every patch"
+    return [write for write in writes if write.succeeded]
 
 
 def clean(body: Body) -> Body:
