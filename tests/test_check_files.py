@@ -43,7 +43,7 @@ CLEAN = """apiVersion: apps/v1
 kind: Deployment
 metadata: {name: clean}
 spec:
-  replicas: 1
+  replicas: 0
   selector: {matchLabels: {app: clean}}
   template:
     metadata: {labels: {app: clean}}
@@ -54,6 +54,10 @@ spec:
 LIVE = (
     "skipped: [spread] live placement: where pods run is judged in a cluster (--cluster);"
     " files show the spec alone"
+)
+UNBUDGETED = (
+    "skipped: [disruption-budget] 1 Deployment: no PodDisruptionBudget was read: whether one selects its pods is"
+    " unknown"
 )
 DNS = "Deployment default/web: dnsConfig.options lacks single-request-reopen"
 REFUSED = "the API server would refuse this Deployment:"
@@ -92,6 +96,7 @@ def test_findings_bear_the_file_and_the_line_of_what_they_speak_of(check: Any) -
             f"web.yaml:19: {graceful} container web serves a port of a Service and has no preStop hook",
             f"web.yaml:17: {graceful} terminationGracePeriodSeconds is 30; 45 are demanded",
             f"web.yaml:22: [dns-config] {DNS}",
+            UNBUDGETED,
             LIVE,
             "5 findings in 1 of 1 Deployment (policy recommended)",
         ],
@@ -120,11 +125,11 @@ def spoilt(line: str, instead: str) -> str:
             "is not YAML: while scanning a plain scalar found a tab character that violates indentation",
         ),
         (f"{CLEAN}spec: 1\n", 12, "duplicate key 'spec' (the first is 8 lines above); remove one"),
-        (spoilt("replicas: 1", "replicas: {{ .Values.replicas }}"), 5, TEMPLATE),
+        (spoilt("replicas: 0", "replicas: {{ .Values.replicas }}"), 5, TEMPLATE),
         (spoilt("name: clean", 'name: "{{ .Release.Name }}"'), 1, TEMPLATE),
         ("{{- if .Values.enabled }}\nkind: Deployment\n{{- end }}\n", 1, TEMPLATE),
         (
-            spoilt("replicas: 1", "replicas: many"),
+            spoilt("replicas: 0", "replicas: many"),
             5,
             f"{REFUSED} Expected `int | null`, got `str` - at `$.spec.replicas`",
         ),
@@ -177,7 +182,7 @@ def test_one_broken_document_does_not_hide_the_others(check: Any) -> None:
 def test_one_broken_item_of_a_list_does_not_hide_the_others(check: Any) -> None:
     items = "".join(
         f"- {text.replace(chr(10), chr(10) + '  ').rstrip()}\n"
-        for text in (GOOD, spoilt("replicas: 1", "replicas: x"), SERVICE)
+        for text in (GOOD, spoilt("replicas: 0", "replicas: x"), SERVICE)
     )
     write("list.yaml", f"apiVersion: v1\nkind: List\nitems:\n{items}")
     code, out, err = check("list.yaml")
@@ -279,7 +284,7 @@ def test_json_has_lines_too(check: Any) -> None:
 
 def test_aliases_are_followed_and_bounded(check: Any) -> None:
     merged = CLEAN.replace("spec:\n  replicas", "x: &x {replicas: 5}\nspec:\n  <<: *x\n  paused", 1)
-    write("merged.yaml", merged.replace("paused: 1", "paused: no"))
+    write("merged.yaml", merged.replace("paused: 0", "paused: no"))
     assert check("merged.yaml")[1][-1] == "2 findings in 1 of 1 Deployment (policy recommended)"
     bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
@@ -332,6 +337,7 @@ def test_workloads_that_are_not_covered_and_rules_without_their_kind_are_skipped
     write("web.yaml", f"{GOOD}{others}")
     assert [line for line in check("web.yaml")[1] if line.startswith("skipped")] == [
         "skipped: [graceful-shutdown] 1 Deployment: no Service was read: who sends it requests is unknown",
+        UNBUDGETED,
         "skipped: 2 StatefulSets: the operator judges Deployments",
         "skipped: 1 DaemonSet: the operator judges Deployments",
         "skipped: 1 Rollout: the operator judges Deployments",
@@ -431,7 +437,14 @@ def test_json_output_is_one_object(check: Any) -> None:
             "why": "no Service was read: who sends it requests is unknown",
             "file": "web.yaml",
             "line": 1,
-        }
+        },
+        {
+            "rule": "disruption-budget",
+            "object": web,
+            "why": "no PodDisruptionBudget was read: whether one selects its pods is unknown",
+            "file": "web.yaml",
+            "line": 1,
+        },
     ]
     assert [(error["file"], error["line"]) for error in body["errors"]] == [("web.yaml", 20)]
 

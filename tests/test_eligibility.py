@@ -15,7 +15,6 @@ from resilience_operator.core.policy import (
     Deployments,
     DNSConfig,
     GracefulShutdown,
-    Policy,
     Probes,
     Resources,
     Spread,
@@ -181,11 +180,11 @@ def test_a_policy_is_judged_by_the_rules_that_it_asks_for_and_in_their_order() -
         probes=Probes(),
         resources=Resources(),
     )
-    rules = [found.rule for found in evaluate(Policy("p", deployments=everything), subject).findings]
-    assert list(dict.fromkeys(rules)) == list(RULES)
-    alone = evaluate(Policy("p", deployments=Deployments(dns_config=DNSConfig())), subject)
+    rules = [found.rule for found in evaluate(everything.rules(), subject).findings]
+    assert list(dict.fromkeys(rules)) == list(everything.rules())
+    alone = evaluate(Deployments(dns_config=DNSConfig()).rules(), subject)
     assert alone == RULES["dns-config"].check(DNSConfig(), subject)
-    assert evaluate(Policy("p"), subject) == Verdict()
+    assert evaluate({}, subject) == Verdict()
 
 
 anything = st.recursive(
@@ -245,9 +244,7 @@ def test_no_object_that_can_be_decoded_stops_a_rule_or_is_changed_by_one(
     section = Deployments(
         spread=Spread(), graceful_shutdown=GracefulShutdown(applies_to="All"), dns_config=DNSConfig()
     )
-    assert evaluate(Policy("p", deployments=section), subject) == evaluate(
-        Policy("p", deployments=section), before
-    )
+    assert evaluate(section.rules(), subject) == evaluate(section.rules(), before)
     assert subject == before
 
 

@@ -13,25 +13,46 @@ from resilience_operator.adapters.schema import validate
 from resilience_operator.cli.main import main
 from resilience_operator.cli.policies import recommended
 from resilience_operator.core.policy import SECTION_OF_RULE, Mode
-from resilience_operator.rules import RULES, dns_config, graceful_shutdown, probes, resources, spread
+from resilience_operator.rules import (
+    RULES,
+    coredns_budget,
+    coredns_floor,
+    coredns_spread,
+    cpa,
+    cpa_text,
+    disruption_budget,
+    dns_config,
+    floors,
+    graceful_shutdown,
+    probes,
+    replicas,
+    resources,
+    spread,
+)
 
 MODULES = {
-    "spread": spread,
-    "graceful-shutdown": graceful_shutdown,
-    "dns-config": dns_config,
-    "probes": probes,
-    "resources": resources,
+    "spread": (spread,),
+    "graceful-shutdown": (graceful_shutdown,),
+    "dns-config": (dns_config,),
+    "replicas": (replicas, floors, cpa, cpa_text),
+    "disruption-budget": (disruption_budget,),
+    "probes": (probes,),
+    "resources": (resources,),
+    "coredns-floor": (coredns_floor, floors, cpa, cpa_text),
+    "coredns-spread": (coredns_spread, spread),
+    "coredns-budget": (coredns_budget, disruption_budget),
 }
-WRITING = {"spread", "graceful-shutdown", "dns-config"}
-REASON = re.compile(r"(?:[A-Z][a-z]+){2,}")
-NOT_REASONS = {"ScheduleAnyway", "DoNotSchedule"}
+WRITING = {"spread", "graceful-shutdown", "dns-config", "replicas", "coredns-floor", "coredns-spread"}
+REASON = re.compile(r"[A-Z][a-z]+(?:JSON|[A-Za-z]*[A-Z][a-z]*)")
+NOT_REASONS = {"ScheduleAnyway", "DoNotSchedule", "ReplicaSet", "StatefulSet", "ReplicationController"}
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_every_reason_that_a_rule_gives_is_explained(rule: str) -> None:
     words = {
         node.value
-        for node in ast.walk(ast.parse(inspect.getsource(MODULES[rule])))
+        for module in MODULES[rule]
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and REASON.fullmatch(node.value)
     }
     held = {"HeldValueDiffers"} if rule in WRITING else set()
@@ -44,7 +65,7 @@ def test_every_rule_that_works_has_a_module_a_section_and_a_text() -> None:
         set(MODULES)
         == set(RULES)
         == set(SECTION_OF_RULE)
-        == set(recommended().sections["deployments"].rules())
+        == {rule for section in recommended().sections.values() for rule in section.rules()}
     )
     for rule, one in RULES.items():
         text = one.text
@@ -71,7 +92,7 @@ def test_a_rule_that_is_not_there_is_bad_input(capsys: pytest.CaptureFixture[str
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == (
         "",
-        "there is no rule 'dns'; there are spread, graceful-shutdown, dns-config, probes, resources\n",
+        f"there is no rule 'dns'; there are {', '.join(RULES)}\n",
     )
 
 

@@ -156,13 +156,13 @@ HOURS = {"name": "h", "days": ["Mon"], "start": "09:00", "end": "16:00"}
             "spec.mode: write one of Audit, Enforce; this operator does not know 'Simulate'",
         ),
         (
-            {"coreDNS": {}},
-            "spec.coreDNS: this operator does not know this field: remove it, or update the operator",
+            {"services": {}},
+            "spec.services: this operator does not know this field: remove it, or update the operator",
         ),
         (
-            {"deployments": {"replicas": {}}},
+            {"deployments": {"affinity": {}}},
             (
-                "spec.deployments.replicas: this operator does not know this field:"
+                "spec.deployments.affinity: this operator does not know this field:"
                 " remove it, or update the operator"
             ),
         ),
@@ -215,6 +215,8 @@ def values(schema: Any) -> st.SearchStrategy[Any]:
     """Values that fit the structure of a schema node; its CEL rules may still refuse them."""
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
+    if "x-kubernetes-int-or-string" in schema:
+        return st.integers(schema["minimum"], schema["maximum"]) | st.sampled_from(["1%", "50%", "100%"])
     match schema["type"]:
         case "object" if "properties" in schema:
             required = schema.get("required", ())

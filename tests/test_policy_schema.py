@@ -10,24 +10,29 @@ from resilience_operator.adapters.schema import crd, spec_schema
 from resilience_operator.core.asked import PROBES, RESOURCES
 from resilience_operator.core.parsing import parse
 from resilience_operator.core.policy import (
-    DEFAULT_ROLLOUT,
     AllowWindow,
     Conflicts,
+    CoreDNS,
     DenyWindow,
     Deployments,
+    DisruptionBudget,
     DNSConfig,
     DNSOption,
+    Floor,
     GracefulShutdown,
     Mode,
+    Named,
     OnRelease,
     Policy,
     Probes,
+    Replicas,
     Resources,
     Rollout,
     Spread,
     SpreadConstraint,
     Windows,
 )
+from resilience_operator.core.sections import DEFAULT_ROLLOUT
 from resilience_operator.core.selectors import LabelSelector, NamespaceScope, Requirement
 
 Schema = dict[str, Any]
@@ -54,9 +59,18 @@ OBJECTS = {
     "spec.deployments.dnsConfig.options[]": DNSOption,
     "spec.deployments.probes": Probes,
     "spec.deployments.resources": Resources,
+    "spec.deployments.replicas": Replicas,
+    "spec.deployments.disruptionBudget": DisruptionBudget,
+    "spec.coreDNS": CoreDNS,
+    **{f"spec.coreDNS{path}": kind for path, kind in COMMON.items()},
+    "spec.coreDNS.deployment": Named,
+    "spec.coreDNS.floor": Floor,
+    "spec.coreDNS.spread": Spread,
+    "spec.coreDNS.spread.constraints[]": SpreadConstraint,
+    "spec.coreDNS.disruptionBudget": DisruptionBudget,
 }
 NOT_IN_SPEC = {"name", "uid", "generation", "digest", "labels", "finalizers", "deleting", "warnings"}
-OTHER_NAMES: dict[tuple[type, str], str] = {(DenyWindow, "start"): "from"}
+OTHER_NAMES: dict[tuple[type, str], str] = {(DenyWindow, "start"): "from", (Policy, "core_dns"): "coreDNS"}
 
 ENUMS = {
     "mode": tuple(Mode),
@@ -66,6 +80,7 @@ ENUMS = {
     "operator": ("In", "NotIn", "Exists", "DoesNotExist"),
     "whenUnsatisfiable": ("ScheduleAnyway", "DoNotSchedule"),
     "appliesTo": ("Exposed", "All"),
+    "scaling": ("Keep", "Fixed"),
 }
 
 HARMLESS_OPTIONS = {
@@ -101,6 +116,14 @@ DEFAULTS = {
     "spec.deployments.dnsConfig.allowSearchChange": f"{DNSConfig().allow_search_change} if left out".lower(),
     "spec.deployments.probes.require": f"{Probes().require[0]} if left out",
     "spec.deployments.resources.require": "{}, {} and {} if left out".format(*Resources().require),
+    "spec.deployments.replicas.min": f"{Replicas().min} if left out",
+    "spec.deployments.disruptionBudget.maxUnavailable": f"{DisruptionBudget().max_unavailable} if left out",
+    "spec.coreDNS.floor.minReplicas": f"{Floor().min_replicas} if left out",
+    "spec.coreDNS.floor.preventSinglePointFailure": (
+        f"{Floor().prevent_single_point_failure} (if left out)".lower()
+    ),
+    "spec.coreDNS.floor.scaling": f"{Floor().scaling} (if left out)",
+    "spec.coreDNS.disruptionBudget.maxUnavailable": f"{DisruptionBudget().max_unavailable} if left out",
     "spec.deployments.dnsConfig.reportOnlyImages": f'["{DNSConfig().report_only_images[0]}"] if left out',
 }
 
@@ -188,13 +211,16 @@ def test_every_field_is_bounded() -> None:
         "array": ({"maxItems", "x-kubernetes-list-type"},),
         "object": ({"properties"}, {"maxProperties"}),
         "boolean": (set(),),
+        "": ({"minimum", "maximum", "maxLength", "pattern", "x-kubernetes-int-or-string"},),
     }
     unbounded = [
         path
         for path, schema in (SPEC | STATUS).items()
-        if not any(needed <= schema.keys() for needed in bounds[schema["type"]])
+        if not any(needed <= schema.keys() for needed in bounds[schema.get("type", "")])
     ]
     assert unbounded == []
     assert [
-        path for path, schema in SPEC.items() if schema["type"] == "integer" and "maximum" not in schema
+        path
+        for path, schema in SPEC.items()
+        if schema.get("type", "integer") == "integer" and "maximum" not in schema
     ] == []

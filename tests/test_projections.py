@@ -18,11 +18,15 @@ from resilience_operator.adapters.projections import (
 )
 from resilience_operator.core.errors import UnreadableObjectError
 from resilience_operator.core.kinds import (
+    BUDGET,
+    CONFIG_MAP,
     DEPLOYMENT,
+    HPA,
     NAMESPACE,
     NODE,
     POD,
     REPLICA_SET,
+    SCALED_OBJECT,
     SERVICE,
     VOLUME_CLAIM,
     WATCHED,
@@ -375,6 +379,10 @@ FILES: list[tuple[Kind, str]] = [
     (NAMESPACE, "namespace-shop"),
     (NODE, "node"),
     (VOLUME_CLAIM, "claim-web-data"),
+    (HPA, "hpa-web"),
+    (SCALED_OBJECT, "scaledobject-worker"),
+    (CONFIG_MAP, "configmap-autoscaler"),
+    (BUDGET, "budget-web"),
 ]
 
 

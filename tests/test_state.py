@@ -194,9 +194,9 @@ def test_our_state_is_believed_also_where_the_patch_that_gave_back_wrote_it() ->
             ),
         ),
         (
-            ObjectState("d-1", {"spec.replicas": Held("replicas", 1)}),
+            ObjectState("d-1", {"spec.paused": Held("replicas", 1)}),
             OURS,
-            "this operator never writes spec.replicas.",
+            "this operator never writes spec.paused.",
         ),
         (
             ObjectState("d-1", {"spec.template.spec.containers[a=b,c=d].image": Held("x", 1)}),

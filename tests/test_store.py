@@ -165,6 +165,10 @@ def test_a_view_has_all_that_lies_beside_a_deployment_and_nothing_of_its_neighbo
         "Namespace": 1,
         "Node": 1,
         "PersistentVolumeClaim": 2,
+        "HorizontalPodAutoscaler": 0,
+        "ScaledObject": 0,
+        "ConfigMap": 0,
+        "PodDisruptionBudget": 0,
     }
 
 

@@ -31,6 +31,15 @@ _RESULT_REASON: Mapping[Result, str] = {
 }
 
 
+_VERBS: Mapping[Verb, str] = {
+    Verb.APPLY: "set",
+    Verb.WITHDRAW: "gave back",
+    Verb.CREATE: "made",
+    Verb.UPDATE: "changed",
+    Verb.DELETE: "removed",
+}
+
+
 def transitions(
     before: Decision | None,
     after: Decision,
@@ -39,16 +48,16 @@ def transitions(
     generation: int,
 ) -> list[Notice]:
     """The Events of one object; `policies` by name. What this pass repairs is told by `outcomes` alone."""
-    going = any(change.object == after.object for change in schedule.now)
+    going = {rule for change in schedule.now if change.subject == after.object for rule in change.rules}
     known = _states(before) if before is not None else {}
     current = _states(after)
-    notices = []
+    notices = _scaled_down(before, after, policies, generation)
     for (policy_name, rule), judged in current.items():
         policy = policies.get(policy_name)
         earlier = known.get((policy_name, rule))
         unchanged = earlier is not None and earlier.state is judged.state
         enforced = judged.state not in (State.DRIFTED, State.ROLLING_OUT)
-        if policy is None or unchanged or not enforced or (going and judged.state is State.PENDING):
+        if policy is None or unchanged or not enforced or (rule in going and judged.state is State.PENDING):
             continue
         notices.append(_notice(after, policy, judged, explained(judged, after, schedule), generation))
     for (policy_name, rule), judged in known.items():
@@ -60,6 +69,34 @@ def transitions(
     return notices
 
 
+def _scaled_down(
+    before: Decision | None, after: Decision, policies: Mapping[str, Policy], generation: int
+) -> list[Notice]:
+    """Cluster DNS was scaled down: who did it, and what the cluster had (incident dns-scale-down)."""
+    was, now = before.scale if before is not None else None, after.scale
+    if was is None or now is None or now.replicas >= was.replicas:
+        return []
+    note = (
+        f"{now.by} scaled it from {was.replicas} to {now.replicas} replicas;"
+        f" {now.usable} of {now.nodes} nodes are Ready and schedulable"
+    )
+    names = sorted(name for name, section in after.sections if section == "coreDNS" and name in policies)
+    return [
+        Notice(
+            regarding=after.object,
+            related=policies[name].ref,
+            reason="CoreDNSScaledDown",
+            action="Observe",
+            note=note,
+            type="Warning",
+            rule="coredns-floor",
+            policy_uid=policies[name].uid,
+            generation=generation,
+        )
+        for name in names
+    ]
+
+
 def outcomes(report: Report, generation: int) -> list[Notice]:
     """The Events of a change that was carried out or refused, one per policy and rule."""
     change = report.change
@@ -69,7 +106,7 @@ def outcomes(report: Report, generation: int) -> list[Notice]:
     reason = "RemediationFailed" if failed else _RESULT_REASON[change.result]
     return [
         Notice(
-            regarding=change.object,
+            regarding=change.subject,
             related=policy.ref,
             reason=reason,
             action=str(change.verb),
@@ -90,7 +127,9 @@ def _told(report: Report, paths: tuple[str, ...]) -> str:
         return f"withdrawn: {change.reason}"
     left = [path for path in paths if path in report.left_alone]
     done = [path for path in paths if path not in left]
-    verb = "gave back" if change.verb is Verb.WITHDRAW else "set"
+    if change.owner is not None:
+        return f"{_VERBS[change.verb]} {', '.join(paths)}: {change.reason}"
+    verb = _VERBS[change.verb]
     told = [f"{verb} {', '.join(sorted(done))}"] if done else []
     told += [f"left alone, changed by others since: {', '.join(left)}"] if left else []
     return "; ".join(told)

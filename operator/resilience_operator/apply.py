@@ -17,7 +17,7 @@ from resilience_operator.adapters.write import (
     Written,
 )
 from resilience_operator.core.errors import RequestFailed
-from resilience_operator.core.kinds import DEPLOYMENT
+from resilience_operator.core.kinds import BY_NAME
 from resilience_operator.planning.change import Change, Verb
 from resilience_operator.planning.withdrawal import forget_ownership, withdraw
 
@@ -50,10 +50,17 @@ class Report:
 
 async def carry_out(writer: Writer, change: Change, now: datetime) -> Report:
     """Send the change; never raises for what the API server or the network answers."""
-    if change.verb is Verb.APPLY:
-        outcome = await writer.apply(DEPLOYMENT, change.object, change.body(now), force=change.force)
-        return _report(change, outcome, now)
-    return await _withdraw(writer, change, now)
+    kind, ref = BY_NAME[change.object.kind], change.object
+    match change.verb:
+        case Verb.WITHDRAW:
+            return await _withdraw(writer, change, now)
+        case Verb.CREATE:
+            outcome = await writer.create(kind, ref, change.body(now))
+        case Verb.DELETE:
+            outcome = await writer.delete(kind, ref, change.resource_version)
+        case _:
+            outcome = await writer.apply(kind, ref, change.body(now), force=change.force)
+    return _report(change, outcome, now)
 
 
 async def rehearse(writer: Writer, change: Change, now: datetime) -> dict[str, str]:
@@ -63,7 +70,7 @@ async def rehearse(writer: Writer, change: Change, now: datetime) -> dict[str, s
     for rule in rules:
         alone = change.only(rule)
         outcome = await writer.apply(
-            DEPLOYMENT, change.object, alone.body(now), force=change.force, dry_run=True
+            BY_NAME[change.object.kind], change.object, alone.body(now), force=change.force, dry_run=True
         )
         report = _report(alone, outcome, now)
         if report.done is Done.REFUSED:
@@ -72,15 +79,16 @@ async def rehearse(writer: Writer, change: Change, now: datetime) -> dict[str, s
 
 
 async def _withdraw(writer: Writer, change: Change, now: datetime) -> Report:
+    kind = BY_NAME[change.object.kind]
     try:
-        raw = await writer.read(DEPLOYMENT, change.object)
+        raw = await writer.read(kind, change.object)
     except RequestFailed as error:
         return Report(change, Done.AGAIN, now, str(error), retry_after=1.0)
     meta = raw["metadata"]
     if meta["uid"] != change.object.uid or meta["resourceVersion"] != change.resource_version:
         return Report(change, Done.AGAIN, now, "the object changed since it was read")
     plan = withdraw(raw, change.given_back, change.state)
-    outcome = await writer.json_patch(DEPLOYMENT, change.object, list(plan.ops))
+    outcome = await writer.json_patch(BY_NAME[change.object.kind], change.object, list(plan.ops))
     report = _report(change, outcome, now)
     if report.done is Done.DONE and not change.state:
         await _forget(writer, change)
@@ -90,11 +98,11 @@ async def _withdraw(writer: Writer, change: Change, now: datetime) -> Report:
 async def _forget(writer: Writer, change: Change) -> None:
     """Remove the trace of the restoring patch; a race leaves a harmless entry, nothing is repeated for it."""
     try:
-        ops = forget_ownership(await writer.read(DEPLOYMENT, change.object))
+        ops = forget_ownership(await writer.read(BY_NAME[change.object.kind], change.object))
     except RequestFailed:
         return
     if ops:
-        await writer.json_patch(DEPLOYMENT, change.object, list(ops))
+        await writer.json_patch(BY_NAME[change.object.kind], change.object, list(ops))
 
 
 def _report(change: Change, outcome: Outcome, now: datetime) -> Report:

@@ -10,11 +10,9 @@ from datetime import datetime
 
 from resilience_operator.core.policy import Policy
 from resilience_operator.core.reading import Problem
+from resilience_operator.core.refs import Key
 from resilience_operator.planning.change import Decision
 from resilience_operator.planning.queue import Health
-
-Key = tuple[str, str]
-"""(namespace, name) of a Deployment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ def served_by(decision: Decision | None) -> frozenset[str]:
     if decision is None:
         return frozenset()
     held = {uid for one in decision.state.leaves.values() for uid in one.policies}
-    changing = {policy.uid for policy in decision.change.policies} if decision.change is not None else set()
+    changing = {policy.uid for change in decision.changes for policy in change.policies}
     return frozenset(held | changing | decision.state.policies.keys())
 
 
@@ -59,7 +57,7 @@ class Decided:
         if decision is None:
             return
         self._decisions[key] = decision
-        if decision.change is not None or decision.rollout.running or decision.state.quarantines:
+        if decision.changes or decision.rollout.running or decision.state.quarantines:
             self._active[key] = decision
         if decision.wake_at is not None:
             self._wakes[key] = decision.wake_at
@@ -85,7 +83,7 @@ class Decided:
     def health(self) -> Health:
         """The health of all enforced objects."""
         first = next(iter(self._unhealthy), None)
-        return Health(len(self._targets), len(self._unhealthy), "/".join(first) if first else "")
+        return Health(len(self._targets), len(self._unhealthy), "/".join(first[:2]) if first else "")
 
     def woken(self, now: datetime) -> set[Key]:
         """The objects about which time alone may have changed the answer."""

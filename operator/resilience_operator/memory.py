@@ -7,11 +7,8 @@ and writes whose end is not known: while there is one, nothing disruptive starts
 from dataclasses import dataclass, field
 
 from resilience_operator.core.policy import Policy
-from resilience_operator.core.refs import ObjectRef
-from resilience_operator.observed.view import DeploymentView
-
-Key = tuple[str, str]
-"""(namespace, name) of a Deployment."""
+from resilience_operator.core.refs import Key, ObjectRef
+from resilience_operator.observed.view import View
 
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 300.0
@@ -54,9 +51,9 @@ class Memory:
         """Remember that the API server refuses this rule on this object as it is now."""
         self.refusals[(uid, rule)] = (fingerprint, message)
 
-    def refused(self, view: DeploymentView, policies: tuple[Policy, ...]) -> dict[str, str]:
+    def refused(self, view: View, policies: tuple[Policy, ...]) -> dict[str, str]:
         """Rule -> why the API server refuses it; what was refused of an older object or policy is forgotten."""
-        uid, mark = view.deployment.metadata.uid, fingerprint(view, policies)
+        uid, mark = view.ref.uid, fingerprint(view, policies)
         mine = [(key, entry) for key, entry in self.refusals.items() if key[0] == uid]
         for key, (seen, _) in mine:
             if seen != mark:
@@ -100,7 +97,8 @@ class Memory:
         return any(monotonic < until for until in untils)
 
 
-def fingerprint(view: DeploymentView, policies: tuple[Policy, ...]) -> object:
+def fingerprint(view: View, policies: tuple[Policy, ...]) -> object:
     """What a refusal depends on: the object's generation, and what each policy says."""
     digests = tuple(sorted((policy.uid, policy.digest) for policy in policies))
-    return (view.deployment.metadata.generation, digests)
+    meta = view.target.metadata
+    return (meta.generation or meta.resource_version, digests)  # A ConfigMap counts no generations.

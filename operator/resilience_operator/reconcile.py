@@ -12,16 +12,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from resilience_operator import heap
-from resilience_operator.adapters.client import NotLeader
 from resilience_operator.adapters.services import Services
 from resilience_operator.adapters.status import FINALIZER
 from resilience_operator.apply import Done, Report, carry_out, rehearse
-from resilience_operator.core.errors import RequestFailed
-from resilience_operator.core.kinds import DEPLOYMENT
+from resilience_operator.core.kinds import BY_NAME
 from resilience_operator.core.parsing import parse
 from resilience_operator.core.policy import Policy
-from resilience_operator.decided import Decided, Key, Known, served_by
+from resilience_operator.core.refs import Key, key_of
+from resilience_operator.decided import Decided, Known
 from resilience_operator.evaluation import judge
+from resilience_operator.finalizers import Finalizers
 from resilience_operator.memory import Memory, fingerprint
 from resilience_operator.planning.change import Change, Decision, Verb
 from resilience_operator.planning.contest import Patience
@@ -51,6 +51,7 @@ class Reconciler:
         settings = services.settings
         self._cluster = Decided()
         self._memory = Memory()
+        self._finalizers = Finalizers(services, self._cluster, self._memory)
         self._teller = Teller(services)
         self._wake = asyncio.Event()
         self._patience = Patience(
@@ -118,7 +119,7 @@ class Reconciler:
         self._teller.transitions(changed, self._cluster, plan)
         if services.lease.may_write():
             await self._carry_out(plan, now)
-            await self._finalize()
+            await self._finalizers.let_go()
         await self._teller.tell(self._cluster, plan, self._memory.troubles(()), now)
         return self._seconds_until_due(plan, services.now())
 
@@ -144,8 +145,7 @@ class Reconciler:
         keys |= cluster.woken(now)
         full = cluster.everything or services.monotonic() - self._last_full > services.settings.resync
         if full:
-            keys = {(one.metadata.namespace, one.metadata.name) for one in services.store.deployments()}
-            keys |= set(cluster.keys())
+            keys = set(services.store.subjects()) | set(cluster.keys())
             self._last_full = services.monotonic()
         cluster.everything, cluster.due = False, set()
         accepted, directory, before = cluster.accepted(), cluster.by_uid(), {}
@@ -169,7 +169,7 @@ class Reconciler:
         self, key: Key, now: datetime, accepted: tuple[Policy, ...], directory: Mapping[str, Policy]
     ) -> None:
         services = self._services
-        view = services.store.view(*key, now, services.server_version)
+        view = services.store.look(key, now, services.server_version)
         decision = None
         if view is not None:
             refused = self._memory.refused(view, accepted)
@@ -187,14 +187,14 @@ class Reconciler:
             services.settings.max_rollouts, services.settings.max_unhealthy_percent, halted
         )
         active = self._cluster.active
-        self._memory.keep_rights({one.object.namespace for one in active if one.change is not None})
+        self._memory.keep_rights({one.object.namespace for one in active if one.changes})
         services.metrics.rollouts_in_flight(sum(decision.rollout.running for decision in active))
         return schedule(active, self._cluster.by_uid(), limits, now, self._cluster.health)
 
     async def _carry_out(self, plan: Schedule, now: datetime) -> None:
         monotonic = self._services.monotonic()
         going = [change for change in plan.now if not self._memory.waits(_key(change), monotonic)]
-        going = [change for change in going if await self._held_by_finalizer(change)]
+        going = [change for change in going if await self._finalizers.hold(change)]
         reports = await asyncio.gather(*(self._one(change, now) for change in going))
         for report in reports:
             self._settle(report)
@@ -212,7 +212,7 @@ class Reconciler:
         """A refused apply is rehearsed rule by rule, so that one bad rule does not take the others down."""
         change = report.change
         refusals = await rehearse(self._services.writer, change, now)
-        view = self._services.store.view(*_key(change), now, self._services.server_version)
+        view = self._services.store.look(_key(change), now, self._services.server_version)
         if view is None:
             return
         accepted = self._cluster.accepted()
@@ -226,58 +226,21 @@ class Reconciler:
         self._cluster.due.add(key)
         if report.done is Done.DONE:
             self._memory.succeeded(key)
-            self._memory.unknown.pop(report.change.object.uid, None)
+            self._memory.unknown.pop(_mark(report.change), None)
             return
         log.warning("%s %s: %s", report.change.verb.lower(), report.change.object, report.message)
         if report.forbidden:
             self._memory.forbidden(key, report.message, self._services.monotonic())
-        elif report.done is Done.AGAIN or report.change.verb is Verb.WITHDRAW:
+        elif report.done is Done.AGAIN or report.change.verb is not Verb.APPLY:
             self._memory.failed(key, self._services.monotonic(), report.retry_after)
         if report.unknown:
-            self._memory.unknown[report.change.object.uid] = report.change.object
-
-    async def _held_by_finalizer(self, change: Change) -> bool:
-        """True once every policy that the change serves bears our finalizer: before the first write, not after."""
-        for policy in change.policies:
-            if FINALIZER in policy.finalizers or policy.deleting or policy.uid in self._memory.held:
-                continue
-            try:
-                await self._services.status.hold(policy.ref)
-            except (RequestFailed, NotLeader, LookupError) as error:
-                log.warning("policy %s cannot be held by its finalizer: %s", policy.name, error)
-                return False
-            self._memory.held.add(policy.uid)
-        return True
-
-    async def _finalize(self) -> None:
-        """Let policies go that are being deleted, once nothing is to be given back for them any more."""
-        for known in list(self._cluster.policies.values()):
-            policy = known.policy
-            if not policy.deleting or FINALIZER not in policy.finalizers or self._gives_back(policy):
-                continue
-            try:
-                await self._services.status.let_go(policy.ref)
-            except (RequestFailed, NotLeader) as error:
-                log.warning("policy %s keeps its finalizer: %s", policy.name, error)
-
-    def _gives_back(self, policy: Policy) -> bool:
-        """True while something of the policy's is to be given back, or an object that it wrote is not yet read anew."""
-        if self._cluster.everything:
-            return True  # The decisions are older than the policies.
-        unread = {(ref.namespace, ref.name) for ref in self._memory.unknown.values()} | self._cluster.due
-        if any(policy.uid in served_by(self._cluster.get(key)) for key in unread):
-            return True
-        changes = (decision.change for decision in self._cluster.active)
-        return any(
-            change is not None and change.verb is Verb.WITHDRAW and policy in change.policies
-            for change in changes
-        )
+            self._memory.unknown[_mark(report.change)] = report.change.object
 
     async def _learn_unknown_ends(self) -> None:
         """Read every object whose last write may or may not have been done, before anything else is started."""
-        for uid, ref in list(self._memory.unknown.items()):
-            if await self._services.writer.refresh(DEPLOYMENT, ref):
-                self._memory.unknown.pop(uid, None)
+        for mark, ref in list(self._memory.unknown.items()):
+            if await self._services.writer.refresh(BY_NAME[ref.kind], ref):
+                self._memory.unknown.pop(mark, None)
 
     def _seconds_until_due(self, plan: Schedule, now: datetime) -> float:
         if self._cluster.due or self._cluster.everything:
@@ -295,4 +258,9 @@ class Reconciler:
 
 
 def _key(change: Change) -> Key:
-    return (change.object.namespace, change.object.name)
+    return key_of(change.subject)
+
+
+def _mark(change: Change) -> str:
+    """What an object is remembered by whose last write has no known end; one that was to be made has no uid."""
+    return change.object.uid or str(change.object)

@@ -8,6 +8,7 @@ from resilience_operator import announce
 from resilience_operator.adapters.services import Services
 from resilience_operator.apply import Done, Report
 from resilience_operator.core.policy import Policy
+from resilience_operator.core.refs import Key
 from resilience_operator.decided import Decided
 from resilience_operator.planning import records, report
 from resilience_operator.planning.change import Decision
@@ -59,7 +60,7 @@ class Teller:
 
     def transitions(
         self,
-        before: Mapping[tuple[str, str], Decision | None],
+        before: Mapping[Key, Decision | None],
         cluster: Decided,
         plan: Schedule,
     ) -> None:
@@ -75,7 +76,7 @@ class Teller:
             decision = cluster.get(key)
             if decision is None:
                 continue
-            generation = self._generation(decision)
+            generation = self._services.store.generation(key)
             for notice in announce.transitions(earlier, decision, plan, policies, generation):
                 self._services.recorder.notify(notice)
 
@@ -151,7 +152,7 @@ class Teller:
         names = (*decision.evaluated, *decision.ignored)
         return [self._tallies.setdefault(name, Tally(name)) for name in names]
 
-    def _remember_applies(self, keys: Iterable[tuple[str, str]], cluster: Decided) -> None:
+    def _remember_applies(self, keys: Iterable[Key], cluster: Decided) -> None:
         """Records of writes that an object remembers, and status does not: whoever wrote them ended too soon."""
         changed = [decision for key in keys if (decision := cluster.get(key)) is not None]
         applied = [decision for decision in changed if decision.state.applies]
@@ -178,7 +179,3 @@ class Teller:
         if drifts or told:
             reason = "DriftDetected" if drifts else "DriftResolved"
             self._services.recorder.notify(announce.about_policy(policy, reason, compliant["message"]))
-
-    def _generation(self, decision: Decision) -> int:
-        found = self._services.store.deployment(*decision.key)
-        return found.metadata.generation if found is not None else 0

@@ -61,7 +61,9 @@ class Wiring:
         self._lease = Lease(session, _lease_settings(settings), clock, self._wake)
         self._pause = PauseSwitch(session, settings.namespace, self._wake, clock)
         fence = self._lease.fence
-        self._writer = Writer(session, fence, self._streams.written, settings.request_timeout)
+        self._writer = Writer(
+            session, fence, self._streams.written, self._streams.deleted, settings.request_timeout
+        )
         self._status = StatusWriter(session, fence, clock, timeout=settings.request_timeout)
         self._recorder = Recorder(session, fence, settings.identity, clock, on_drop=metrics.event_dropped)
         self.feed = PolicyFeed(

@@ -13,14 +13,14 @@ from pathlib import Path
 from resilience_operator.adapters.services import Services
 from resilience_operator.core.kinds import DEPLOYMENT, Kind
 from resilience_operator.core.policy import Policy
-from resilience_operator.decided import Key
+from resilience_operator.core.refs import Key
 from resilience_operator.host import main
 from resilience_operator.observed.objects import Object
 from resilience_operator.reconcile import Reconciler
 from resilience_operator.wiring import Reconciling
 
 LINES: list[str] = []
-ARRIVED: dict[tuple[str, str], float] = {}
+ARRIVED: dict[Key, float] = {}
 
 
 class Noting(Reconciler):
@@ -30,7 +30,7 @@ class Noting(Reconciler):
         self, key: Key, now: datetime, accepted: tuple[Policy, ...], directory: Mapping[str, Policy]
     ) -> None:
         super()._evaluate_one(key, now, accepted, directory)
-        found = self._services.store.deployment(*key)
+        found = self._services.store.deployment(key[0], key[1]) if len(key) == 2 else None
         version = found.metadata.resource_version if found is not None else "0"
         LINES.append(f"{key[0]}/{key[1]} {version} {ARRIVED.get(key, 0.0):.6f} {time.monotonic():.6f}")
 

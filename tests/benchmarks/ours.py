@@ -64,7 +64,7 @@ def evaluate(store: Store) -> tuple[float, int, int]:
     started = time.monotonic()
     now, decisions, findings = datetime.now(UTC), 0, 0
     for key in store.take_dirty():
-        view = store.view(*key, now, (1, 36))
+        view = store.look(key, now, (1, 36))
         decision = judge(view, (policy,), around) if view is not None else None
         decisions += decision is not None
         findings += len(decision.judged) if decision is not None else 0

@@ -7,6 +7,7 @@ annotation of `kubectl apply`.
 """
 
 import json
+from collections.abc import Iterable
 from functools import lru_cache
 from sys import intern
 from typing import Any
@@ -18,6 +19,9 @@ from resilience_operator.observed.objects import Claim
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 REPLICAS = "spec.replicas"
+MIN_REPLICAS = "spec.minReplicas"
+MIN_REPLICA_COUNT = "spec.minReplicaCount"
+CPA_MODES = ("linear", "ladder")
 GRACE_PERIOD = "spec.template.spec.terminationGracePeriodSeconds"
 DNS_OPTIONS = "spec.template.spec.dnsConfig.options"
 
@@ -26,6 +30,12 @@ DNS_OPTIONS = "spec.template.spec.dnsConfig.options"
 def pre_stop(container: str) -> str:
     """The written path of a container's preStop hook."""
     return f"spec.template.spec.containers[name={container}].lifecycle.preStop"
+
+
+@lru_cache(maxsize=4096)
+def argv(container: str, field: str) -> str:
+    """The written path of a container's `command` or `args`."""
+    return f"spec.template.spec.containers[name={container}].{field}"
 
 
 @lru_cache(maxsize=4096)
@@ -49,6 +59,8 @@ class _OwnedLifecycle(_Wire):
 
 class _OwnedContainer(_Wire):
     lifecycle: _OwnedLifecycle | None = msgspec.field(default=None, name="f:lifecycle")
+    command: _Owned | None = msgspec.field(default=None, name="f:command")
+    args: _Owned | None = msgspec.field(default=None, name="f:args")
 
 
 class _OwnedDNSConfig(_Wire):
@@ -68,6 +80,8 @@ class _OwnedTemplate(_Wire):
 
 class _OwnedSpec(_Wire):
     replicas: _Owned | None = msgspec.field(default=None, name="f:replicas")
+    min_replicas: _Owned | None = msgspec.field(default=None, name="f:minReplicas")
+    min_replica_count: _Owned | None = msgspec.field(default=None, name="f:minReplicaCount")
     template: _OwnedTemplate | None = msgspec.field(default=None, name="f:template")
 
 
@@ -82,6 +96,7 @@ class _OwnedMeta(_Wire):
 class _Fields(_Wire):
     metadata: _OwnedMeta | None = msgspec.field(default=None, name="f:metadata")
     spec: _OwnedSpec | None = msgspec.field(default=None, name="f:spec")
+    data: dict[str, _Owned] = msgspec.field(default_factory=dict, name="f:data")
 
 
 class ManagedFields(_Wire):
@@ -110,7 +125,9 @@ def _claim(entry: ManagedFields) -> Claim | None:
     fields = entry.fields
     if fields is None:
         return None
-    leaves = _shared(tuple(_owned_leaves(fields.spec))) if fields.spec is not None else _NOTHING
+    owned = _owned_leaves(fields.spec) if fields.spec is not None else []
+    owned += _modes(f"f:{mode}" in fields.data for mode in CPA_MODES) if fields.data else []
+    leaves = _shared(tuple(owned))
     meta = fields.metadata
     state = meta is not None and meta.annotations is not None and meta.annotations.state is not None
     if not leaves and not state and entry.subresource:
@@ -129,8 +146,12 @@ def _shared(leaves: tuple[str, ...]) -> frozenset[str]:
     return frozenset(leaves)
 
 
+def _modes(present: Iterable[bool]) -> list[str]:
+    return [f"data.{mode}" for mode, there in zip(CPA_MODES, present, strict=True) if there]
+
+
 def _owned_leaves(spec: _OwnedSpec) -> list[str]:
-    leaves = [REPLICAS] if spec.replicas is not None else []
+    leaves = _numbers(spec)
     pod = spec.template.spec if spec.template is not None else None
     if pod is None:
         return leaves
@@ -139,8 +160,11 @@ def _owned_leaves(spec: _OwnedSpec) -> list[str]:
     if pod.dns_config is not None and pod.dns_config.options is not None:
         leaves.append(DNS_OPTIONS)
     for key, container in pod.containers.items():
+        name = _keys(key).get("name", "")
         if container.lifecycle is not None and container.lifecycle.pre_stop is not None:
-            leaves.append(pre_stop(_keys(key).get("name", "")))
+            leaves.append(pre_stop(name))
+        leaves += [argv(name, "command")] if container.command is not None else []
+        leaves += [argv(name, "args")] if container.args is not None else []
     entries = [keys for key in pod.constraints if (keys := _keys(key))]
     leaves += [constraint(keys.get("topologyKey", ""), keys.get("whenUnsatisfiable", "")) for keys in entries]
     return leaves
@@ -160,6 +184,8 @@ class _AppliedLifecycle(_Wire, rename="camel"):
 class _AppliedContainer(_Wire):
     name: str = ""
     lifecycle: _AppliedLifecycle | None = None
+    command: Any = None
+    args: Any = None
 
 
 class _AppliedConstraint(_Wire, rename="camel"):
@@ -182,13 +208,16 @@ class _AppliedTemplate(_Wire):
     spec: _AppliedPodSpec | None = None
 
 
-class _AppliedSpec(_Wire):
+class _AppliedSpec(_Wire, rename="camel"):
     replicas: Any = None
+    min_replicas: Any = None
+    min_replica_count: Any = None
     template: _AppliedTemplate | None = None
 
 
 class _Applied(_Wire):
     spec: _AppliedSpec | None = None
+    data: dict[str, Any] | None = None
 
 
 _decode_applied = msgspec.json.Decoder(_Applied).decode
@@ -205,11 +234,20 @@ def chosen(last_applied: str | None, owners: tuple[Claim, ...]) -> frozenset[str
         applied = _decode_applied(last_applied)
     except msgspec.DecodeError:
         return _NOTHING.union(*(claim.leaves for claim in owners))
-    return _shared(tuple(_applied_leaves(applied.spec))) if applied.spec is not None else _NOTHING
+    leaves = _applied_leaves(applied.spec) if applied.spec is not None else []
+    leaves += _modes(mode in applied.data for mode in CPA_MODES) if applied.data else []
+    return _shared(tuple(leaves))
+
+
+def _numbers(spec: _OwnedSpec | _AppliedSpec) -> list[str]:
+    leaves = [REPLICAS] if spec.replicas is not None else []
+    leaves += [MIN_REPLICAS] if spec.min_replicas is not None else []
+    leaves += [MIN_REPLICA_COUNT] if spec.min_replica_count is not None else []
+    return leaves
 
 
 def _applied_leaves(spec: _AppliedSpec) -> list[str]:
-    leaves = [REPLICAS] if spec.replicas is not None else []
+    leaves = _numbers(spec)
     pod = spec.template.spec if spec.template is not None else None
     if pod is None:
         return leaves
@@ -219,6 +257,9 @@ def _applied_leaves(spec: _AppliedSpec) -> list[str]:
         leaves.append(DNS_OPTIONS)
     hooked = [each for each in pod.containers or () if each.lifecycle is not None and each.lifecycle.pre_stop]
     leaves += [pre_stop(container.name) for container in hooked]
+    for container in pod.containers or ():
+        leaves += [argv(container.name, "command")] if container.command else []
+        leaves += [argv(container.name, "args")] if container.args else []
     entries = pod.topology_spread_constraints or ()
     leaves += [constraint(entry.topology_key, entry.when_unsatisfiable) for entry in entries]
     return leaves

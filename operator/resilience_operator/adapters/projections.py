@@ -91,6 +91,10 @@ _PROJECTIONS: dict[Kind, _Projection[Any]] = {
     kinds.NAMESPACE: _Projection(reductions.WireNamespace, reductions.namespace),
     kinds.NODE: _Projection(reductions.WireNode, reductions.node),
     kinds.VOLUME_CLAIM: _Projection(reductions.WireVolumeClaim, reductions.volume_claim),
+    kinds.HPA: _Projection(reductions.WireHPA, reductions.hpa),
+    kinds.SCALED_OBJECT: _Projection(reductions.WireScaledObject, reductions.scaled_object),
+    kinds.CONFIG_MAP: _Projection(reductions.WireConfigMap, reductions.config_map),
+    kinds.BUDGET: _Projection(reductions.WireBudget, reductions.budget),
 }
 
 _decode_bookmark = msgspec.json.Decoder(_Bookmark).decode

@@ -12,10 +12,11 @@ from typing import Final
 import msgspec
 from msgspec.structs import force_setattr
 
-from resilience_operator.adapters.ownership import LAST_APPLIED, ManagedFields, chosen, claims
+from resilience_operator.adapters.ownership import CPA_MODES, LAST_APPLIED, ManagedFields, chosen, claims
 from resilience_operator.adapters.sharing import interned, share, shared_labels
 from resilience_operator.core.state import ANNOTATION
 from resilience_operator.observed import objects as observed
+from resilience_operator.observed.autoscalers import looks_like
 
 REVISION = "deployment.kubernetes.io/revision"
 KEPT_ANNOTATIONS: Final = frozenset(
@@ -105,6 +106,35 @@ class WireVolumeClaim(Wire):
     spec: observed.VolumeClaimSpec = observed.VolumeClaimSpec()
 
 
+class WireHPA(Wire):
+    """autoscaling/v2 HorizontalPodAutoscaler."""
+
+    metadata: _OwnedMeta
+    spec: observed.HPASpec = observed.HPASpec()
+
+
+class WireScaledObject(Wire):
+    """keda.sh/v1alpha1 ScaledObject."""
+
+    metadata: _OwnedMeta
+    spec: observed.ScaledObjectSpec = observed.ScaledObjectSpec()
+
+
+class WireConfigMap(Wire):
+    """v1 ConfigMap."""
+
+    metadata: _OwnedMeta
+    data: dict[str, str] = {}
+
+
+class WireBudget(Wire):
+    """policy/v1 PodDisruptionBudget."""
+
+    metadata: _Meta
+    spec: observed.BudgetSpec = observed.BudgetSpec()
+    status: observed.BudgetStatus = observed.BudgetStatus()
+
+
 def _annotations(found: dict[str, str]) -> dict[str, str]:
     kept = {key: text for key, text in found.items() if key in KEPT_ANNOTATIONS or key[:15] == _OUR_PREFIX}
     # most have the revision alone; a state annotation is never like another
@@ -128,11 +158,13 @@ def _meta(wire: _Meta) -> observed.Meta:
 
 def deployment(wire: WireDeployment) -> observed.Deployment:
     """A Deployment with its claims and what was chosen, in place of managedFields and last-applied."""
-    owners = claims(wire.metadata.managed_fields)
     spec, status = wire.spec, wire.status
     for container in spec.template.spec.containers:
         interned(container, name=container.name, image=container.image)
         force_setattr(container, "resources", share(container.resources))
+        if (container.command or container.args) and not looks_like(container.argv):
+            force_setattr(container, "command", None)
+            force_setattr(container, "args", None)
         for name in ("readiness_probe", "liveness_probe", "startup_probe"):
             if (probe := getattr(container, name)) is not None:
                 force_setattr(container, name, share(probe))
@@ -142,8 +174,7 @@ def deployment(wire: WireDeployment) -> observed.Deployment:
         force_setattr(spec.selector, "match_labels", shared_labels(spec.selector.match_labels))
     if spec.template.metadata.labels:
         force_setattr(spec.template.metadata, "labels", shared_labels(spec.template.metadata.labels))
-    last_applied = wire.metadata.annotations.get(LAST_APPLIED)
-    return observed.Deployment(_meta(wire.metadata), spec, status, owners, chosen(last_applied, owners))
+    return observed.Deployment(_meta(wire.metadata), spec, status, *_ownership(wire.metadata))
 
 
 def replica_set(wire: WireReplicaSet) -> observed.ReplicaSet:
@@ -193,3 +224,30 @@ def node(wire: WireNode) -> observed.Node:
 def volume_claim(wire: WireVolumeClaim) -> observed.PersistentVolumeClaim:
     """A PersistentVolumeClaim."""
     return observed.PersistentVolumeClaim(_meta(wire.metadata), wire.spec)
+
+
+def hpa(wire: WireHPA) -> observed.HorizontalPodAutoscaler:
+    """An HPA with its claims and what was chosen."""
+    return observed.HorizontalPodAutoscaler(_meta(wire.metadata), wire.spec, *_ownership(wire.metadata))
+
+
+def scaled_object(wire: WireScaledObject) -> observed.ScaledObject:
+    """A ScaledObject with its claims and what was chosen."""
+    return observed.ScaledObject(_meta(wire.metadata), wire.spec, *_ownership(wire.metadata))
+
+
+def config_map(wire: WireConfigMap) -> observed.ConfigMap:
+    """A ConfigMap; of one that can be no autoscaler's nothing but its name."""
+    name, data = wire.metadata.name, wire.data
+    kept = data if "autoscaler" in name or data.keys() & CPA_MODES else {}
+    return observed.ConfigMap(_meta(wire.metadata), kept, *_ownership(wire.metadata))
+
+
+def budget(wire: WireBudget) -> observed.PodDisruptionBudget:
+    """A PodDisruptionBudget."""
+    return observed.PodDisruptionBudget(_meta(wire.metadata), wire.spec, wire.status)
+
+
+def _ownership(meta: _OwnedMeta) -> tuple[tuple[observed.Claim, ...], frozenset[str]]:
+    owners = claims(meta.managed_fields)
+    return owners, chosen(meta.annotations.get(LAST_APPLIED), owners)

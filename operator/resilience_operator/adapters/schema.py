@@ -27,7 +27,7 @@ KEYWORDS = frozenset(
         *("minLength", "maxLength", "minItems", "maxItems", "maxProperties"),
         *("properties", "required", "additionalProperties", "items"),
         *("x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type"),
-        "x-kubernetes-validations",
+        *("x-kubernetes-validations", "x-kubernetes-int-or-string"),
     }
 )
 """The keywords of a schema that this module understands; a test holds the CRD to them."""
@@ -95,7 +95,7 @@ def _spec(raw: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _walk(schema: Schema, value: JSON, path: str) -> Iterator[Problem]:
-    kind = schema["type"]
+    kind = _INT_OR_STRING if schema.get("x-kubernetes-int-or-string") else schema["type"]
     if not _TYPES[kind](value):
         yield Problem(path, f"write {_NOUNS[kind]}, not {_shown(value)}")
         return
@@ -169,6 +169,11 @@ def _integer(schema: Schema, value: float, path: str) -> Iterator[Problem]:
         yield Problem(path, f"write a whole number from {least} to {most}, not {_shown(value)}")
 
 
+def _int_or_string(schema: Schema, value: float | str, path: str) -> Iterator[Problem]:
+    """Bounds hold for a number, length and pattern for a string, as the API server has it."""
+    return _string(schema, value, path) if isinstance(value, str) else _integer(schema, value, path)
+
+
 def _boolean(_schema: Schema, _value: bool, _path: str) -> Iterator[Problem]:
     return iter(())
 
@@ -195,6 +200,8 @@ def _shown(value: JSON) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+_INT_OR_STRING = "integer or string"
+
 _TYPES: dict[str, Callable[[JSON], bool]] = {
     "object": lambda value: isinstance(value, dict),
     "array": lambda value: isinstance(value, list),
@@ -205,7 +212,9 @@ _TYPES: dict[str, Callable[[JSON], bool]] = {
     ),
     "boolean": lambda value: isinstance(value, bool),
 }
+_TYPES[_INT_OR_STRING] = lambda value: _TYPES["integer"](value) or isinstance(value, str)
 _NOUNS = {
+    _INT_OR_STRING: "a whole number or a string",
     "object": "an object",
     "array": "a list",
     "string": "a string, in quotes",
@@ -218,4 +227,5 @@ _CHECKS: dict[str, Callable[[Schema, Any, str], Iterator[Problem]]] = {
     "string": _string,
     "integer": _integer,
     "boolean": _boolean,
+    _INT_OR_STRING: _int_or_string,
 }

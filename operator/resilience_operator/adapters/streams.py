@@ -13,6 +13,7 @@ from resilience_operator.adapters.session import Session
 from resilience_operator.adapters.watch import LIST_TIMEOUT, Reflector, Scope
 from resilience_operator.core.errors import UnreadableObjectError
 from resilience_operator.core.kinds import WATCHED, Kind
+from resilience_operator.core.refs import ObjectRef
 from resilience_operator.observed.store import Store
 
 log = logging.getLogger(__name__)
@@ -27,9 +28,11 @@ class Streams:
     def __init__(self, session: Session, stall_timeout: float, metrics: Metrics, clock: Clock) -> None:
         self.store = Store()
         self._longest_idle = max(stall_timeout, LIST_TIMEOUT) + _PATIENCE
-        scope = Scope(stall_timeout=stall_timeout)
         self._reflectors = tuple(
-            Reflector(session, kind, self.store, clock.monotonic, scope) for kind in WATCHED
+            Reflector(
+                session, kind, self.store, clock.monotonic, Scope(kind.only_in, stall_timeout=stall_timeout)
+            )
+            for kind in WATCHED
         )
         for reflector in self._reflectors:
             self._measure(reflector, metrics)
@@ -54,6 +57,10 @@ class Streams:
             self.store.put(kind, project(kind, raw))
         except UnreadableObjectError as error:
             log.warning("the answer to a write cannot be read, its watch event must do: %s", error)
+
+    def deleted(self, kind: Kind, ref: ObjectRef) -> None:
+        """An object that we removed is gone, whatever the watch has heard so far."""
+        self.store.delete(kind, ref.namespace, ref.name, ref.uid)
 
     def _measure(self, reflector: Reflector, metrics: Metrics) -> None:
         kind = reflector.kind

@@ -44,6 +44,10 @@ RELIST_AFTER = 3
 """Failures in a row after which the version that we watch from is no longer trusted (a restored etcd)."""
 
 GONE = 410
+NOT_FOUND = 404
+
+ABSENT_POLL = 30.0
+"""Seconds between two looks for a kind that the cluster does not have."""
 
 
 class Sink(Protocol):
@@ -125,6 +129,11 @@ class Reflector:
             except (Silent, UnreadableObjectError) as error:
                 must_list, failure = True, error
             except OperatorError as error:
+                if self._is_absent(error):
+                    self._replace([], "")
+                    must_list = True
+                    await asyncio.sleep(min(ABSENT_POLL, self._scope.stall_timeout / 3))
+                    continue
                 failure = error
                 must_list = must_list or (isinstance(error, ApiError) and error.status == GONE)
             except Exception as error:
@@ -133,6 +142,10 @@ class Reflector:
                 must_list, failure = True, error
             must_list = must_list or self._backoff.failures >= RELIST_AFTER
             await self._pause(failure)
+
+    def _is_absent(self, error: OperatorError) -> bool:
+        """True where the cluster does not have this kind, and need not have it."""
+        return self.kind.optional and isinstance(error, ApiError) and error.status == NOT_FOUND
 
     async def _pause(self, failure: Exception | None) -> None:
         if self._opened_at is not None and self._alive_at - self._opened_at >= HEALTHY_AFTER:

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
+JSON = "application/json"
 MESSAGE_LENGTH = 1000
 
 # The API server's own words (1.36.3), where a code alone does not tell.
@@ -106,11 +107,13 @@ class Writer:
         client: Client,
         fence: Callable[[], None],
         on_written: Callable[[Kind, bytes], None],
+        on_deleted: Callable[[Kind, ObjectRef], None] = lambda kind, ref: None,
         timeout: float = 10.0,
     ) -> None:
         self._client = client
         self._fence = fence
         self._on_written = on_written
+        self._on_deleted = on_deleted
         self._timeout = timeout
 
     async def apply(
@@ -133,6 +136,23 @@ class Writer:
         params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
         return await self._patch(kind, ref, json.dumps(ops).encode(), params, JSON_PATCH)
 
+    async def create(self, kind: Kind, ref: ObjectRef, body: dict[str, Any]) -> Outcome:
+        """Make an object that is not there; Stale where one of its name is."""
+        params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        return await self._send(
+            "POST", kind, kind.path(ref.namespace), params, (json.dumps(body).encode(), JSON)
+        )
+
+    async def delete(self, kind: Kind, ref: ObjectRef, resource_version: str) -> Outcome:
+        """Remove that very object as it was seen; Stale where it changed, Gone where it is not there."""
+        fence = {"uid": ref.uid, "resourceVersion": resource_version}
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": fence}
+        body = (json.dumps(options).encode(), JSON)
+        outcome = await self._send("DELETE", kind, kind.path(ref.namespace, ref.name), {}, body)
+        if isinstance(outcome, Written | Gone):
+            self._on_deleted(kind, ref)
+        return outcome
+
     async def read(self, kind: Kind, ref: ObjectRef) -> dict[str, Any]:
         """The whole object as it is now. Raises ApiError (404: gone) or Unreachable."""
         path = kind.path(ref.namespace, ref.name)
@@ -144,6 +164,8 @@ class Writer:
         try:
             raw = await self._client.request("GET", kind.path(ref.namespace, ref.name), timeout=self._timeout)
         except ApiError as error:
+            if error.status == 404:
+                self._on_deleted(kind, ref)
             return error.status == 404
         except RequestFailed:
             return False
@@ -153,13 +175,19 @@ class Writer:
     async def _patch(
         self, kind: Kind, ref: ObjectRef, body: bytes, params: dict[str, str], content_type: str
     ) -> Outcome:
+        path = kind.path(ref.namespace, ref.name)
+        return await self._send("PATCH", kind, path, params, (body, content_type))
+
+    async def _send(
+        self, method: str, kind: Kind, path: str, params: dict[str, str], body: tuple[bytes, str]
+    ) -> Outcome:
         try:
             raw = await self._client.request(
-                "PATCH",
-                kind.path(ref.namespace, ref.name),
+                method,
+                path,
                 params=params,
-                body=body,
-                content_type=content_type,
+                body=body[0],
+                content_type=body[1],
                 timeout=self._timeout,
                 before_send=self._fence,
             )
@@ -169,7 +197,7 @@ class Writer:
             return judge(error)
         except RequestFailed as error:
             return Failed(str(error))
-        if "dryRun" not in params:
+        if "dryRun" not in params and method != "DELETE":
             self._on_written(kind, raw)
         return Written(raw, resource_version(raw))
 

@@ -91,7 +91,7 @@ def check_cluster(policy: Policy, arguments: Namespace) -> Result:
 
 def _subjects(store: Store, server: tuple[int, int]) -> Iterator[Subject]:
     now = datetime.now(UTC)
-    for key in sorted((one.metadata.namespace, one.metadata.name) for one in store.deployments()):
-        view = store.view(*key, now, server)
+    for key in sorted(store.subjects()):
+        view = store.look(key, now, server)
         if view is not None:
             yield Subject(view)

@@ -12,7 +12,7 @@ from typing import Any
 from resilience_operator import __version__
 from resilience_operator.adapters.projections import decode_list
 from resilience_operator.adapters.session import Session
-from resilience_operator.core.errors import ConfigurationError
+from resilience_operator.core.errors import ApiError, ConfigurationError
 from resilience_operator.core.kinds import POLICY, WATCHED, Kind
 from resilience_operator.core.parsing import parse
 from resilience_operator.core.policy import Policy
@@ -23,6 +23,7 @@ from resilience_operator.planning.decide import Surroundings
 from resilience_operator.planning.queue import stopped_policies
 
 PAGE = 500
+NOT_FOUND = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Cluster:
         return self.policies[name]
 
     def decisions(self, policies: Mapping[str, Policy] | None = None) -> list[Decision]:
-        """What the operator would decide about every Deployment, under these policies (default: the cluster's)."""
+        """What the operator would decide about every object, under these policies (default: the cluster's)."""
         asked = self.policies if policies is None else policies
         directory = {policy.uid: policy for policy in asked.values()}
         found = self._decide(asked, Surroundings(directory))
@@ -54,9 +55,8 @@ class Cluster:
 
     def _decide(self, asked: Mapping[str, Policy], around: Surroundings) -> list[Decision]:
         found = []
-        for deployment in self.store.deployments():
-            meta = deployment.metadata
-            view = self.store.view(meta.namespace, meta.name, self.now, self.version)
+        for key in self.store.subjects():
+            view = self.store.look(key, self.now, self.version)
             decision = judge(view, tuple(asked.values()), around) if view is not None else None
             if decision is not None:
                 found.append(decision)
@@ -97,7 +97,12 @@ async def _read_kind(session: Session, kind: Kind, store: Store) -> None:
     proceed, version = "", ""
     while True:
         params = {"limit": str(PAGE)} | ({"continue": proceed} if proceed else {})
-        raw = await session.request("GET", kind.path(), params=params, timeout=60.0)
+        try:
+            raw = await session.request("GET", kind.path(kind.only_in), params=params, timeout=60.0)
+        except ApiError as error:
+            if kind.optional and error.status == NOT_FOUND:
+                return
+            raise
         page, version, proceed = decode_list(kind, raw)
         objects += page
         if not proceed:

@@ -1,19 +1,18 @@
-"""What the rules of one policy say about many Deployments: the result of `check`. Pure; used by cli/check.
+"""What the rules of one policy say about many objects: the result of `check`. Pure; used by cli/check.
 
 Scope, opt-outs and rules are the operator's own. What could not be judged is named, and never counts as passed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from resilience_operator.core.findings import Finding, Skipped
-from resilience_operator.core.policy import Policy
+from resilience_operator.core.policy import Policy, Settings
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.selectors import EVERYTHING
-from resilience_operator.evaluation import optouts
-from resilience_operator.observed.view import DeploymentView
-from resilience_operator.planning.optout import OptOut
-from resilience_operator.planning.scope import covers
+from resilience_operator.observed.view import DeploymentView, View
+from resilience_operator.planning.optout import OptOut, optouts_of
+from resilience_operator.planning.scope import asked_of
 from resilience_operator.rules import evaluate
 
 
@@ -28,9 +27,9 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One Deployment to judge, and where it comes from."""
+    """One object to judge, and where it comes from."""
 
-    view: DeploymentView
+    view: View
     spot: Spot = Spot()
 
 
@@ -54,7 +53,7 @@ class Ignored:
 
 @dataclass(slots=True)
 class Judgement:
-    """All that was found; `judged` counts Deployments in scope that are not opted out of every rule."""
+    """All that was found; `judged` counts objects of which something is asked, and not opted out of all of it."""
 
     policy: Policy
     hits: list[Hit] = field(default_factory=list)
@@ -62,44 +61,46 @@ class Judgement:
     ignored: list[Ignored] = field(default_factory=list)
     judged: int = 0
     out_of_scope: int = 0
+    only_deployments: bool = True
 
     @property
     def drifted(self) -> int:
-        """How many Deployments have a finding."""
+        """How many objects have a finding."""
         return len({(hit.finding.object, hit.spot.file, hit.spot.line) for hit in self.hits})
 
 
 def judge(policy: Policy, subjects: Iterable[Subject]) -> Judgement:
-    """Judge every Deployment by the policy."""
+    """Judge every object by the policy."""
     result = Judgement(policy)
     for subject in subjects:
-        if covers(policy, subject.view):
-            _judge_one(result, subject)
-        elif _scope_unknown(policy, subject.view):
-            why = f"Namespace {subject.view.deployment.metadata.namespace} was not read: namespaceSelector decides"
-            rules = policy.deployments.rules() if policy.deployments is not None else {}
-            result.skipped += [
-                (Skipped(rule, subject.view.deployment.ref, why), subject.spot) for rule in rules
-            ]
-        else:
-            result.out_of_scope += 1
+        view, spot = subject.view, subject.spot
+        asked, unknown = asked_of(policy, view), _scope_unknown(policy, view)
+        if asked:
+            _judge_one(result, subject, asked)
+        if unknown:
+            why = f"Namespace {view.ref.namespace} was not read: namespaceSelector decides"
+            result.skipped += [(Skipped(rule, view.ref, why), spot) for rule in unknown]
+        if not asked and not unknown:
+            result.out_of_scope += isinstance(view, DeploymentView)
     return result
 
 
-def _judge_one(result: Judgement, subject: Subject) -> None:
-    verdict, left_out = evaluate(result.policy, subject.view), optouts(result.policy, subject.view)
-    rules = result.policy.deployments.rules() if result.policy.deployments is not None else {}
-    result.judged += any(rule not in left_out for rule in rules)
+def _judge_one(result: Judgement, subject: Subject, asked: Mapping[str, Settings]) -> None:
+    verdict, left_out = evaluate(asked, subject.view), optouts_of(asked, subject.view)
+    result.judged += any(rule not in left_out for rule in asked)
+    result.only_deployments = result.only_deployments and isinstance(subject.view, DeploymentView)
     result.hits += [Hit(one, subject.spot) for one in verdict.findings if one.rule not in left_out]
     result.skipped += [(one, subject.spot) for one in verdict.skipped if one.rule not in left_out]
     for optout in dict.fromkeys(left_out.values()):
         named = tuple(rule for rule, one in left_out.items() if one == optout)
-        result.ignored.append(Ignored(subject.view.deployment.ref, named, optout, subject.spot))
+        result.ignored.append(Ignored(subject.view.ref, named, optout, subject.spot))
 
 
-def _scope_unknown(policy: Policy, view: DeploymentView) -> bool:
-    """True where only the policy's namespaceSelector stands between it and a Namespace that was not read."""
+def _scope_unknown(policy: Policy, view: View) -> list[str]:
+    """The rules that only a namespaceSelector over a Namespace that was not read keeps from being asked."""
     section = policy.deployments
     if section is None or view.namespace is not None:
-        return False
-    return covers(replace(policy, deployments=replace(section, namespace_selector=EVERYTHING)), view)
+        return []
+    everywhere = replace(policy, deployments=replace(section, namespace_selector=EVERYTHING))
+    known = asked_of(policy, view)
+    return [rule for rule in asked_of(everywhere, view) if rule not in known]

@@ -15,19 +15,32 @@ from resilience_operator.adapters.projections import project, project_dict
 from resilience_operator.cli.documents import TEMPLATE, Fault, documents, template_line
 from resilience_operator.cli.positions import child, landmarks, line_of_message
 from resilience_operator.core.errors import UnreadableObjectError
-from resilience_operator.core.kinds import DEPLOYMENT, NAMESPACE, NODE, SERVICE, VOLUME_CLAIM, Kind
+from resilience_operator.core.kinds import (
+    BUDGET,
+    DEPLOYMENT,
+    NAMESPACE,
+    NODE,
+    SCALERS,
+    SERVICE,
+    VOLUME_CLAIM,
+    Kind,
+)
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.observed.objects import Object
 
-READ = {(kind.api_version, kind.kind): kind for kind in (DEPLOYMENT, SERVICE, NAMESPACE, NODE, VOLUME_CLAIM)}
+READ = {
+    (kind.api_version, kind.kind): kind
+    for kind in (DEPLOYMENT, SERVICE, NAMESPACE, NODE, VOLUME_CLAIM, *SCALERS, BUDGET)
+}
 UNCOVERED = frozenset({("apps", "StatefulSet"), ("apps", "DaemonSet"), ("argoproj.io", "Rollout")})
 """(API group, kind) of workloads that the operator does not cover."""
+_JUDGED = frozenset({DEPLOYMENT, *SCALERS})
 DEFAULT_NAMESPACE = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An object of a file; `lines` says where the fields of a Deployment stand (see positions.landmarks)."""
+    """An object of a file; `lines` says where the fields of what is judged stand (see positions.landmarks)."""
 
     kind: Kind
     object: Object
@@ -150,7 +163,7 @@ class _Reader:
         elif template_line(names) is not None:
             self._refuse(node, TEMPLATE)
         else:
-            lines = landmarks(node, self.offset) if kind is DEPLOYMENT else {}
+            lines = landmarks(node, self.offset) if kind in _JUDGED else {}
             self.loaded.manifests.append(Manifest(kind, found, self.file, self._line(node), lines))
 
     def _refuse(self, node: yaml.Node | None, message: str) -> None:

@@ -41,7 +41,7 @@ def text(result: Result) -> Iterator[str]:
     for hit in result.judgement.hits:
         finding = hit.finding
         tail = f"; reported only: {finding.report_only}" if finding.report_only else ""
-        name = f"Deployment {finding.object}"
+        name = f"{finding.object.kind} {finding.object}"
         yield f"{_where(hit.spot, line_of_hit(hit))}[{finding.rule}] {name}: {finding.message}{tail}"
     yield from _skips(result)
     for ignored in result.judgement.ignored:
@@ -66,8 +66,7 @@ def _skips(result: Result) -> Iterator[str]:
 
 
 def _asked(result: Result) -> tuple[str, ...]:
-    section = result.judgement.policy.deployments
-    return tuple(section.rules()) if section is not None else ()
+    return tuple(rule for section in result.judgement.policy.sections.values() for rule in section.rules())
 
 
 def _ignored(ignored: Ignored) -> str:
@@ -75,16 +74,15 @@ def _ignored(ignored: Ignored) -> str:
     until = f" until {optout.until:%Y-%m-%dT%H:%M:%SZ}" if optout.until else ""
     reason = f" ({optout.reason})" if optout.reason else ""
     problem = f"; {optout.problem}" if optout.problem else ""
-    return f"Deployment {ignored.object} is opted out of {', '.join(ignored.rules)}{until}{reason}{problem}"
+    return f"{ignored.object.kind} {ignored.object} is opted out of {', '.join(ignored.rules)}{until}{reason}{problem}"
 
 
 def summary(result: Result) -> str:
     """The last line: counts of findings, Deployments and errors."""
     judgement = result.judgement
     found, count = len(judgement.hits), judgement.judged
-    parts = [
-        f"{found} {_plural('finding', found)} in {judgement.drifted} of {count} {_plural('Deployment', count)}"
-    ]
+    word = _plural("Deployment" if judgement.only_deployments else "object", count)
+    parts = [f"{found} {_plural('finding', found)} in {judgement.drifted} of {count} {word}"]
     if judgement.out_of_scope:
         parts.append(f"{judgement.out_of_scope} out of the policy's scope")
     if result.problems:

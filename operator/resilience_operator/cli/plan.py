@@ -7,12 +7,11 @@ import argparse
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from resilience_operator.cli.cluster import Cluster, connect, read
 from resilience_operator.core.findings import State
-from resilience_operator.core.policy import DEFAULT_LIMITS, Mode, Policy
+from resilience_operator.core.policy import DEFAULT_LIMITS, Policy
 from resilience_operator.planning.change import Change, Decision
 from resilience_operator.planning.queue import OperatorLimits, Schedule, schedule
 from resilience_operator.planning.report import explained
@@ -48,7 +47,7 @@ def make(cluster: Cluster, name: str, max_rollouts: int) -> Plan:
     """The plan as plain data, as `-o json` prints it."""
     policies: Mapping[str, Policy] = cluster.policies
     if name:
-        policies = {**policies, name: as_enforced(cluster.policy(name))}
+        policies = {**policies, name: cluster.policy(name).enforced()}
     decisions = cluster.decisions(policies)
     by_uid = {policy.uid: policy for policy in policies.values()}
     limits = OperatorLimits(max_rollouts, 100)
@@ -69,19 +68,6 @@ def make(cluster: Cluster, name: str, max_rollouts: int) -> Plan:
             and (not name or one.policy == name)
         ],
     }
-
-
-def as_enforced(policy: Policy) -> Policy:
-    """The policy as it would be with mode Enforce everywhere, and not suspended."""
-    section = policy.deployments
-    if section is not None:
-        rules = {
-            attribute: replace(rule, mode=None)
-            for attribute in ("spread", "graceful_shutdown", "dns_config")
-            if (rule := getattr(section, attribute)) is not None
-        }
-        section = replace(section, mode=None, **rules)
-    return replace(policy, mode=Mode.ENFORCE, suspend=False, deployments=section)
 
 
 def text(plan: Plan) -> str:

@@ -1,6 +1,6 @@
 """On which line of a file a field stands. Used by cli/manifests.
 
-Kept of a Deployment are the few lines that findings point to, not its composed nodes: ten thousand have to fit.
+Kept of an object are the few lines that findings point to, not its composed nodes: ten thousand have to fit.
 """
 
 import re
@@ -12,6 +12,12 @@ import yaml
 from resilience_operator.core.paths import Path, subpaths
 
 POD_SPEC = "spec.template.spec"
+_NUMBERS = {
+    "spec": ("replicas", "minReplicas", "maxReplicas", "minReplicaCount", "maxReplicaCount"),
+    "data": ("linear", "ladder"),
+}
+"""Where a number of replicas is set: of a Deployment, of what scales one."""
+
 _AT = re.compile(r"`\$((?:\.[A-Za-z]\w*)*)")
 """How msgspec ends a message: - at `$.spec.template.spec.containers[...]`."""
 
@@ -26,7 +32,7 @@ def child(node: yaml.Node | None, field: str) -> tuple[int, yaml.Node | None]:
 
 
 def landmarks(node: yaml.Node | None, offset: int) -> dict[str, int]:
-    """Written path -> line (from 1) of what a finding about a Deployment may point to; "" is the Deployment."""
+    """Written path -> line (from 1) of what a finding may point to; "" is the object itself."""
     if node is None:
         return {}
     return {path: line + offset + 1 for path, line in _landmarks(node)}
@@ -34,6 +40,12 @@ def landmarks(node: yaml.Node | None, offset: int) -> dict[str, int]:
 
 def _landmarks(node: yaml.Node) -> Iterator[tuple[str, int]]:
     yield "", node.start_mark.line
+    for root, leaves in _NUMBERS.items():
+        _, parent = child(node, root)
+        for leaf in leaves:
+            line, value = child(parent, leaf)
+            if value is not None:
+                yield f"{root}.{leaf}", line
     at: yaml.Node | None = node
     for field in POD_SPEC.split("."):
         line, at = child(at, field)
@@ -57,6 +69,10 @@ def _container(container: yaml.Node) -> Iterator[tuple[str, int]]:
         line, lifecycle = child(container, "lifecycle")
         if lifecycle is not None:
             yield f"{path}.lifecycle", line
+        for field in ("command", "args"):
+            line, value = child(container, field)
+            if value is not None:
+                yield f"{path}.{field}", line
 
 
 def line_of(lines: Mapping[str, int], path: Path | None) -> int:

@@ -84,3 +84,36 @@ class Resources:
 
     mode: Mode | None = None
     require: tuple[str, ...] = ("cpuRequest", "memoryRequest", "memoryLimit")
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """Rule `replicas`: a Deployment never has fewer than `min`, whoever scales it; 0 stays 0."""
+
+    mode: Mode | None = None
+    min: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class DisruptionBudget:
+    """Rules `disruption-budget` and `coredns-budget`: how many pods may go at once; a number or a percentage."""
+
+    mode: Mode | None = None
+    max_unavailable: int | str = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Rule `coredns-floor` (incident dns-scale-down).
+
+    `scaling`: Keep, the autoscaler goes on above the floor; Fixed, it is stopped and the replicas are pinned.
+    """
+
+    mode: Mode | None = None
+    min_replicas: int = 3
+    prevent_single_point_failure: bool = True
+    scaling: str = "Keep"
+
+
+Settings = Spread | GracefulShutdown | DNSConfig | Probes | Resources | Replicas | DisruptionBudget | Floor
+"""What a policy asks of one rule."""

@@ -1,6 +1,6 @@
 """What a rule says about one object: findings, demands and what it left out. Made by rules, read by planning."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -45,6 +45,7 @@ class Demand:
 
     `rivals` are other paths whose present values stand against this one and must not be chosen by somebody:
     with a rival the leaf is contested, for it cannot be written beside it.
+    `take`: the policy says in so many words that the value is to be taken, whatever its conflicts say.
     `never_take`: contested even under conflicts TakeOver when somebody chose a different value.
     """
 
@@ -53,6 +54,19 @@ class Demand:
     value: JSON
     rivals: tuple[Path, ...] = ()
     never_take: bool = False
+    take: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetDemand:
+    """A PodDisruptionBudget that a rule wants for the object: how many pods may go at once, a number or percentage.
+
+    `not_yet`: why it is not made at this moment, "" where it may be; one that is there stays.
+    """
+
+    rule: str
+    max_unavailable: int | str
+    not_yet: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,17 @@ class Verdict:
     demands: tuple[Demand, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     wake_at: datetime | None = None
+    budgets: tuple[BudgetDemand, ...] = ()
+
+    def under(self, rule: str) -> "Verdict":
+        """The same verdict said by another rule: one that judges the same things of particular objects."""
+        return Verdict(
+            tuple(replace(one, rule=rule) for one in self.findings),
+            tuple(replace(one, rule=rule) for one in self.demands),
+            tuple(replace(one, rule=rule) for one in self.skipped),
+            self.wake_at,
+            tuple(replace(one, rule=rule) for one in self.budgets),
+        )
 
     def __add__(self, other: "Verdict") -> "Verdict":
         wakes = [at for at in (self.wake_at, other.wake_at) if at is not None]
@@ -83,6 +108,7 @@ class Verdict:
             self.demands + other.demands,
             self.skipped + other.skipped,
             min(wakes, default=None),
+            self.budgets + other.budgets,
         )
 
 

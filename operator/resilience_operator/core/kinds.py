@@ -9,13 +9,19 @@ from urllib.parse import quote
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A resource of the API: `group` is "" for the core group, `plural` its name in paths."""
+    """A resource of the API: `group` is "" for the core group, `plural` its name in paths.
+
+    `optional`: a CustomResourceDefinition of others, which a cluster may lack. `only_in`: the one namespace in which
+    it is watched, "" for all.
+    """
 
     group: str
     version: str
     plural: str
     kind: str
     namespaced: bool
+    optional: bool = False
+    only_in: str = ""
 
     def __str__(self) -> str:
         return self.kind
@@ -48,7 +54,25 @@ VOLUME_CLAIM = Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim",
 POLICY = Kind("resilience.dev", "v1alpha1", "resiliencepolicies", "ResiliencePolicy", namespaced=False)
 LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease", namespaced=True)
 EVENT = Kind("events.k8s.io", "v1", "events", "Event", namespaced=True)
-CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap", namespaced=True)
+CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap", namespaced=True, only_in="kube-system")
+HPA = Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", namespaced=True)
+SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject", namespaced=True, optional=True)
+BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", namespaced=True)
 
-WATCHED: tuple[Kind, ...] = (DEPLOYMENT, REPLICA_SET, POD, SERVICE, NAMESPACE, NODE, VOLUME_CLAIM)
+SCALERS: tuple[Kind, ...] = (HPA, SCALED_OBJECT, CONFIG_MAP)
+"""The kinds that decide how many replicas a Deployment has; of ConfigMaps those of CPA."""
+
+WATCHED: tuple[Kind, ...] = (
+    DEPLOYMENT,
+    REPLICA_SET,
+    POD,
+    SERVICE,
+    NAMESPACE,
+    NODE,
+    VOLUME_CLAIM,
+    *SCALERS,
+    BUDGET,
+)
 """The kinds that others own and the operator watches."""
+
+BY_NAME: dict[str, Kind] = {kind.kind: kind for kind in WATCHED}

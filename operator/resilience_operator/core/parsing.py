@@ -11,24 +11,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from resilience_operator.core.asked import PROBES, RESOURCES
+from resilience_operator.core import asking
 from resilience_operator.core.policy import (
     EVERY_NAMESPACE,
     AllowWindow,
     Conflicts,
+    CoreDNS,
     DenyWindow,
     Deployments,
-    DNSConfig,
-    DNSOption,
-    GracefulShutdown,
     Mode,
+    Named,
     OnRelease,
     Policy,
-    Probes,
-    Resources,
     Rollout,
-    Spread,
-    SpreadConstraint,
     Windows,
 )
 from resilience_operator.core.reading import Problem, Reader
@@ -79,7 +74,7 @@ def _metadata(root: Reader) -> Policy:
 
 
 def _policy(identity: Policy, spec: Reader) -> Policy:
-    section = spec.child("deployments")
+    deployments, core_dns = spec.child("deployments"), spec.child("coreDNS")
     return replace(
         identity,
         digest=digest(spec.source),
@@ -90,8 +85,9 @@ def _policy(identity: Policy, spec: Reader) -> Policy:
         on_release=spec.choice("onRelease", OnRelease) or OnRelease.RETAIN,
         windows=_windows(spec),
         rollout=_rollout(spec),
-        deployments=_deployments(section) if section is not None else None,
-        warnings=() if section is not None else (NO_SECTION,),
+        deployments=_deployments(deployments) if deployments is not None else None,
+        core_dns=_core_dns(core_dns) if core_dns is not None else None,
+        warnings=() if deployments is not None or core_dns is not None else (NO_SECTION,),
     )
 
 
@@ -104,14 +100,41 @@ def _deployments(section: Reader) -> Deployments:
         namespaces=_namespaces(section),
         namespace_selector=_selector(section, "namespaceSelector"),
         selector=_selector(section, "selector"),
-        spread=_spread(section),
-        graceful_shutdown=_graceful_shutdown(section),
-        dns_config=_dns_config(section),
-        probes=_probes(section),
-        resources=_resources(section),
+        spread=asking.spread(section),
+        graceful_shutdown=asking.graceful_shutdown(section),
+        dns_config=asking.dns_config(section),
+        replicas=asking.replicas(section),
+        disruption_budget=asking.disruption_budget(section),
+        probes=asking.probes(section),
+        resources=asking.resources(section),
     )
     section.done()
     return result
+
+
+def _core_dns(section: Reader) -> CoreDNS:
+    result = CoreDNS(
+        mode=section.choice("mode", Mode),
+        conflicts=section.choice("conflicts", Conflicts),
+        windows=_windows(section),
+        rollout=_rollout(section),
+        deployment=_named(section, "deployment"),
+        floor=asking.floor(section),
+        spread=asking.spread(section),
+        disruption_budget=asking.disruption_budget(section),
+    )
+    section.done()
+    return result
+
+
+def _named(section: Reader, name: str) -> Named | None:
+    reader = section.child(name)
+    if reader is None:
+        return None
+    complete = reader.required("namespace", "name")
+    where, who = reader.text("namespace"), reader.text("name")
+    reader.done()
+    return Named(where, who) if complete and where is not None and who is not None else None
 
 
 def _windows(outer: Reader) -> Windows | None:
@@ -196,96 +219,3 @@ def _requirement(entry: Reader) -> Requirement | None:
     if not complete or key is None or operator is None:
         return None
     return Requirement(key, operator, values or ())
-
-
-def _spread(section: Reader) -> Spread | None:
-    reader = section.child("spread")
-    if reader is None:
-        return None
-    mode, entries = reader.choice("mode", Mode), reader.children("constraints")
-    reader.done()
-    if entries is None:
-        return Spread(mode)
-    constraints = [_constraint(entry) for entry in entries]
-    return Spread(mode, tuple(found for found in constraints if found is not None))
-
-
-def _constraint(entry: Reader) -> SpreadConstraint | None:
-    complete = entry.required("topologyKey")
-    key, skew = entry.text("topologyKey"), entry.whole("maxSkew")
-    unsatisfiable = entry.one_of("whenUnsatisfiable", ("ScheduleAnyway", "DoNotSchedule"))
-    entry.done()
-    if not complete or key is None:
-        return None
-    return SpreadConstraint(key, 1 if skew is None else skew, unsatisfiable or "ScheduleAnyway")
-
-
-def _graceful_shutdown(section: Reader) -> GracefulShutdown | None:
-    reader = section.child("gracefulShutdown")
-    if reader is None:
-        return None
-    default = GracefulShutdown()
-    sleep = reader.whole("preStopSleepSeconds")
-    grace = reader.whole("minTerminationGracePeriodSeconds")
-    result = GracefulShutdown(
-        mode=reader.choice("mode", Mode),
-        pre_stop_sleep_seconds=default.pre_stop_sleep_seconds if sleep is None else sleep,
-        min_termination_grace_period_seconds=(
-            default.min_termination_grace_period_seconds if grace is None else grace
-        ),
-        applies_to=reader.one_of("appliesTo", ("Exposed", "All")) or default.applies_to,
-    )
-    reader.done()
-    return result
-
-
-def _dns_config(section: Reader) -> DNSConfig | None:
-    reader = section.child("dnsConfig")
-    if reader is None:
-        return None
-    default = DNSConfig()
-    entries, images = reader.children("options"), reader.texts("reportOnlyImages")
-    options = default.options
-    if entries is not None:
-        options = tuple(option for option in map(_option, entries) if option is not None)
-    result = DNSConfig(
-        mode=reader.choice("mode", Mode),
-        options=options,
-        allow_search_change=reader.flag("allowSearchChange") or False,
-        report_only_images=default.report_only_images if images is None else images,
-    )
-    reader.done()
-    return result
-
-
-def _probes(section: Reader) -> Probes | None:
-    reader = section.child("probes")
-    if reader is None:
-        return None
-    mode, require = reader.choice("mode", Mode), _required(reader, PROBES)
-    reader.done()
-    return Probes(mode) if require is None else Probes(mode, require)
-
-
-def _resources(section: Reader) -> Resources | None:
-    reader = section.child("resources")
-    if reader is None:
-        return None
-    mode, require = reader.choice("mode", Mode), _required(reader, RESOURCES)
-    reader.done()
-    return Resources(mode) if require is None else Resources(mode, require)
-
-
-def _required(reader: Reader, known: tuple[str, ...]) -> tuple[str, ...] | None:
-    names = reader.texts("require")
-    for index, name in enumerate(names or ()):
-        if name not in known:
-            reader.refuse(f"require[{index}]", f"write one of {', '.join(known)}, not {name!r}")
-    return names if names is None else tuple(name for name in names if name in known)
-
-
-def _option(entry: Reader) -> DNSOption | None:
-    complete = entry.required("name")
-    name, value = entry.text("name"), entry.text("value")
-    entry.done()
-    return DNSOption(name, value) if complete and name is not None else None

@@ -4,39 +4,69 @@ The only schema is crds/resiliencepolicies.yaml; a test holds the two equal. Mad
 the API server or a file gave; read by rules and planning.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, time
 from enum import StrEnum
-from typing import TypeVar
 
 from resilience_operator.core.asked import (
+    DisruptionBudget,
     DNSConfig,
     DNSOption,
+    Floor,
     GracefulShutdown,
     Mode,
     Probes,
+    Replicas,
     Resources,
+    Settings,
     Spread,
     SpreadConstraint,
 )
 from resilience_operator.core.refs import ObjectRef
-from resilience_operator.core.selectors import EVERYTHING, LabelSelector, NamespaceScope
+from resilience_operator.core.sections import (
+    ALWAYS,
+    DEFAULT_LIMITS,
+    DEFAULT_ROLLOUT,
+    EVERY_NAMESPACE,
+    AllowWindow,
+    Conflicts,
+    CoreDNS,
+    DenyWindow,
+    Deployments,
+    Limits,
+    Named,
+    Rollout,
+    Section,
+    Windows,
+    inheriting,
+    values,
+)
 
 __all__ = [
+    "ALWAYS",
+    "DEFAULT_LIMITS",
+    "EVERY_NAMESPACE",
     "AllowWindow",
     "Conflicts",
+    "CoreDNS",
     "DNSConfig",
     "DNSOption",
     "DenyWindow",
     "Deployments",
+    "DisruptionBudget",
+    "Floor",
     "GracefulShutdown",
     "Limits",
     "Mode",
+    "Named",
     "OnRelease",
     "Policy",
     "Probes",
+    "Replicas",
     "Resources",
     "Rollout",
+    "Section",
+    "Settings",
     "Spread",
     "SpreadConstraint",
     "Windows",
@@ -48,129 +78,11 @@ PLURAL = "resiliencepolicies"
 GROUP = "resilience.dev"
 
 
-class Conflicts(StrEnum):
-    """What becomes of a value that somebody chose: reported and respected, or taken over."""
-
-    REPORT = "Report"
-    TAKE_OVER = "TakeOver"
-
-
 class OnRelease(StrEnum):
     """What becomes of our values on an object that leaves the policy."""
 
     RETAIN = "Retain"
     REVERT = "Revert"
-
-
-@dataclass(frozen=True, slots=True)
-class AllowWindow:
-    """A weekly window: `days` (Mon to Sun) on which it starts, local times; end <= start: over midnight."""
-
-    name: str
-    days: tuple[str, ...]
-    start: time
-    end: time
-    time_zone: str = "UTC"
-
-
-@dataclass(frozen=True, slots=True)
-class DenyWindow:
-    """A span of absolute time in which no disruptive change starts."""
-
-    name: str
-    start: datetime
-    until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """When disruptive changes may start: in one of `allow` (none given: always) and in none of `deny`."""
-
-    allow: tuple[AllowWindow, ...] = ()
-    deny: tuple[DenyWindow, ...] = ()
-
-
-ALWAYS = Windows()
-EVERY_NAMESPACE = NamespaceScope()
-Settings = Spread | GracefulShutdown | DNSConfig | Probes | Resources
-"""What a policy asks of one rule of section deployments."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rollout:
-    """Limits of rollouts; None: not said here, the outer level's or the default holds (seconds are whole)."""
-
-    max_concurrent: int | None = None
-    max_concurrent_per_namespace: int | None = None
-    soak_seconds: int | None = None
-    progress_deadline_seconds: int | None = None
-    failure_threshold: int | None = None
-
-    def over(self, outer: "Rollout") -> "Rollout":
-        """This level's values, the outer level's where this one is silent."""
-        return Rollout(
-            *(
-                mine if mine is not None else theirs
-                for mine, theirs in zip(_values(self), _values(outer), strict=True)
-            )
-        )
-
-
-def _values(rollout: Rollout) -> tuple[int | None, ...]:
-    return (
-        rollout.max_concurrent,
-        rollout.max_concurrent_per_namespace,
-        rollout.soak_seconds,
-        rollout.progress_deadline_seconds,
-        rollout.failure_threshold,
-    )
-
-
-DEFAULT_ROLLOUT = Rollout(1, 1, 60, 600, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Rollout limits with every level merged: what the queue counts against."""
-
-    max_concurrent: int
-    max_concurrent_per_namespace: int
-    soak_seconds: int
-    progress_deadline_seconds: int
-    failure_threshold: int
-
-
-DEFAULT_LIMITS = Limits(1, 1, 60, 600, 1)
-"""The limits of a policy that says nothing of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deployments:
-    """Section `deployments`: scope and rules; a rule that is None is not asked for."""
-
-    mode: Mode | None = None
-    conflicts: Conflicts | None = None
-    windows: Windows | None = None
-    rollout: Rollout = Rollout()
-    namespaces: NamespaceScope = EVERY_NAMESPACE
-    namespace_selector: LabelSelector = EVERYTHING
-    selector: LabelSelector = EVERYTHING
-    spread: Spread | None = None
-    graceful_shutdown: GracefulShutdown | None = None
-    dns_config: DNSConfig | None = None
-    probes: Probes | None = None
-    resources: Resources | None = None
-
-    def rules(self) -> dict[str, Settings]:
-        """The rules asked for, by rule id, in the order of the contract."""
-        asked = {
-            "spread": self.spread,
-            "graceful-shutdown": self.graceful_shutdown,
-            "dns-config": self.dns_config,
-            "probes": self.probes,
-            "resources": self.resources,
-        }
-        return {rule: settings for rule, settings in asked.items() if settings is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +107,7 @@ class Policy:
     windows: Windows | None = None
     rollout: Rollout = Rollout()
     deployments: Deployments | None = None
+    core_dns: CoreDNS | None = None
     warnings: tuple[str, ...] = field(default=())
 
     @property
@@ -203,9 +116,10 @@ class Policy:
         return ObjectRef(API_VERSION, KIND, "", self.name, self.uid)
 
     @property
-    def sections(self) -> dict[str, Deployments]:
+    def sections(self) -> dict[str, Section]:
         """The sections asked for, by their name in spec."""
-        return {"deployments": self.deployments} if self.deployments is not None else {}
+        known: dict[str, Section | None] = {"deployments": self.deployments, "coreDNS": self.core_dns}
+        return {name: section for name, section in known.items() if section is not None}
 
     def section_mode(self, section: str) -> Mode:
         """The mode of a section, inherited from spec where the section is silent."""
@@ -215,9 +129,15 @@ class Policy:
         """The mode of a rule: its own, else the section's, else spec's."""
         return self.sections[section].rules()[rule].mode or self.section_mode(section)
 
-    def section_conflicts(self, section: str) -> Conflicts:
-        """What a section does with a value that somebody chose; Report where nothing is said."""
-        return self.sections[section].conflicts or self.conflicts or Conflicts.REPORT
+    def conflicts_of(self, rule: str, kind: str) -> Conflicts:
+        """What becomes of a value that somebody chose on an object of that kind.
+
+        Report where nothing is said, but TakeOver for the floor of cluster DNS on what scales it: it lives inside
+        one value that somebody always owns.
+        """
+        said = self.sections[SECTION_OF_RULE[rule]].conflicts or self.conflicts
+        floor = rule == "coredns-floor" and kind != "Deployment"
+        return said or (Conflicts.TAKE_OVER if floor else Conflicts.REPORT)
 
     def section_windows(self, section: str) -> Windows:
         """The windows of a section, the whole object of the innermost level that has one."""
@@ -226,36 +146,51 @@ class Policy:
     def section_limits(self, section: str) -> Limits:
         """The rollout limits of a section, merged field by field, innermost first."""
         merged = self.sections[section].rollout.over(self.rollout).over(DEFAULT_ROLLOUT)
-        return Limits(*(value if value is not None else 0 for value in _values(merged)))
+        return Limits(*(value if value is not None else 0 for value in values(merged)))
+
+    def limits_of(self, rules: Iterable[str]) -> Limits:
+        """The strictest limits of the sections of these rules; of all sections where none of them is asked for."""
+        names = {SECTION_OF_RULE[rule] for rule in rules} & self.sections.keys() or self.sections.keys()
+        known = [self.section_limits(name) for name in names] or [DEFAULT_LIMITS]
+        return Limits(
+            min(one.max_concurrent for one in known),
+            min(one.max_concurrent_per_namespace for one in known),
+            max(one.soak_seconds for one in known),
+            min(one.progress_deadline_seconds for one in known),
+            min(one.failure_threshold for one in known),
+        )
+
+    def windows_of(self, rules: Iterable[str]) -> tuple[Windows, ...]:
+        """The windows of the sections of these rules."""
+        names = {SECTION_OF_RULE[rule] for rule in rules} & self.sections.keys()
+        return tuple(self.section_windows(name) for name in sorted(names))
 
     def audited(self) -> "Policy":
         """The same policy with nothing enforced anywhere."""
-        section = self.deployments
-        if section is not None:
-            section = replace(
-                section,
-                mode=None,
-                spread=_inheriting(section.spread),
-                graceful_shutdown=_inheriting(section.graceful_shutdown),
-                dns_config=_inheriting(section.dns_config),
-                probes=_inheriting(section.probes),
-                resources=_inheriting(section.resources),
-            )
-        return replace(self, mode=Mode.AUDIT, deployments=section)
+        return self._throughout(Mode.AUDIT)
 
+    def enforced(self) -> "Policy":
+        """The same policy with everything enforced, and not suspended."""
+        return replace(self._throughout(Mode.ENFORCE), suspend=False)
 
-_Rule = TypeVar("_Rule", Spread, GracefulShutdown, DNSConfig, Probes, Resources)
-
-
-def _inheriting(rule: _Rule | None) -> _Rule | None:
-    return replace(rule, mode=None) if rule is not None else None
+    def _throughout(self, mode: Mode) -> "Policy":
+        deployments, core_dns = inheriting(self.deployments), inheriting(self.core_dns)
+        return replace(self, mode=mode, deployments=deployments, core_dns=core_dns)
 
 
 SECTION_OF_RULE: dict[str, str] = {
-    "spread": "deployments",
-    "graceful-shutdown": "deployments",
-    "dns-config": "deployments",
-    "probes": "deployments",
-    "resources": "deployments",
+    **dict.fromkeys(
+        (
+            "spread",
+            "graceful-shutdown",
+            "dns-config",
+            "replicas",
+            "disruption-budget",
+            "probes",
+            "resources",
+        ),
+        "deployments",
+    ),
+    **dict.fromkeys(("coredns-floor", "coredns-spread", "coredns-budget"), "coreDNS"),
 }
 """Rule id -> section of spec, for every rule that works."""

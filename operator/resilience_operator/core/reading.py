@@ -4,14 +4,17 @@ Separate from parsing because it knows nothing of policies: a `Reader` is one ob
 that nobody asked for by the time `done` is called is one that this operator does not know.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from resilience_operator.core.paths import JSON
+
+_PERCENTAGE = re.compile(r"(100|[1-9]?[0-9])%")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,6 +68,16 @@ class Reader:
         if value is None or isinstance(value, bool):
             return value
         self.refuse(name, f"write true or false, not {value!r}")
+        return None
+
+    def amount(self, name: str) -> int | str | None:
+        """A number or a percentage, as `1` or `10%` (IntOrString)."""
+        value = self._get(name)
+        number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        share = isinstance(value, str) and _PERCENTAGE.fullmatch(value) is not None
+        if value is None or number or share:
+            return cast("int | str | None", value)
+        self.refuse(name, f'write a whole number or a percentage, as 1 or "10%", not {value!r}')
         return None
 
     def choice(self, name: str, choices: type[_Choice]) -> _Choice | None:

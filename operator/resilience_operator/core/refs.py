@@ -29,3 +29,13 @@ class ObjectRef:
         """The form of the CRD's `object` field."""
         ref = {"apiVersion": self.api_version, "kind": self.kind, "name": self.name}
         return ref | ({"namespace": self.namespace} if self.namespace else {})
+
+
+Key = tuple[str, ...]
+"""(namespace, name) of a Deployment; (namespace, name, kind) of any other object that is decided about."""
+
+
+def key_of(ref: ObjectRef) -> Key:
+    """The key of an object that is decided about: by namespace and name first, as people look for it."""
+    place = (ref.namespace, ref.name)
+    return place if ref.kind == "Deployment" else (*place, ref.kind)

@@ -8,12 +8,13 @@ from resilience_operator.observed.objects import (
     Node,
     PersistentVolumeClaim,
     Pod,
+    PodDisruptionBudget,
     ReplicaSet,
     Service,
     Taint,
 )
 
-Neighbour = ReplicaSet | Pod | Service | Namespace
+Neighbour = ReplicaSet | Pod | Service | Namespace | PodDisruptionBudget
 
 
 def alike(old: Neighbour | None, new: Neighbour | None) -> bool:

@@ -13,29 +13,29 @@ from resilience_operator.core.state import (
     decode,
 )
 from resilience_operator.observed.leaves import is_published
-from resilience_operator.observed.objects import Claim, Deployment
+from resilience_operator.observed.objects import Claim, Target
 
 NOTHING = ObjectState()
 
 
-def believe(deployment: Deployment) -> tuple[ObjectState, str]:
+def believe(target: Target) -> tuple[ObjectState, str]:
     """(the state, "") where the annotation is ours, for this object and as we wrote it; else (nothing, why not)."""
-    text = deployment.metadata.annotations.get(ANNOTATION)
+    text = target.metadata.annotations.get(ANNOTATION)
     if text is None:
         return NOTHING, ""
     try:
         state = decode(text)
     except UnreadableStateError as error:
         return NOTHING, f"The annotation {ANNOTATION} is not believed: {error}."
-    strange = next((text for text in state.leaves if not is_published(Path.parse(text))), None)
+    strange = next((text for text in state.leaves if not is_published(Path.parse(text), target)), None)
     if strange is not None:
         return NOTHING, f"The annotation {ANNOTATION} is not believed: this operator never writes {strange}."
-    if state.uid != deployment.metadata.uid:
+    if state.uid != target.metadata.uid:
         return NOTHING, (
             f"The annotation {ANNOTATION} is not believed: it was written for another object (uid {state.uid}) "
             "and copied here, for instance from a backup."
         )
-    owners = [claim for claim in deployment.claims if claim.state]
+    owners = [claim for claim in target.claims if claim.state]
     if not any(map(_ours, owners)):
         names = ", ".join(sorted({claim.manager for claim in owners})) or "nobody"
         return NOTHING, (

@@ -1,4 +1,5 @@
-"""What belongs together: ReplicaSets and pods by owner, Services by what they select, claims by who uses them.
+"""What belongs together: ReplicaSets and pods by owner, Services by what they select, claims by who uses them,
+scalers by what they scale.
 
 Kept by the store, one `add` and `remove` per object that comes and goes. Deployments are not indexed by their
 labels: that would cost more memory than a Deployment itself, to make rare events cheaper.
@@ -7,13 +8,22 @@ labels: that would cost more memory than a Deployment itself, to make rare event
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from resilience_operator.observed.objects import Deployment, Pod, ReplicaSet, Service
+from resilience_operator.core.refs import Key
+from resilience_operator.observed.autoscalers import autoscaler_of
+from resilience_operator.observed.objects import (
+    ConfigMap,
+    Deployment,
+    HorizontalPodAutoscaler,
+    Pod,
+    ReplicaSet,
+    ScaledObject,
+    Scaler,
+    Service,
+)
 
 K = TypeVar("K")
 O = TypeVar("O", ReplicaSet, Pod, Service)  # noqa: E741 - an object
-
-Key = tuple[str, str]
-"""(namespace, name)."""
+T = TypeVar("T")
 
 
 def service_selects(service: Service, labels: Mapping[str, str]) -> bool:
@@ -33,6 +43,16 @@ def claims_used(deployment: Deployment) -> list[str]:
     return [each.persistent_volume_claim.claim_name for each in volumes if each.persistent_volume_claim]
 
 
+def scaled_by(found: Scaler) -> Key | None:
+    """The Deployment that an HPA or ScaledObject names as its target; None where it names another kind."""
+    if isinstance(found, ConfigMap):
+        return None
+    target = found.spec.scale_target_ref
+    group = target.api_version.rpartition("/")[0]
+    fits = (target.kind or "Deployment") == "Deployment" and group in {"apps", "extensions", ""}
+    return (found.metadata.namespace, target.name) if fits else None
+
+
 class Index:
     """The relations of the objects that are known, in both directions where an event needs it."""
 
@@ -43,6 +63,9 @@ class Index:
         self._owners: dict[str, str] = {}
         self._services: dict[tuple[str, str, str], dict[str, Service]] = {}
         self._users: dict[Key, set[str]] = {}
+        self._scalers: dict[Key, dict[str, HorizontalPodAutoscaler | ScaledObject]] = {}
+        self._autoscalers: dict[Key, set[Key]] = {}
+        self._parameters: dict[Key, set[Key]] = {}
 
     def add_deployment(self, found: Deployment) -> None:
         """By uid, and as user of its claims."""
@@ -50,6 +73,8 @@ class Index:
         self._deployments[meta.uid] = (meta.namespace, meta.name)
         for claim in claims_used(found):
             self._users.setdefault((meta.namespace, claim), set()).add(meta.name)
+        for mapping, key in self._scaled_by(found):
+            mapping.setdefault(key, set()).add((meta.namespace, meta.name))
 
     def remove_deployment(self, gone: Deployment) -> None:
         """The opposite of add_deployment."""
@@ -57,6 +82,43 @@ class Index:
         self._deployments.pop(meta.uid, None)
         for claim in claims_used(gone):
             _discard(self._users, (meta.namespace, claim), meta.name)
+        for mapping, key in self._scaled_by(gone):
+            _discard(mapping, key, (meta.namespace, meta.name))
+
+    def _scaled_by(self, found: Deployment) -> Iterator[tuple[dict[Key, set[Key]], Key]]:
+        """Where a CPA is entered: by each Deployment that it scales, and by its ConfigMap."""
+        autoscaler = autoscaler_of(found)
+        if autoscaler is None:
+            return
+        for kind, name in autoscaler.targets:
+            if kind == "deployment":
+                yield self._autoscalers, (autoscaler.namespace, name)
+        yield self._parameters, (autoscaler.namespace, autoscaler.config_map)
+
+    def add_scaler(self, found: HorizontalPodAutoscaler | ScaledObject) -> None:
+        """By the Deployment that it scales."""
+        if key := scaled_by(found):
+            self._scalers.setdefault(key, {})[_kind_and_name(found)] = found
+
+    def remove_scaler(self, gone: HorizontalPodAutoscaler | ScaledObject) -> None:
+        """The opposite of add_scaler."""
+        if key := scaled_by(gone):
+            entries = self._scalers.get(key, {})
+            entries.pop(_kind_and_name(gone), None)
+            if not entries:
+                self._scalers.pop(key, None)
+
+    def scalers_of(self, key: Key) -> tuple[HorizontalPodAutoscaler | ScaledObject, ...]:
+        """The HPAs and ScaledObjects that scale that Deployment, by name."""
+        return tuple(each for _, each in sorted(self._scalers.get(key, {}).items()))
+
+    def autoscalers_of(self, key: Key) -> list[Key]:
+        """The Deployments of CPAs that scale that Deployment."""
+        return sorted(self._autoscalers.get(key, ()))
+
+    def readers_of(self, config_map: Key) -> list[Key]:
+        """The Deployments of CPAs that take their parameters from that ConfigMap."""
+        return sorted(self._parameters.get(config_map, ()))
 
     def add_replica_set(self, found: ReplicaSet) -> None:
         """By the Deployment that controls it."""
@@ -123,6 +185,10 @@ class Index:
         )
 
 
+def _kind_and_name(found: HorizontalPodAutoscaler | ScaledObject) -> str:
+    return f"{found.ref.kind}/{found.metadata.name}"
+
+
 def _controller(found: ReplicaSet | Pod, kind: str) -> str:
     owner = found.metadata.controller
     return owner.uid if owner is not None and owner.kind == kind else ""
@@ -150,7 +216,7 @@ def _leave(index: dict[K, dict[str, O]], key: K, gone: O) -> None:
             del index[key]
 
 
-def _discard(index: dict[K, set[str]], key: K, name: str) -> None:
+def _discard(index: dict[K, set[T]], key: K, name: T) -> None:
     if (names := index.get(key)) is not None:
         names.discard(name)
         if not names:

@@ -1,4 +1,4 @@
-"""The published leaves of a Deployment: the only paths that the operator ever writes, and their observed values.
+"""The published leaves of each kind: the only paths that the operator ever writes, and their observed values.
 
 manifests/enforce repeats the list as a ValidatingAdmissionPolicy on the operator's own user.
 """
@@ -10,18 +10,28 @@ import msgspec
 
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.observed.objects import (
+    ConfigMap,
+    Container,
     Deployment,
+    HorizontalPodAutoscaler,
     MatchExpression,
+    ScaledObject,
     Selector,
+    Target,
     TopologySpreadConstraint,
 )
 
 POD_SPEC: Final = "spec.template.spec"
 GRACE: Final = Path.parse(f"{POD_SPEC}.terminationGracePeriodSeconds")
 DNS_OPTIONS: Final = Path.parse(f"{POD_SPEC}.dnsConfig.options")
+REPLICAS: Final = Path.parse("spec.replicas")
+MIN_REPLICAS: Final = Path.parse("spec.minReplicas")
+MIN_REPLICA_COUNT: Final = Path.parse("spec.minReplicaCount")
+CPA_MODES: Final = {mode: Path.parse(f"data.{mode}") for mode in ("linear", "ladder")}
+"""Mode -> the key of CPA's ConfigMap that holds its parameters."""
 
-API_DEFAULTS: Final[dict[Path, JSON]] = {GRACE: 30}
-"""Leaves that the API server fills in when nobody says anything (k8s.io/kubernetes/pkg/apis/core/v1/defaults.go)."""
+API_DEFAULTS: Final[dict[Path, JSON]] = {GRACE: 30, REPLICAS: 1, MIN_REPLICAS: 1}
+"""Leaves that the API server fills in when nobody says anything (k8s.io/kubernetes/pkg/apis/*/*/defaults.go)."""
 
 
 def constraint_path(topology_key: str, when_unsatisfiable: str) -> Path:
@@ -33,6 +43,11 @@ def constraint_path(topology_key: str, when_unsatisfiable: str) -> Path:
 def pre_stop_path(container: str) -> Path:
     """The path of a container's preStop handler."""
     return Path.parse(f"{POD_SPEC}.containers[name={container}].lifecycle.preStop")
+
+
+def argv_path(container: str, field: str) -> Path:
+    """The path of a container's `command` or `args`."""
+    return Path.parse(f"{POD_SPEC}.containers[name={container}].{field}")
 
 
 @lru_cache(maxsize=4096)
@@ -47,18 +62,43 @@ def slot(path: Path) -> str:
     return f"{POD_SPEC}.topologySpreadConstraints[topologyKey={dict(step.keys).get('topologyKey', '')}]"
 
 
-def is_published(path: Path) -> bool:
+def is_published(path: Path, target: Target) -> bool:
     """True where the path is one of those that the operator writes: a state that names another is not ours."""
+    match target:
+        case HorizontalPodAutoscaler():
+            return path == MIN_REPLICAS
+        case ScaledObject():
+            return path == MIN_REPLICA_COUNT
+        case ConfigMap():
+            return path in CPA_MODES.values()
     step = path.steps[3] if len(path.steps) > 3 else path.steps[0]
     values = [value for _, value in step.keys]
-    known = [GRACE, DNS_OPTIONS]
-    known += [pre_stop_path(values[0])] if len(values) == 1 else []
+    known = [GRACE, DNS_OPTIONS, REPLICAS]
+    if len(values) == 1:
+        known += [pre_stop_path(values[0]), argv_path(values[0], "command"), argv_path(values[0], "args")]
     known += [constraint_path(*values)] if len(values) == 2 else []
     return path in known
 
 
-def observed_value(deployment: Deployment, path: Path) -> JSON:
+def observed_value(target: Target, path: Path) -> JSON:
     """The value at a published leaf, in the API's form, or ABSENT. Raises ValueError for any other path."""
+    if not is_published(path, target):
+        raise ValueError(f"not a published leaf: {path}")
+    match target:
+        case HorizontalPodAutoscaler():
+            return _or_absent(target.spec.min_replicas)
+        case ScaledObject():
+            return _or_absent(target.spec.min_replica_count)
+        case ConfigMap():
+            return target.data.get(path.steps[1].field, ABSENT)
+    return _or_absent(target.spec.replicas) if path == REPLICAS else _in_template(target, path)
+
+
+def _or_absent(value: JSON) -> JSON:
+    return ABSENT if value is None else value
+
+
+def _in_template(deployment: Deployment, path: Path) -> JSON:
     spec = deployment.spec.template.spec
     step = path.steps[3] if len(path.steps) > 3 else None
     match step.field if step is not None else "":
@@ -78,35 +118,49 @@ def observed_value(deployment: Deployment, path: Path) -> JSON:
                 if (entry.topology_key, entry.when_unsatisfiable) == tuple(wanted.values()):
                     return constraint_object(entry)
             return ABSENT
-        case "containers" if step is not None:
-            name = dict(step.keys).get("name")
-            found = next((container for container in spec.containers if container.name == name), None)
-            handler = found.lifecycle.pre_stop if found is not None and found.lifecycle is not None else None
-            return ABSENT if handler is None else handler
+        case "containers":
+            found = _container(deployment, path)
+            return _or_absent(_of_container(found, path)) if found is not None else ABSENT
     raise ValueError(f"not a published leaf: {path}")
 
 
-def home_exists(deployment: Deployment, path: Path) -> bool:
+def _of_container(container: Container, path: Path) -> JSON:
+    match path.steps[4].field:
+        case "lifecycle":
+            return container.lifecycle.pre_stop if container.lifecycle is not None else None
+        case "command":
+            return None if container.command is None else list(container.command)
+    return None if container.args is None else list(container.args)
+
+
+def _container(target: Target, path: Path) -> Container | None:
+    """The container that a path leads through, or None."""
+    if not isinstance(target, Deployment):
+        return None
+    name = dict(path.steps[3].keys).get("name")
+    return next((each for each in target.spec.template.spec.containers if each.name == name), None)
+
+
+def home_exists(target: Target, path: Path) -> bool:
     """True where the leaf could be written: the container that it belongs to is still there."""
-    step = path.steps[3]
-    if step.field != "containers":
+    if len(path.steps) < 4 or path.steps[3].field != "containers":
         return True
-    name = dict(step.keys).get("name")
-    return any(container.name == name for container in deployment.spec.template.spec.containers)
+    return _container(target, path) is not None
 
 
-def depth_present(deployment: Deployment, path: Path) -> int:
+def depth_present(target: Target, path: Path) -> int:
     """How many leading steps of a published leaf lead to something: what a withdrawal may not remove."""
-    if observed_value(deployment, path) is not ABSENT:
+    if observed_value(target, path) is not ABSENT:
         return len(path.steps)
-    spec = deployment.spec.template.spec
+    if not isinstance(target, Deployment) or not path.in_template:
+        return 1
     match path.steps[3].field:
         case "dnsConfig":
-            return 4 if spec.dns_config is not None else 3
+            return 4 if target.spec.template.spec.dns_config is not None else 3
         case "containers":
-            name = dict(path.steps[3].keys).get("name")
-            found = next((container for container in spec.containers if container.name == name), None)
-            return 5 if found is not None and found.lifecycle is not None else 4
+            found = _container(target, path)
+            hooked = found is not None and found.lifecycle is not None
+            return 5 if hooked and path.steps[4].field == "lifecycle" else 4
     return 3
 
 

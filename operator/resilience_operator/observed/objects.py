@@ -33,6 +33,18 @@ from resilience_operator.observed.neighbours import (
     VolumeClaimSpec,
     WaitingState,
 )
+from resilience_operator.observed.scalers import (
+    BudgetSpec,
+    BudgetStatus,
+    ConfigMap,
+    HorizontalPodAutoscaler,
+    HPASpec,
+    PodDisruptionBudget,
+    ScaledObject,
+    ScaledObjectSpec,
+    Scaler,
+    ScaleTarget,
+)
 from resilience_operator.observed.templates import (
     Container,
     ContainerPort,
@@ -49,8 +61,11 @@ from resilience_operator.observed.templates import (
 )
 
 __all__ = [
+    "BudgetSpec",
+    "BudgetStatus",
     "Claim",
     "Condition",
+    "ConfigMap",
     "Container",
     "ContainerPort",
     "ContainerState",
@@ -58,6 +73,8 @@ __all__ = [
     "Deployment",
     "DeploymentSpec",
     "DeploymentStatus",
+    "HPASpec",
+    "HorizontalPodAutoscaler",
     "Lifecycle",
     "MatchExpression",
     "Meta",
@@ -72,6 +89,7 @@ __all__ = [
     "Pod",
     "PodDNSConfig",
     "PodDNSOption",
+    "PodDisruptionBudget",
     "PodPlacement",
     "PodSpec",
     "PodStatus",
@@ -79,12 +97,17 @@ __all__ = [
     "ReplicaSet",
     "ReplicaSetSpec",
     "RollingUpdate",
+    "ScaleTarget",
+    "ScaledObject",
+    "ScaledObjectSpec",
+    "Scaler",
     "Selector",
     "Service",
     "ServicePort",
     "ServiceSpec",
     "Strategy",
     "Taint",
+    "Target",
     "TemplateMeta",
     "TerminatedState",
     "Toleration",
@@ -184,5 +207,8 @@ class ReplicaSet(Observed, frozen=True):
         return self.metadata.labels.get("pod-template-hash", "")
 
 
-Object = Deployment | ReplicaSet | Pod | Service | Namespace | Node | PersistentVolumeClaim
+Target = Deployment | Scaler
+"""An object that rules demand something of, and that may be changed."""
+
+Object = Target | ReplicaSet | Pod | Service | Namespace | Node | PersistentVolumeClaim | PodDisruptionBudget
 """Any object that is watched."""

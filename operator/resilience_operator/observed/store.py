@@ -1,4 +1,4 @@
-"""All that is known of the cluster, and which Deployments have to be looked at again after a change.
+"""All that is known of the cluster, and which objects have to be looked at again after a change.
 
 Filled by adapters/watch and by our own writes (the answer of a patch); read by reconcile and cli. It is the only
 mutable value between the watch and the rules, is used from one thread, and does no I/O.
@@ -9,31 +9,44 @@ from datetime import datetime
 from typing import Any
 
 from resilience_operator.core.kinds import (
+    BUDGET,
+    CONFIG_MAP,
     DEPLOYMENT,
+    HPA,
     NAMESPACE,
     NODE,
     POD,
     REPLICA_SET,
+    SCALED_OBJECT,
+    SCALERS,
     SERVICE,
     VOLUME_CLAIM,
     Kind,
 )
+from resilience_operator.core.refs import Key, key_of
+from resilience_operator.core.state import ANNOTATION
 from resilience_operator.observed.alike import alike, alike_claim, alike_node
-from resilience_operator.observed.belief import believe
-from resilience_operator.observed.index import Index, Key, claims_used, service_selects
-from resilience_operator.observed.nodes import Nodes
+from resilience_operator.observed.autoscalers import autoscaler_of
+from resilience_operator.observed.index import Index, scaled_by, service_selects
 from resilience_operator.observed.objects import (
+    ConfigMap,
     Deployment,
+    HorizontalPodAutoscaler,
     Namespace,
     Node,
     Object,
     PersistentVolumeClaim,
     Pod,
+    PodDisruptionBudget,
     ReplicaSet,
+    ScaledObject,
+    Scaler,
     Service,
 )
+from resilience_operator.observed.selection import selects
 from resilience_operator.observed.shelf import Shelf, version
-from resilience_operator.observed.view import DeploymentView
+from resilience_operator.observed.view import DeploymentView, View
+from resilience_operator.observed.views import Views
 
 __all__ = ["Store", "service_selects"]
 
@@ -53,8 +66,9 @@ class Store:
         self._namespaces: Shelf[Namespace] = Shelf()
         self._claims: Shelf[PersistentVolumeClaim] = Shelf()
         self._nodes: Shelf[Node] = Shelf()
-        self._sorted_nodes: Nodes | None = None
         self._rewound: set[Kind] = set()
+        self._config_maps: Shelf[ConfigMap] = Shelf()
+        self._budgets: Shelf[PodDisruptionBudget] = Shelf()
         self._shelves: dict[Kind, Shelf[Any]] = {
             DEPLOYMENT: self._deployments,
             REPLICA_SET: Shelf[ReplicaSet](),
@@ -63,7 +77,12 @@ class Store:
             NAMESPACE: self._namespaces,
             NODE: self._nodes,
             VOLUME_CLAIM: self._claims,
+            HPA: Shelf[HorizontalPodAutoscaler](),
+            SCALED_OBJECT: Shelf[ScaledObject](),
+            CONFIG_MAP: self._config_maps,
+            BUDGET: self._budgets,
         }
+        self._views = Views(self._shelves, self._index)
         self._follow: dict[Kind, Callable[[Any, Any], None]] = {
             DEPLOYMENT: self._deployment_changed,
             REPLICA_SET: self._replica_set_changed,
@@ -72,6 +91,10 @@ class Store:
             NAMESPACE: self._namespace_changed,
             NODE: self._node_changed,
             VOLUME_CLAIM: self._claim_changed,
+            HPA: self._scaler_changed,
+            SCALED_OBJECT: self._scaler_changed,
+            CONFIG_MAP: self._config_map_changed,
+            BUDGET: self._budget_changed,
         }
 
     def put(self, kind: Kind, new: Object) -> None:
@@ -110,12 +133,18 @@ class Store:
         self._shelves[kind].forget_deletions()
 
     def take_dirty(self) -> set[Key]:
-        """(namespace, name) of each Deployment that changed, or beside which something did; also of those gone."""
+        """The key of each object to decide about that changed, or beside which something did; also of those gone."""
         dirty, self._dirty = self._dirty, set()
         if self._all_dirty:
             self._all_dirty = False
-            dirty.update(map(_key, self._deployments))
+            dirty.update(self.subjects())
         return dirty
+
+    def subjects(self) -> Iterator[Key]:
+        """The key of every object that may be decided about."""
+        yield from map(_key, self._deployments)
+        for kind in SCALERS:
+            yield from map(_key, self._shelves[kind])
 
     def deployments(self) -> Iterator[Deployment]:
         """Every Deployment that is known."""
@@ -129,34 +158,20 @@ class Store:
         """How many objects of a kind are known."""
         return len(self._shelves[kind])
 
+    def generation(self, key: Key) -> int:
+        """metadata.generation of the object with that key; 0 where there is none, or its kind has none."""
+        found = self._views.find(key)
+        return found.metadata.generation if found is not None else 0
+
+    def look(self, key: Key, now: datetime, server: tuple[int, int] = (1, 36)) -> View | None:
+        """The view of the object with that key; None where there is none."""
+        return self._views.look(key, now, server)
+
     def view(
         self, namespace: str, name: str, now: datetime, server: tuple[int, int] = (1, 36)
     ) -> DeploymentView | None:
         """A Deployment with all that rules may look at; None where there is none."""
-        found = self._deployments.get(namespace, name)
-        if found is None:
-            return None
-        replica_sets = self._index.replica_sets_of(found)
-        state, distrust = believe(found)
-        claims = [self._claims.get(namespace, claim) for claim in sorted(set(claims_used(found)))]
-        return DeploymentView(
-            deployment=found,
-            now=now,
-            namespace=self._namespaces.get("", namespace),
-            replica_sets=replica_sets,
-            pods=self._index.pods_of(replica_sets),
-            services=self._index.services_of(found),
-            volume_claims=tuple(claim for claim in claims if claim is not None),
-            nodes=self._all_nodes(),
-            state=state,
-            distrust=distrust,
-            server=server,
-        )
-
-    def _all_nodes(self) -> Nodes:
-        if self._sorted_nodes is None:
-            self._sorted_nodes = Nodes(sorted(self._nodes, key=lambda node: node.metadata.name))
-        return self._sorted_nodes
+        return self._views.of_deployment(namespace, name, now, server)
 
     def _mark(self, keys: Iterable[Key | None]) -> None:
         clean = not self._dirty and not self._all_dirty
@@ -175,7 +190,57 @@ class Store:
             self._index.remove_deployment(old)
         if new is not None:
             self._index.add_deployment(new)
-        self._mark(_key(each) for each in (old, new) if each is not None)
+        known = [each for each in (old, new) if each is not None]
+        self._mark(map(_key, known))
+        self._mark(key for each in known for key in self._beside(each))
+
+    def _beside(self, found: Deployment) -> Iterator[Key]:
+        """Objects whose answer depends on a Deployment: those that scale it and, of a CPA, what it scales and reads."""
+        yield from (_key(each) for each in self._index.scalers_of(_key(found)))
+        yield from map(_key, self._views.parameters(self._views.autoscalers(found)))
+        yield from self._index.autoscalers_of(_key(found))
+        autoscaler = autoscaler_of(found)
+        if autoscaler is not None:
+            yield from ((autoscaler.namespace, name) for _, name in autoscaler.targets)
+            yield (autoscaler.namespace, autoscaler.config_map, CONFIG_MAP.kind)
+
+    def _scaler_changed(
+        self,
+        old: HorizontalPodAutoscaler | ScaledObject | None,
+        new: HorizontalPodAutoscaler | ScaledObject | None,
+    ) -> None:
+        if old is not None:
+            self._index.remove_scaler(old)
+        if new is not None:
+            self._index.add_scaler(new)
+        known = [each for each in (old, new) if each is not None]
+        self._mark(map(_key, known))
+        if old is None or new is None or (old.spec, old.metadata.labels) != (new.spec, new.metadata.labels):
+            self._mark(scaled_by(each) for each in known)
+
+    def _config_map_changed(self, old: ConfigMap | None, new: ConfigMap | None) -> None:
+        known = [each for each in (old, new) if each is not None]
+        readers = {
+            reader
+            for each in known
+            for reader in self._index.readers_of((each.metadata.namespace, each.metadata.name))
+        }
+        held = [each for each in known if ANNOTATION in each.metadata.annotations]
+        if readers or held:
+            self._mark(map(_key, known))
+            self._mark(readers)
+            self._mark(key for each in known for key in self._views.scaled(each))
+
+    def _budget_changed(self, old: PodDisruptionBudget | None, new: PodDisruptionBudget | None) -> None:
+        if alike(old, new):
+            return
+        for each in (old, new):
+            within = self._deployments.within(each.metadata.namespace) if each is not None else ()
+            self._mark(
+                _key(one)
+                for one in within
+                if each is not None and selects(each.spec.selector, one.spec.template.metadata.labels)
+            )
 
     def _replica_set_changed(self, old: ReplicaSet | None, new: ReplicaSet | None) -> None:
         before = self._index.deployment_of(old) if old is not None else None
@@ -201,12 +266,9 @@ class Store:
             self._index.add_service(new)
         # to look for what it selects is needless where everything is looked at anyway
         if not self._all_dirty and not alike(old, new):
-            self._mark(key for each in (old, new) if each is not None for key in self._selected_by(each))
-
-    def _selected_by(self, service: Service) -> Iterator[Key]:
-        for each in self._deployments.within(service.metadata.namespace):
-            if service_selects(service, each.spec.template.metadata.labels):
-                yield _key(each)
+            self._mark(
+                key for each in (old, new) if each is not None for key in self._views.selected_by(each)
+            )
 
     def _namespace_changed(self, old: Namespace | None, new: Namespace | None) -> None:
         changed = new or old
@@ -214,7 +276,7 @@ class Store:
             self._mark(map(_key, self._deployments.within(changed.metadata.name)))
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
-        self._sorted_nodes = None
+        self._views.nodes_changed()
         if not alike_node(old, new):
             self._mark_all()
 
@@ -224,5 +286,5 @@ class Store:
             self._mark(self._index.users_of(changed.metadata.namespace, changed.metadata.name))
 
 
-def _key(found: Deployment) -> Key:
-    return (found.metadata.namespace, found.metadata.name)
+def _key(found: Deployment | Scaler) -> Key:
+    return key_of(found.ref)

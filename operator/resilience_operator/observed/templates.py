@@ -45,7 +45,7 @@ class ResourceRequirements(Observed, frozen=True):
 
 
 class Container(Observed, frozen=True):
-    """A container of a pod template."""
+    """A container of a pod template; `command` and `args` are kept of an autoscaler alone."""
 
     name: str = ""
     image: str = ""
@@ -56,6 +56,13 @@ class Container(Observed, frozen=True):
     readiness_probe: Present | None = None
     liveness_probe: Present | None = None
     startup_probe: Present | None = None
+    command: tuple[str, ...] | None = None
+    args: tuple[str, ...] | None = None
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """What is run, as far as the manifest says it."""
+        return (*(self.command or ()), *(self.args or ()))
 
 
 class TopologySpreadConstraint(Observed, frozen=True):

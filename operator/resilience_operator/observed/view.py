@@ -1,16 +1,25 @@
-"""One object with what a rule may look at beside it. Built by the store (cluster) and by cli (files)."""
+"""One object with what a rule may look at beside it. Built by the store (cluster) and by cli (files).
+
+There are two views: of a Deployment, and of an object that scales one.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.observed.objects import (
+    ConfigMap,
     Deployment,
+    HorizontalPodAutoscaler,
     Namespace,
     Node,
     PersistentVolumeClaim,
     Pod,
+    PodDisruptionBudget,
     ReplicaSet,
+    ScaledObject,
+    Scaler,
     Service,
 )
 
@@ -24,6 +33,8 @@ class Known:
     nodes: bool = True
     namespaces: bool = True
     volume_claims: bool = True
+    scalers: bool = True
+    budgets: bool = True
 
 
 EVERYTHING_KNOWN = Known()
@@ -32,6 +43,11 @@ EVERYTHING_KNOWN = Known()
 @dataclass(frozen=True, slots=True)
 class DeploymentView:
     """A Deployment, its ReplicaSets and pods, the Services that select its pods, its claims, and all nodes.
+
+    `scalers`: HPAs and ScaledObjects that target it. `autoscalers`: Deployments of CPAs that target it, and
+    `config_maps` the parameters of those. `scaled`: the Deployment that it scales itself, where it is a CPA.
+    `budgets`: PodDisruptionBudgets that select its pods. `twins`: names of other Deployments that one of its Services
+    selects as well, asked for of cluster DNS alone.
 
     `state` is our annotation on it where it is believed, else the empty state; `distrust` says why it is not.
     `server` is the API server's (major, minor), (0, 0) where unknown (files: the newest is assumed).
@@ -45,10 +61,31 @@ class DeploymentView:
     services: tuple[Service, ...] = ()
     volume_claims: tuple[PersistentVolumeClaim, ...] = ()
     nodes: tuple[Node, ...] = ()
+    scalers: tuple[HorizontalPodAutoscaler | ScaledObject, ...] = ()
+    autoscalers: tuple[Deployment, ...] = ()
+    config_maps: tuple[ConfigMap, ...] = ()
+    scaled: "DeploymentView | None" = None
+    budgets: tuple[PodDisruptionBudget, ...] = ()
+    twins: tuple[str, ...] = ()
     known: Known = EVERYTHING_KNOWN
     state: ObjectState = ObjectState()
     distrust: str = ""
     server: tuple[int, int] = (0, 0)
+
+    @property
+    def target(self) -> Deployment:
+        """The object that rules demand something of."""
+        return self.deployment
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The target as a reference."""
+        return self.deployment.ref
+
+    @property
+    def pods_replaced(self) -> int:
+        """How many pods a change of the template restarts."""
+        return self.deployment.replicas
 
     def held(self, path: str) -> Held | None:
         """What we hold at that written path, or None."""
@@ -58,3 +95,46 @@ class DeploymentView:
     def newest_replica_set(self) -> ReplicaSet | None:
         """The ReplicaSet with the highest revision, or None where there is none."""
         return max(self.replica_sets, key=lambda replica_set: replica_set.revision, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ScalerView:
+    """An HPA, a ScaledObject or CPA's ConfigMap, and the Deployment that it scales (None where there is none).
+
+    `state`, `distrust` and `server` as in DeploymentView.
+    """
+
+    target: Scaler
+    now: datetime
+    scaled: DeploymentView | None = None
+    namespace: Namespace | None = None
+    state: ObjectState = ObjectState()
+    distrust: str = ""
+    server: tuple[int, int] = (0, 0)
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The target as a reference."""
+        return self.target.ref
+
+    @property
+    def replica_sets(self) -> tuple[ReplicaSet, ...]:
+        """None: a scaler has no pods of its own."""
+        return ()
+
+    @property
+    def newest_replica_set(self) -> None:
+        """None: a scaler has no pods of its own."""
+
+    @property
+    def pods_replaced(self) -> int:
+        """None: a change of a scaler restarts nothing."""
+        return 0
+
+    def held(self, path: str) -> Held | None:
+        """What we hold at that written path, or None."""
+        return self.state.leaves.get(path)
+
+
+View = DeploymentView | ScalerView
+"""What a rule is asked about, and a decision made for."""

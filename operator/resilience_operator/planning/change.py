@@ -11,16 +11,22 @@ from enum import StrEnum
 from resilience_operator.core.findings import Finding, Skipped, State
 from resilience_operator.core.paths import JSON, Path, nest
 from resilience_operator.core.policy import Policy
-from resilience_operator.core.refs import ObjectRef
+from resilience_operator.core.refs import Key, ObjectRef, key_of
 from resilience_operator.core.state import ANNOTATION, Apply, Held, ObjectState, encode
 from resilience_operator.planning.rollouts import NO_ROLLOUT, OurRollout
 
 
 class Verb(StrEnum):
-    """APPLY writes leaves by server-side apply; WITHDRAW gives leaves back by a JSON patch."""
+    """APPLY writes leaves by server-side apply; WITHDRAW gives leaves back by a JSON patch.
+
+    CREATE, UPDATE and DELETE are of whole objects, which are ours alone.
+    """
 
     APPLY = "Apply"
     WITHDRAW = "Withdraw"
+    CREATE = "Create"
+    UPDATE = "Update"
+    DELETE = "Delete"
 
 
 class Result(StrEnum):
@@ -39,7 +45,8 @@ class Change:
     afterwards, without this apply's time. `written`: the paths whose value changes. `revision`: what the rollout
     becomes, 0 where no template changes. `disruptive`: pods restart. `urgent`: waits for no window and no limit.
     `repaired`: rules of which it puts back what somebody took from us. `adopted`: written paths whose values are left
-    as they are, because others have made them their own.
+    as they are, because others have made them their own. `whole`: the object that is made, without its preconditions;
+    `owner`: the object beside which it stands.
     """
 
     verb: Verb
@@ -60,6 +67,13 @@ class Change:
     given_back: Mapping[str, Held] = field(default_factory=dict)
     repaired: tuple[str, ...] = ()
     adopted: Mapping[str, Held] = field(default_factory=dict)
+    whole: Mapping[str, JSON] = field(default_factory=dict)
+    owner: ObjectRef | None = None
+
+    @property
+    def subject(self) -> ObjectRef:
+        """The object that was decided about: of an object of ours, the one that it stands beside."""
+        return self.owner or self.object
 
     @property
     def forgets(self) -> bool:
@@ -68,6 +82,9 @@ class Change:
 
     def parts(self) -> list[tuple[Policy, str, tuple[str, ...]]]:
         """(policy, rule, its written paths) of everything that the change does, each part for whom it is done."""
+        if self.owner is not None:
+            what = f"{self.object.kind} {self.object.name}"
+            return [(policy, rule, (what,)) for policy in self.policies for rule in self.rules]
         remembered = self.state.leaves if self.verb is Verb.APPLY else self.given_back
         held = [(text, remembered[text]) for text in map(str, self.written)] + list(self.adopted.items())
         found = [
@@ -84,6 +101,9 @@ class Change:
     def body(self, now: datetime) -> dict[str, JSON]:
         """The server-side apply of an APPLY change: identity, preconditions, every leaf, and our annotation."""
         ref = self.object
+        if self.owner is not None:
+            fence = {"uid": ref.uid, "resourceVersion": self.resource_version} if ref.uid else {}
+            return {**self.whole, "metadata": {**self.whole["metadata"], **fence}}
         body = nest(self.leaves)
         body["apiVersion"], body["kind"] = ref.api_version, ref.kind
         body["metadata"] = {
@@ -115,6 +135,19 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """How many replicas a Deployment was told to have, by whom, and on how many nodes they may run.
+
+    `nodes`: all there are; `usable`: those that are Ready and schedulable.
+    """
+
+    replicas: int
+    by: str
+    nodes: int
+    usable: int
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """A finding of one policy with the state it is in, and the sentence's end why it waits or is given up."""
 
@@ -135,6 +168,8 @@ class Decision:
 
     `evaluated` and `ignored`: names of the policies that judged it, and of those it is opted out of altogether.
     `blocked`: why its change may not start now, from the object itself; "" where only the queue decides.
+    `companions`: changes of objects of ours beside it, which restart nothing. `sections`: (policy name, section) that
+    speak of it. `scale`: how many replicas there are and who said so, of cluster DNS alone.
     `target`: an enforcing policy covers it; `healthy`: it has all replicas available. `asked`: (policy name, rule) of
     all that was judged, and not opted out of.
     """
@@ -145,6 +180,7 @@ class Decision:
     evaluated: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     change: Change | None = None
+    companions: tuple[Change, ...] = ()
     blocked: str = ""
     rollout: OurRollout = NO_ROLLOUT
     rollout_policies: tuple[str, ...] = ()
@@ -154,11 +190,18 @@ class Decision:
     healthy: bool = True
     asked: frozenset[tuple[str, str]] = frozenset()
     wake_at: datetime | None = None
+    sections: frozenset[tuple[str, str]] = frozenset()
+    scale: Scale | None = None
 
     @property
-    def key(self) -> tuple[str, str]:
-        """(namespace, name)."""
-        return (self.object.namespace, self.object.name)
+    def key(self) -> Key:
+        """The object's key."""
+        return key_of(self.object)
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All changes: of the object itself, and of ours beside it."""
+        return ((self.change,) if self.change is not None else ()) + self.companions
 
     def of(self, policy: str) -> tuple[Judged, ...]:
         """The findings of one policy."""

@@ -7,7 +7,7 @@ from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.policy import OnRelease, Policy
 from resilience_operator.core.state import Apply, Held, ObjectState, Quarantine
 from resilience_operator.observed.leaves import GRACE, depth_present, observed_value
-from resilience_operator.observed.view import DeploymentView
+from resilience_operator.observed.view import View
 from resilience_operator.planning.change import Change, Result, Verb
 from resilience_operator.planning.contest import Patience, contests_after, lost
 from resilience_operator.planning.holds import Holds, in_force, rests, time_is_needed
@@ -27,7 +27,7 @@ __all__ = ["Asked", "Holds", "apply", "give_back", "roll_back"]
 
 
 def apply(
-    view: DeploymentView,
+    view: View,
     resolution: Resolution,
     holds: Holds,
     patience: Patience,
@@ -48,7 +48,7 @@ def apply(
     repaired = tuple(sorted({one.demand.rule for one in resolution.writes if lost(one, view)}))
     state = replace(
         view.state,
-        uid=view.deployment.metadata.uid,
+        uid=view.target.metadata.uid,
         leaves=recorded,
         policies={policy.uid: policy.generation for policy in policies} if written else view.state.policies,
         names=_names(view, resolution, recorded),
@@ -58,8 +58,8 @@ def apply(
     return Change(
         verb=Verb.APPLY,
         result=Result.APPLIED,
-        object=view.deployment.ref,
-        resource_version=view.deployment.metadata.resource_version,
+        object=view.ref,
+        resource_version=view.target.metadata.resource_version,
         leaves=leaves,
         state=state,
         written=written,
@@ -69,13 +69,13 @@ def apply(
         revision=revision,
         force=any(judgement.force for judgement in resolution.writes) or _written_by_patch(view),
         disruptive=bool(revision),
-        pods=view.deployment.replicas if revision else 0,
+        pods=view.pods_replaced if revision else 0,
         repaired=repaired,
     )
 
 
 def give_back(
-    view: DeploymentView,
+    view: View,
     holds: Holds,
     directory: Mapping[str, Policy],
     opted_out: frozenset[str],
@@ -95,7 +95,7 @@ def give_back(
 
 
 def roll_back(
-    view: DeploymentView,
+    view: View,
     rollout: OurRollout,
     directory: Mapping[str, Policy],
     opted_out: frozenset[str],
@@ -135,15 +135,15 @@ def roll_back(
     return replace(change, urgent=True)
 
 
-def forget(view: DeploymentView, directory: Mapping[str, Policy], keep: Keep) -> Change | None:
+def forget(view: View, directory: Mapping[str, Policy], keep: Keep) -> Change | None:
     """Remove what is left of us once everything is given back; None while there is something to remember."""
     if view.state.leaves or keep(0) or not view.state:  # A quarantine stays while its policy does.
         return None
     return Change(
         verb=Verb.WITHDRAW,
         result=Result.REVERTED,
-        object=view.deployment.ref,
-        resource_version=view.deployment.metadata.resource_version,
+        object=view.ref,
+        resource_version=view.target.metadata.resource_version,
         leaves={},
         state=ObjectState(),
         written=(),
@@ -154,18 +154,18 @@ def forget(view: DeploymentView, directory: Mapping[str, Policy], keep: Keep) ->
     )
 
 
-def next_revision(view: DeploymentView) -> int:
+def next_revision(view: View) -> int:
     """The revision that a change of the template now becomes: the Deployment controller counts up by one.
 
     The Deployment bears its revision, too: the stream of ReplicaSets may be behind.
     """
-    newest, own = view.newest_replica_set, view.deployment.metadata.annotations.get(REVISION, "")
+    newest, own = view.newest_replica_set, view.target.metadata.annotations.get(REVISION, "")
     known = newest.revision if newest is not None else 0
     return max(known, int(own) if own.isdecimal() else 0) + 1
 
 
 def _withdrawal(
-    view: DeploymentView,
+    view: View,
     released: Mapping[str, Held],
     after: ObjectState,
     directory: Mapping[str, Policy],
@@ -188,8 +188,8 @@ def _withdrawal(
     return Change(
         verb=Verb.WITHDRAW,
         result=result,
-        object=view.deployment.ref,
-        resource_version=view.deployment.metadata.resource_version,
+        object=view.ref,
+        resource_version=view.target.metadata.resource_version,
         leaves={path: released[str(path)].was for path in paths},
         state=after,
         written=paths,
@@ -198,14 +198,12 @@ def _withdrawal(
         reason=reason,
         revision=revision,
         disruptive=bool(revision),
-        pods=view.deployment.replicas,
+        pods=view.pods_replaced,
         given_back=released,
     )
 
 
-def _records(
-    view: DeploymentView, resolution: Resolution, holds: Holds, written: tuple[Path, ...]
-) -> dict[str, Held]:
+def _records(view: View, resolution: Resolution, holds: Holds, written: tuple[Path, ...]) -> dict[str, Held]:
     """The record of what we hold after the write: previous values are never rewritten while a leaf stays ours."""
     records = {
         text: held
@@ -222,12 +220,12 @@ def _records(
     return records
 
 
-def _taken(view: DeploymentView, path: Path, winner: Winner, uids: tuple[str, ...], revision: int) -> Held:
+def _taken(view: View, path: Path, winner: Winner, uids: tuple[str, ...], revision: int) -> Held:
     demand, before = winner.demand, view.held(str(path))
     if before is not None and in_force(view, path, before):
         return replace(before, set=demand.value, policies=uids, revision=revision)
-    observed = observed_value(view.deployment, path)
-    depth = depth_present(view.deployment, path) if observed is ABSENT else 0
+    observed = observed_value(view.target, path)
+    depth = depth_present(view.target, path) if observed is ABSENT else 0
     if before is not None and observed == before.was:
         return replace(before, set=demand.value, depth=depth, policies=uids, revision=revision)
     if before is not None and observed == before.set:
@@ -239,7 +237,7 @@ def _policies(winners: list[Winner]) -> tuple[Policy, ...]:
     return tuple({policy.uid: policy for winner in winners for policy in winner.policies}.values())
 
 
-def _names(view: DeploymentView, resolution: Resolution, recorded: Mapping[str, Held]) -> dict[str, str]:
+def _names(view: View, resolution: Resolution, recorded: Mapping[str, Held]) -> dict[str, str]:
     """uid -> name of the policies that hold a leaf."""
     known = dict(view.state.names)
     known |= {policy.uid: policy.name for winner in resolution.winners.values() for policy in winner.policies}
@@ -247,9 +245,9 @@ def _names(view: DeploymentView, resolution: Resolution, recorded: Mapping[str, 
     return {uid: known.get(uid, "") for uid in sorted(holding)}
 
 
-def _written_by_patch(view: DeploymentView) -> bool:
+def _written_by_patch(view: View) -> bool:
     """True where the patch that gave values back owns our state: for the server, another manager than our apply."""
-    return any(claim.state and claim.operation != "Apply" for claim in view.deployment.claims)
+    return any(claim.state and claim.operation != "Apply" for claim in view.target.claims)
 
 
 def _reason(writes: tuple[Judgement, ...]) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from resilience_operator.core.paths import ABSENT
 from resilience_operator.core.state import Apply, ObjectState
 from resilience_operator.observed.objects import Claim
-from resilience_operator.observed.view import DeploymentView
+from resilience_operator.observed.view import View
 from resilience_operator.planning.ownership import (
     Judgement,
     last_writer,
@@ -39,16 +39,16 @@ class Contest:
     until: datetime
 
 
-def lost(judgement: Judgement, view: DeploymentView) -> bool:
+def lost(judgement: Judgement, view: View) -> bool:
     """True where we hold this leaf by our own record, but it is no longer as we set it, or no longer ours."""
     held = view.held(str(judgement.demand.path))
     if held is None:
         return False
-    ours = owned_by_us(view.deployment, judgement.demand.path)
+    ours = owned_by_us(view.target, judgement.demand.path)
     return judgement.observed != held.set or not ours
 
 
-def contested(judgement: Judgement, view: DeploymentView, patience: Patience) -> Contest | None:
+def contested(judgement: Judgement, view: View, patience: Patience) -> Contest | None:
     """Whether a lost leaf is given up for now: this loss is one revert more than we repaired lately."""
     now, burst = view.now, _last_burst(view.state, judgement.demand.rule, patience)
     if len(burst) + 1 < MAX_REVERTS or not lost(judgement, view):
@@ -58,13 +58,13 @@ def contested(judgement: Judgement, view: DeploymentView, patience: Patience) ->
     path = judgement.demand.path
     present = judgement.observed is not ABSENT
     rival = (
-        max(others(view.deployment, path), key=_recency, default=None)
+        max(others(view.target, path), key=_recency, default=None)
         if present
-        else last_writer(view.deployment, view.state.applies[-1].at)
+        else last_writer(view.target, view.state.applies[-1].at)
     )
     if now >= until or gave_up(rival, present=present):
         return None
-    owner = owner_of(view.deployment, path) if present else name_of(view.deployment, rival)
+    owner = owner_of(view.target, path) if present else name_of(view.target, rival)
     message = (
         f"{owner} took {path} back {len(burst) + 1} times within {int(patience.window.total_seconds())} s; "
         f"left alone until {until:%Y-%m-%d %H:%M:%S} UTC"

@@ -5,37 +5,37 @@ back before anything new is written, and a rule is written whole or not at all.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from resilience_operator.core.findings import Verdict
 from resilience_operator.core.policy import DEFAULT_LIMITS, SECTION_OF_RULE, Mode, Policy
 from resilience_operator.core.state import Quarantine
-from resilience_operator.observed.view import DeploymentView
+from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning import changes
 from resilience_operator.planning.change import Change, Decision
+from resilience_operator.planning.companions import BudgetAsked, companions_of
 from resilience_operator.planning.contest import Patience
 from resilience_operator.planning.holds import Covering, held_demands, sort_holds, superseded, without
 from resilience_operator.planning.optout import OptOut, optouts_of
 from resilience_operator.planning.quarantine import in_force, remembered, undone
 from resilience_operator.planning.resolve import Resolution, resolve
 from resilience_operator.planning.rollouts import OurRollout, Phase, healthy, our_rollout, unhealthy_because
+from resilience_operator.planning.scale import scale_of
 from resilience_operator.planning.states import Context, judge_findings, rolling_out
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyVerdict:
-    """What one covering policy's rules say about the object, and the rules from which the object is opted out."""
+    """What one covering policy's rules say about the object, and the rules from which the object is opted out.
+
+    `rules`: what the policy asks of this object.
+    """
 
     policy: Policy
     verdict: Verdict
     opted_out: Mapping[str, OptOut] = field(default_factory=dict)
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        """The rules that the policy asks for."""
-        section = self.policy.deployments
-        return tuple(section.rules()) if section is not None else ()
+    rules: tuple[str, ...] = ()
 
     @property
     def ignored(self) -> bool:
@@ -62,8 +62,8 @@ class Surroundings:
     stopped: Mapping[str, str] = field(default_factory=dict)
 
 
-def decide(view: DeploymentView, verdicts: tuple[PolicyVerdict, ...], around: Surroundings) -> Decision:
-    """Decide about one Deployment from what the rules of every covering policy say."""
+def decide(view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings) -> Decision:
+    """Decide about one object from what the rules of every covering policy say."""
     quarantines = _quarantines(view, verdicts)
     enforcing = _enforcing(view, verdicts, around, quarantines)
     resolution = resolve(view, enforcing, around.patience)
@@ -74,6 +74,11 @@ def decide(view: DeploymentView, verdicts: tuple[PolicyVerdict, ...], around: Su
     change = _change(view, around, keep, resolution, holds, rollout)
     writing = frozenset(change.rules) if change is not None and change.verb.value == "Apply" else frozenset()
     context = Context(view, resolution, quarantines, around.refused, around.stopped, writing, rollout)
+    beside = tuple(
+        BudgetAsked(one.policy, demand, one.enforces(demand.rule))
+        for one in verdicts
+        for demand in one.verdict.budgets
+    )
     judged = [
         one
         for verdict in verdicts
@@ -83,19 +88,23 @@ def decide(view: DeploymentView, verdicts: tuple[PolicyVerdict, ...], around: Su
     wakes = [verdict.verdict.wake_at for verdict in verdicts] + [rollout.until, resolution.wake_at]
     wakes += [optout.until for verdict in verdicts for optout in verdict.opted_out.values()]
     return Decision(
-        object=view.deployment.ref,
+        object=view.ref,
         judged=tuple(judged),
         skipped=tuple(skip for verdict in verdicts for skip in verdict.verdict.skipped),
+        sections=_sections(verdicts),
         evaluated=tuple(verdict.policy.name for verdict in verdicts if not verdict.ignored),
         ignored=tuple(verdict.policy.name for verdict in verdicts if verdict.ignored),
         change=change,
+        companions=companions_of(view, beside, around.directory),
         blocked=unhealthy_because(view) if change is not None and not change.urgent else "",
         rollout=rollout,
         rollout_policies=tuple(view.state.policies),
         state=view.state,
         distrust=view.distrust,
-        target=any(verdict.enforces(rule) for verdict in verdicts for rule in verdict.rules),
+        target=isinstance(view, DeploymentView)
+        and any(verdict.enforces(rule) for verdict in verdicts for rule in verdict.rules),
         healthy=healthy(view),
+        scale=scale_of(view) if any("coredns-floor" in one.rules for one in verdicts) else None,
         asked=frozenset(
             (one.policy.name, rule) for one in verdicts for rule in one.rules if rule not in one.opted_out
         ),
@@ -103,14 +112,16 @@ def decide(view: DeploymentView, verdicts: tuple[PolicyVerdict, ...], around: Su
     )
 
 
+def _sections(verdicts: tuple[PolicyVerdict, ...]) -> frozenset[tuple[str, str]]:
+    return frozenset((one.policy.name, SECTION_OF_RULE[rule]) for one in verdicts for rule in one.rules)
+
+
 def _seen(one: PolicyVerdict) -> Verdict:
     findings = tuple(finding for finding in one.verdict.findings if finding.rule not in one.opted_out)
-    return Verdict(findings, one.verdict.demands, one.verdict.skipped, one.verdict.wake_at)
+    return replace(one.verdict, findings=findings)
 
 
-def _quarantines(
-    view: DeploymentView, verdicts: tuple[PolicyVerdict, ...]
-) -> Mapping[tuple[str, str], Quarantine]:
+def _quarantines(view: View, verdicts: tuple[PolicyVerdict, ...]) -> Mapping[tuple[str, str], Quarantine]:
     """(policy name, rule) -> the quarantine that holds it back."""
     policies = tuple(one.policy for one in verdicts)
     known = [
@@ -128,7 +139,7 @@ def _quarantines(
 
 
 def _enforcing(
-    view: DeploymentView,
+    view: View,
     verdicts: tuple[PolicyVerdict, ...],
     around: Surroundings,
     quarantines: Mapping[tuple[str, str], Quarantine],
@@ -158,20 +169,18 @@ def _covering(
     return covering
 
 
-def _rollout(
-    view: DeploymentView, directory: Mapping[str, Policy], verdicts: tuple[PolicyVerdict, ...]
-) -> OurRollout:
+def _rollout(view: View, directory: Mapping[str, Policy], verdicts: tuple[PolicyVerdict, ...]) -> OurRollout:
     """Our rollout, judged by the strictest of the policies that caused it; of those that are here if they are gone."""
     causing = [directory[uid] for uid in view.state.policies if uid in directory]
     causing = causing or [one.policy for one in verdicts]
-    limits = [policy.section_limits("deployments") for policy in causing if policy.deployments is not None]
-    limits = limits or [DEFAULT_LIMITS]
+    rules = view.state.rules()
+    limits = [policy.limits_of(rules) for policy in causing] or [DEFAULT_LIMITS]
     soak = max(one.soak_seconds for one in limits)
     return our_rollout(view, soak, min(one.progress_deadline_seconds for one in limits))
 
 
 def _change(
-    view: DeploymentView,
+    view: View,
     around: Surroundings,
     keep: changes.Keep,
     resolution: Resolution,

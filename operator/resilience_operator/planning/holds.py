@@ -20,7 +20,7 @@ from resilience_operator.observed.leaves import (
     pre_stop_path,
     slot,
 )
-from resilience_operator.observed.view import DeploymentView
+from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning.ownership import others, owned_by_us, owned_paths
 
 
@@ -57,9 +57,7 @@ class Covering:
     quiet_rules: frozenset[str]
 
 
-def sort_holds(
-    view: DeploymentView, covering: Mapping[str, Covering], directory: Mapping[str, Policy]
-) -> Holds:
+def sort_holds(view: View, covering: Mapping[str, Covering], directory: Mapping[str, Policy]) -> Holds:
     """Sort all that we hold on the object; `covering` and `directory` are by policy uid."""
     carried: dict[Path, JSON] = {}
     released: dict[str, Held] = {}
@@ -73,19 +71,19 @@ def sort_holds(
             (shared if adopted(view, path, held) else released)[text] = held
         elif intact:
             carried[path] = held.set
-        elif not demanded and home_exists(view.deployment, path):
+        elif not demanded and home_exists(view.target, path):
             changed.append(path)
     if time_is_needed(view, released):
         shared[str(GRACE)] = released.pop(str(GRACE))
     unrecorded = {
-        Path.parse(text): observed_value(view.deployment, Path.parse(text))
-        for text in owned_paths(view.deployment) - view.state.leaves.keys()
-        if is_published(Path.parse(text)) and not _applied_by_others(view, Path.parse(text))
+        Path.parse(text): observed_value(view.target, Path.parse(text))
+        for text in owned_paths(view.target) - view.state.leaves.keys()
+        if is_published(Path.parse(text), view.target) and not _applied_by_others(view, Path.parse(text))
     }
     return Holds(carried, released, tuple(changed), unrecorded, shared)
 
 
-def held_demands(view: DeploymentView, policy: Policy, demands: tuple[Demand, ...]) -> tuple[Demand, ...]:
+def held_demands(view: View, policy: Policy, demands: tuple[Demand, ...]) -> tuple[Demand, ...]:
     """Of the demands those that the policy holds already, each for the value that is there: nothing new is written.
 
     A policy that starts nothing any more still stands by what it wrote, so that no other takes its place.
@@ -105,7 +103,7 @@ def without(holds: Holds, paths: frozenset[Path]) -> Holds:
     return replace(holds, carried=carried, released=released)
 
 
-def superseded(view: DeploymentView, written: Iterable[Path]) -> frozenset[Path]:
+def superseded(view: View, written: Iterable[Path]) -> frozenset[Path]:
     """Leaves of ours in whose place others are written now: the same apply takes them out, whatever onRelease says.
 
     One that stands where an owner's value was is kept, for its previous value would be lost; and so is one that an
@@ -125,20 +123,20 @@ def superseded(view: DeploymentView, written: Iterable[Path]) -> frozenset[Path]
     )
 
 
-def adopted(view: DeploymentView, path: Path, held: Held) -> bool:
+def adopted(view: View, path: Path, held: Held) -> bool:
     """True where the value that we set is another's as well: applied by them, or in their manifest where none was."""
-    chosen = view.deployment.chosen
+    chosen = view.target.chosen
     committed = (held.was is ABSENT and str(path) in chosen) or f"{path}={held.set}" in chosen
     return committed or _applied_by_others(view, path)
 
 
-def time_is_needed(view: DeploymentView, released: Mapping[str, Held]) -> bool:
+def time_is_needed(view: View, released: Mapping[str, Held]) -> bool:
     """True where our grace period cannot be given back: a sleep that stays is longer than the one before.
 
     The API server refuses a pod whose native sleep is longer than its grace period.
     """
     grace = released.get(str(GRACE))
-    if grace is None:
+    if grace is None or not isinstance(view, DeploymentView):
         return False
     before = API_DEFAULTS[GRACE] if grace.was is ABSENT else grace.was
     hooks = [
@@ -152,15 +150,15 @@ def time_is_needed(view: DeploymentView, released: Mapping[str, Held]) -> bool:
     return bool(max(sleeps, default=0) > before)
 
 
-def _applied_by_others(view: DeploymentView, path: Path) -> bool:
-    return any(claim.operation == "Apply" for claim in others(view.deployment, path))
+def _applied_by_others(view: View, path: Path) -> bool:
+    return any(claim.operation == "Apply" for claim in others(view.target, path))
 
 
-def in_force(view: DeploymentView, path: Path, held: Held) -> bool:
+def in_force(view: View, path: Path, held: Held) -> bool:
     """True where the leaf is as we set it, and ours."""
-    if not home_exists(view.deployment, path) or not owned_by_us(view.deployment, path):
+    if not home_exists(view.target, path) or not owned_by_us(view.target, path):
         return False
-    return bool(observed_value(view.deployment, path) == held.set)
+    return bool(observed_value(view.target, path) == held.set)
 
 
 def _is_released(

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from resilience_operator.observed.view import DeploymentView
+from resilience_operator.observed.objects import Namespace, Target
+from resilience_operator.observed.view import View
 
 IGNORE = "resilience.dev/ignore"
 IGNORE_UNTIL = "resilience.dev/ignore-until"
@@ -42,12 +43,14 @@ def opted_out(
     return OptOut(until, reason) if now < until else None
 
 
-def optouts_of(rules: Iterable[str], view: DeploymentView) -> Mapping[str, OptOut]:
-    """Rule -> the opt-out that holds, the object's own before its Namespace's."""
-    meta = view.deployment.metadata
-    places = [(meta.labels, meta.annotations)]
+def optouts_of(rules: Iterable[str], view: View) -> Mapping[str, OptOut]:
+    """Rule -> the opt-out that holds: the object's own, then of what it scales, then its Namespace's."""
+    objects: list[Target | Namespace] = [view.target]
+    if view.scaled is not None:
+        objects.append(view.scaled.deployment)
     if view.namespace is not None:
-        places.append((view.namespace.metadata.labels, view.namespace.metadata.annotations))
+        objects.append(view.namespace)
+    places = [(each.metadata.labels, each.metadata.annotations) for each in objects]
     places = [place for place in places if IGNORE in place[0] or IGNORE in place[1]]
     if not places:
         return {}

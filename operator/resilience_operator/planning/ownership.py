@@ -14,8 +14,8 @@ from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.policy import Conflicts
 from resilience_operator.core.state import FIELD_MANAGER
 from resilience_operator.observed.leaves import API_DEFAULTS, observed_value
-from resilience_operator.observed.objects import Claim, Deployment
-from resilience_operator.observed.view import DeploymentView
+from resilience_operator.observed.objects import Claim, Target
+from resilience_operator.observed.view import View
 
 
 class Standing(StrEnum):
@@ -41,86 +41,84 @@ class Judgement:
     owner: str = ""
 
 
-def judge(demand: Demand, view: DeploymentView, conflicts: Conflicts) -> Judgement:
+def judge(demand: Demand, view: View, conflicts: Conflicts) -> Judgement:
     """Decide from the observed object how a demanded leaf stands."""
-    observed = observed_value(view.deployment, demand.path)
-    ours = owned_by_us(view.deployment, demand.path)
+    observed = observed_value(view.target, demand.path)
+    ours = owned_by_us(view.target, demand.path)
     held = view.held(str(demand.path))
     if observed == demand.value:
         standing = Standing.HELD if ours and held is not None else Standing.SATISFIED
         return Judgement(demand, observed, standing)
     rival = next((path for path in demand.rivals if _stands_against(view, path)), None)
     if rival is not None:
-        return Judgement(demand, observed, Standing.CHOSEN, owner=owner_of(view.deployment, rival))
+        return Judgement(demand, observed, Standing.CHOSEN, owner=owner_of(view.target, rival))
     as_we_left_it = ours and held is not None and observed == held.set
-    if observed is ABSENT or (as_we_left_it and not others(view.deployment, demand.path)):
+    if observed is ABSENT or (as_we_left_it and not others(view.target, demand.path)):
         return Judgement(demand, observed, Standing.FREE)
-    owner = owner_of(view.deployment, demand.path)
-    if not is_chosen(view.deployment, demand.path, observed):
+    owner = owner_of(view.target, demand.path)
+    if not is_chosen(view.target, demand.path, observed):
         return Judgement(demand, observed, Standing.FREE, force=True, owner=owner)
-    if conflicts is Conflicts.TAKE_OVER and not demand.never_take:
+    if demand.take or (conflicts is Conflicts.TAKE_OVER and not demand.never_take):
         return Judgement(demand, observed, Standing.FREE, force=True, owner=owner)
     return Judgement(demand, observed, Standing.CHOSEN, owner=owner)
 
 
-def is_chosen(deployment: Deployment, path: Path, observed: JSON) -> bool:
+def is_chosen(target: Target, path: Path, observed: JSON) -> bool:
     """True where somebody chose the present value: see the module's opening."""
-    if any(claim.operation == "Apply" for claim in others(deployment, path)):
+    if any(claim.operation == "Apply" for claim in others(target, path)):
         return True
-    return str(path) in deployment.chosen or observed != API_DEFAULTS.get(path, ABSENT)
+    return str(path) in target.chosen or observed != API_DEFAULTS.get(path, ABSENT)
 
 
-def owned_by_us(deployment: Deployment, path: Path) -> bool:
+def owned_by_us(target: Target, path: Path) -> bool:
     """True where our field manager owns the leaf."""
     return any(
         claim.manager == FIELD_MANAGER and claim.operation == "Apply" and str(path) in claim.leaves
-        for claim in deployment.claims
+        for claim in target.claims
     )
 
 
-def owned_paths(deployment: Deployment) -> frozenset[str]:
+def owned_paths(target: Target) -> frozenset[str]:
     """The written paths of every leaf that our field manager owns."""
-    mine = [one for one in deployment.claims if one.manager == FIELD_MANAGER and one.operation == "Apply"]
+    mine = [one for one in target.claims if one.manager == FIELD_MANAGER and one.operation == "Apply"]
     return frozenset(text for claim in mine for text in claim.leaves)
 
 
-def others(deployment: Deployment, path: Path) -> list[Claim]:
+def others(target: Target, path: Path) -> list[Claim]:
     """The other managers' entries that own the leaf."""
     return [
         claim
-        for claim in deployment.claims
+        for claim in target.claims
         if str(path) in claim.leaves and not (claim.manager == FIELD_MANAGER and claim.operation == "Apply")
     ]
 
 
-def owner_of(deployment: Deployment, path: Path) -> str:
+def owner_of(target: Target, path: Path) -> str:
     """Who stands behind the present value, for a person: the manager, and the GitOps application behind it."""
-    owners = others(deployment, path)
-    return name_of(
-        deployment, max(owners, key=lambda one: (one.operation == "Apply", one.time), default=None)
-    )
+    owners = others(target, path)
+    return name_of(target, max(owners, key=lambda one: (one.operation == "Apply", one.time), default=None))
 
 
-def last_writer(deployment: Deployment, since: datetime) -> Claim | None:
+def last_writer(target: Target, since: datetime) -> Claim | None:
     """The other manager that wrote last, and not before `since`: who removed a leaf that has no owner any more."""
     first = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     foreign = [
         claim
-        for claim in deployment.claims
+        for claim in target.claims
         if claim.manager != FIELD_MANAGER and not claim.subresource and claim.time >= first
     ]
     return max(foreign, key=lambda one: one.time, default=None)
 
 
-def name_of(deployment: Deployment, claim: Claim | None) -> str:
+def name_of(target: Target, claim: Claim | None) -> str:
     """A manager for a person, with the application or release that the object belongs to."""
     if claim is None:
         return "a manager that left no trace"
-    return f"{claim.manager} ({claim.operation}){_application(deployment)}"
+    return f"{claim.manager} ({claim.operation}){_application(target)}"
 
 
-def _application(deployment: Deployment) -> str:
-    annotations = deployment.metadata.annotations
+def _application(target: Target) -> str:
+    annotations = target.metadata.annotations
     tracking = annotations.get("argocd.argoproj.io/tracking-id", "")
     if tracking:
         return f", Argo CD application {tracking.split(':', 1)[0]}"
@@ -128,5 +126,5 @@ def _application(deployment: Deployment) -> str:
     return f", Helm release {release}" if release else ""
 
 
-def _stands_against(view: DeploymentView, path: Path) -> bool:
-    return observed_value(view.deployment, path) is not ABSENT and not owned_by_us(view.deployment, path)
+def _stands_against(view: View, path: Path) -> bool:
+    return observed_value(view.target, path) is not ABSENT and not owned_by_us(view.target, path)

@@ -9,13 +9,13 @@ from dataclasses import replace
 from resilience_operator.core.policy import Policy
 from resilience_operator.core.state import ANNOTATION, ObjectState, Quarantine, UnreadableStateError, decode
 from resilience_operator.observed.objects import ReplicaSet
-from resilience_operator.observed.view import DeploymentView
+from resilience_operator.observed.view import View
 
 ROLLOUT_FAILED = "RolloutFailed"
 UNDONE = "Undone"
 
 
-def in_force(view: DeploymentView, quarantine: Quarantine, policy: Policy) -> bool:
+def in_force(view: View, quarantine: Quarantine, policy: Policy) -> bool:
     """True where this policy's change is still in quarantine on this object."""
     newest = view.newest_replica_set
     unchanged = newest is None or newest.revision <= quarantine.revision
@@ -23,7 +23,7 @@ def in_force(view: DeploymentView, quarantine: Quarantine, policy: Policy) -> bo
 
 
 def remembered(
-    view: DeploymentView, directory: Mapping[str, Policy], inferred: Quarantine | None, revision: int
+    view: View, directory: Mapping[str, Policy], inferred: Quarantine | None, revision: int
 ) -> tuple[Quarantine, ...]:
     """The quarantines that a write of ours keeps, for a template that becomes `revision` (0: it stays as it is).
 
@@ -41,7 +41,7 @@ def remembered(
     return tuple(kept)
 
 
-def undone(view: DeploymentView, policies: tuple[Policy, ...]) -> Quarantine | None:
+def undone(view: View, policies: tuple[Policy, ...]) -> Quarantine | None:
     """The quarantine that a person's undo of our change amounts to, or None.
 
     `kubectl rollout undo` takes an old ReplicaSet back into use and replaces all annotations: our state is gone from
@@ -63,7 +63,7 @@ def undone(view: DeploymentView, policies: tuple[Policy, ...]) -> Quarantine | N
     return Quarantine(UNDONE, message, view.now, refused, newest.revision, tuple(sorted(copy.rules())))
 
 
-def _ours(view: DeploymentView, replica_set: ReplicaSet) -> ObjectState | None:
+def _ours(view: View, replica_set: ReplicaSet) -> ObjectState | None:
     """The copy of our state on a ReplicaSet whose revision a write of ours made, also one that gave values back."""
     text = replica_set.metadata.annotations.get(ANNOTATION, "")
     if not text:
@@ -73,7 +73,7 @@ def _ours(view: DeploymentView, replica_set: ReplicaSet) -> ObjectState | None:
     except UnreadableStateError:
         return None
     last = state.applies[-1].revision if state.applies else 0
-    return state if (state.uid, last) == (view.deployment.metadata.uid, replica_set.revision) else None
+    return state if (state.uid, last) == (view.target.metadata.uid, replica_set.revision) else None
 
 
 def _superseded_by_older(ours: ReplicaSet, newest: ReplicaSet) -> bool:

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from resilience_operator.core.policy import DEFAULT_LIMITS, Limits, Policy
+from resilience_operator.core.policy import Policy
+from resilience_operator.core.refs import Key
 from resilience_operator.planning import windows
 from resilience_operator.planning.change import Change, Decision, Verb
 from resilience_operator.planning.quarantine import ROLLOUT_FAILED
-
-SECTION = "deployments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +30,14 @@ class OperatorLimits:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`now`: changes to carry out in this order; `waiting`: (namespace, name) -> why its change waits.
+    """`now`: changes to carry out in this order; `waiting`: an object's key -> why its change waits.
 
     `stopped`: policy name -> why it stopped altogether; `breaker`: why nothing disruptive starts, "" where it may.
     `wake_at`: when time alone may let something go.
     """
 
     now: tuple[Change, ...] = ()
-    waiting: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    waiting: Mapping[Key, str] = field(default_factory=dict)
     stopped: Mapping[str, str] = field(default_factory=dict)
     breaker: str = ""
     wake_at: datetime | None = None
@@ -81,7 +80,7 @@ class Slots:
             )
         namespace = change.object.namespace
         for policy in change.policies:
-            limits = _limits(policy)
+            limits = policy.limits_of(change.rules)
             running = self._policy[policy.uid]
             if running >= limits.max_concurrent:
                 return f"waits for a slot: {running} of {limits.max_concurrent} rollouts of policy {policy.name} run"
@@ -111,19 +110,18 @@ def schedule(
     now: datetime,
     health: Health | None = None,
 ) -> Schedule:
-    """Order the changes of all decisions, by (namespace, name); urgent ones first. `policies` is by uid.
+    """Order the changes of all decisions, by namespace and name; urgent ones first. `policies` is by uid.
 
     `health`: of all objects, where `decisions` are only those with a change, a rollout or a quarantine.
     """
     every = sorted(decisions, key=lambda decision: decision.key)
-    proposed = [decision for decision in every if decision.change is not None]
+    proposed = [(decision, change) for decision in every for change in decision.changes]
     stopped = stopped_policies(every, policies)
     breaker = breaker_open(health or health_of(every), limits)
     slots = Slots(every, limits)
     going: list[Change] = []
-    waiting: dict[tuple[str, str], str] = {}
-    for decision in sorted(proposed, key=lambda one: (not _change(one).urgent, one.key)):
-        change = _change(decision)
+    waiting: dict[Key, str] = {}
+    for decision, change in sorted(proposed, key=lambda one: (not one[1].urgent, one[0].key)):
         if change.forgets and decision.rollout.running:
             continue
         reason = limits.halted or _waits(decision, change, stopped, breaker, slots, now)
@@ -134,9 +132,9 @@ def schedule(
         if change.disruptive and not change.urgent:
             slots.take(change)
     wakes = [
-        windows.wake_at(policy.section_windows(SECTION), now)
+        windows.wake_at(policy.section_windows(section), now)
         for policy in policies.values()
-        if policy.deployments
+        for section in policy.sections
     ]
     return Schedule(tuple(going), waiting, stopped, breaker, min((at for at in wakes if at), default=None))
 
@@ -155,7 +153,7 @@ def stopped_policies(decisions: Iterable[Decision], policies: Mapping[str, Polic
     stopped = {}
     for uid, count in failed.items():
         policy = policies[uid]
-        threshold = _limits(policy).failure_threshold
+        threshold = policy.limits_of(()).failure_threshold
         if count >= threshold:
             what = "1 rollout" if count == 1 else f"{count} rollouts"
             stopped[policy.name] = (
@@ -187,27 +185,17 @@ def _waits(
     if change.urgent:
         return ""
     halted = next((stopped[policy.name] for policy in change.policies if policy.name in stopped), "")
-    if halted and change.verb is Verb.APPLY:
+    if halted and change.verb not in (Verb.WITHDRAW, Verb.DELETE):
         return halted
     if not change.disruptive:
         return ""
     if decision.rollout.running:
         return "waits for its own rollout to complete and soak"
     closed = (
-        windows.closed_because(policy.section_windows(SECTION), now)
+        windows.closed_because(one, now)
         for policy in change.policies
-        if policy.deployments
+        for one in policy.windows_of(change.rules)
     )
     return (
         decision.blocked or breaker or next((one for one in closed if one), "") or slots.full_because(change)
     )
-
-
-def _change(decision: Decision) -> Change:
-    if decision.change is None:
-        raise ValueError(f"{decision.object} has no change to schedule")
-    return decision.change
-
-
-def _limits(policy: Policy) -> Limits:
-    return policy.section_limits(SECTION) if policy.deployments is not None else DEFAULT_LIMITS

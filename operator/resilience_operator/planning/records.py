@@ -14,8 +14,8 @@ from resilience_operator.planning.change import Change, Decision, Result
 MAX_RECORDS = 50
 MAX_MESSAGE = 512
 
-SinceKey = tuple[str, str, str, str, str]
-"""(policy, rule, reason, namespace, name) of a finding."""
+SinceKey = tuple[str, str, str, str, str, str]
+"""(policy, rule, reason, kind, namespace, name) of a finding."""
 
 Record = Mapping[str, Any]
 """One entry of status.remediations."""
@@ -35,6 +35,7 @@ def since_of(policy: str, status: Mapping[str, Any]) -> dict[SinceKey, str]:
             policy,
             finding.get("rule", ""),
             finding.get("reason", ""),
+            ref.get("kind", ""),
             ref.get("namespace", ""),
             ref.get("name", ""),
         )
@@ -47,8 +48,8 @@ def since_keys(decision: Decision | None) -> set[SinceKey]:
     """The keys of an object's findings."""
     if decision is None:
         return set()
-    namespace, name = decision.key
-    return {(one.policy, one.finding.rule, one.finding.reason, namespace, name) for one in decision.judged}
+    place = decision.object.key
+    return {(one.policy, one.finding.rule, one.finding.reason, *place) for one in decision.judged}
 
 
 def record(
@@ -78,6 +79,7 @@ def identity(one: Record) -> tuple[str, ...]:
         str(one.get("time", "")),
         str(one.get("rule", "")),
         str(one.get("result", "")),
+        str(ref.get("kind", "")),
         str(ref.get("namespace", "")),
         str(ref.get("name", "")),
     )

@@ -13,12 +13,12 @@ from resilience_operator.core.policy import Policy
 from resilience_operator.core.reading import Problem
 from resilience_operator.planning.change import Decision, Judged
 from resilience_operator.planning.queue import Schedule
+from resilience_operator.planning.records import SinceKey
 from resilience_operator.planning.rollouts import Phase
 from resilience_operator.planning.tally import NAMES, Tally
 
 MAX_FINDINGS = 50
 MAX_MESSAGE = 1024
-SECTION = "deployments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Known:
     with a change, a rollout or a quarantine.
     """
 
-    since: Mapping[tuple[str, str, str, str, str], str] = field(default_factory=dict)
+    since: Mapping[SinceKey, str] = field(default_factory=dict)
     remediations: Sequence[Mapping[str, Any]] = ()
     degraded: tuple[str, ...] = ()
     active: Sequence[Decision] = ()
@@ -38,13 +38,12 @@ class Known:
 
 def summary(policy: Policy, tally: Tally) -> dict[str, Any]:
     """Objects, each once, by its worst state; `evaluated` is the sum of the others but `ignored`."""
-    numbers = {name: tally.counts[name] for name in NAMES}
-    return {
-        "mode": mode_word(policy),
-        "evaluated": sum(numbers.values()),
-        **numbers,
-        "ignored": tally.counts["ignored"],
-    }
+    return {"mode": mode_word(policy), **_numbers(tally.counts)}
+
+
+def _numbers(counts: Counter[str]) -> dict[str, Any]:
+    numbers = {name: counts[name] for name in NAMES}
+    return {"evaluated": sum(numbers.values()), **numbers, "ignored": counts["ignored"]}
 
 
 def mode_word(policy: Policy) -> str:
@@ -61,11 +60,10 @@ def status(
 ) -> dict[str, Any]:
     """The whole status of one policy."""
     numbers = summary(policy, tally)
-    sections = (
-        [{"name": SECTION, **numbers, "mode": str(policy.section_mode(SECTION))}]
-        if policy.deployments
-        else []
-    )
+    sections = [
+        {"name": name, **_numbers(tally.sections[name]), "mode": str(policy.section_mode(name))}
+        for name in policy.sections
+    ]
     return {
         "observedGeneration": policy.generation,
         "conditions": conditions(policy, problems, tally, schedule, known, numbers),
@@ -86,7 +84,7 @@ def _finding(judged: Judged, decision: Decision, schedule: Schedule, known: Know
         "message": explained(judged, decision, schedule)[:MAX_MESSAGE],
         "state": str(judged.state),
     }
-    since = known.since.get((judged.policy, finding.rule, finding.reason, ref.namespace, ref.name))
+    since = known.since.get((judged.policy, finding.rule, finding.reason, *ref.key))
     return body | ({"since": since} if since else {})
 
 
@@ -170,7 +168,7 @@ def _progressing(policy: Policy, decisions: Sequence[Decision], schedule: Schedu
     waiting = [
         schedule.waiting[one.key]
         for one in decisions
-        if one.key in schedule.waiting and one.change is not None and policy in one.change.policies
+        if one.key in schedule.waiting and any(policy in change.policies for change in one.changes)
     ]
     tail = f"{len(waiting)} wait: {Counter(waiting).most_common(1)[0][0]}" if waiting else ""
     if mine:

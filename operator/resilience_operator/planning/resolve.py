@@ -7,8 +7,8 @@ from datetime import datetime
 
 from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import Path, nest
-from resilience_operator.core.policy import SECTION_OF_RULE, Policy
-from resilience_operator.observed.view import DeploymentView
+from resilience_operator.core.policy import Policy
+from resilience_operator.observed.view import View
 from resilience_operator.planning.contest import Patience, contested
 from resilience_operator.planning.merge import RuleDemands, Winner, merge
 from resilience_operator.planning.ownership import Judgement, Standing, judge
@@ -30,7 +30,7 @@ class Resolution:
     wake_at: datetime | None = None
 
 
-def resolve(view: DeploymentView, asked: tuple[Asked, ...], patience: Patience) -> Resolution:
+def resolve(view: View, asked: tuple[Asked, ...], patience: Patience) -> Resolution:
     """Merge what the policies demand, judge each leaf's ownership, and leave contested rules out as a whole."""
     merged = merge(asked)
     judgements = [_judge(winner, view) for _, winner in sorted(merged.winners.items())]
@@ -52,9 +52,9 @@ def resolve(view: DeploymentView, asked: tuple[Asked, ...], patience: Patience) 
     return Resolution(writes, merged.winners, contests, merged.losers, min(wakes, default=None))
 
 
-def _judge(winner: Winner, view: DeploymentView) -> Judgement:
+def _judge(winner: Winner, view: View) -> Judgement:
     policy: Policy = winner.policies[0]
-    conflicts = policy.section_conflicts(SECTION_OF_RULE[winner.demand.rule])
+    conflicts = policy.conflicts_of(winner.demand.rule, view.ref.kind)
     return judge(winner.demand, view, conflicts)
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from resilience_operator.core.state import Apply
 from resilience_operator.observed.objects import Pod, ReplicaSet
-from resilience_operator.observed.view import DeploymentView
+from resilience_operator.observed.view import DeploymentView, View
 
 CRASH_RESTARTS = 2
 """Restarts after which a container in CrashLoopBackOff is a failed rollout and not a slow start."""
@@ -48,12 +48,14 @@ class OurRollout:
 NO_ROLLOUT = OurRollout(Phase.NONE)
 
 
-def our_rollout(view: DeploymentView, soak_seconds: int, deadline_seconds: int) -> OurRollout:
+def our_rollout(view: View, soak_seconds: int, deadline_seconds: int) -> OurRollout:
     """The state of the rollout that our last change of the template caused.
 
     A later revision ends it: what the owner pushes afterwards is the owner's, its failure too. So does the end of its
     soak: what crashes later is not ours. One that gives values back is awaited, but has nothing to be withdrawn.
     """
+    if not isinstance(view, DeploymentView):
+        return NO_ROLLOUT
     applies = [apply for apply in view.state.applies if apply.revision]
     newest = view.newest_replica_set
     if not applies or (newest is not None and newest.revision > applies[-1].revision):
@@ -99,8 +101,10 @@ def complete(view: DeploymentView) -> bool:
     )
 
 
-def healthy(view: DeploymentView) -> bool:
+def healthy(view: View) -> bool:
     """True where all replicas are available, or a rollout, whoever's, is on its way: it has not failed yet."""
+    if not isinstance(view, DeploymentView):
+        return True
     status, replicas = view.deployment.status, view.deployment.replicas
     if status.available_replicas >= replicas:
         return True
@@ -111,8 +115,10 @@ def healthy(view: DeploymentView) -> bool:
     return rolling and not stuck and (available is None or available.status != "False")
 
 
-def unhealthy_because(view: DeploymentView) -> str:
+def unhealthy_because(view: View) -> str:
     """Why no rollout may start on this Deployment now, as a sentence's end; "" where it is healthy."""
+    if not isinstance(view, DeploymentView):
+        return ""
     status, replicas = view.deployment.status, view.deployment.replicas
     if view.deployment.spec.paused:
         return "the Deployment is paused"

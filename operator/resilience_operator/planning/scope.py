@@ -1,20 +1,57 @@
 """Which objects a policy speaks of. Used by planning.decide; the opt-outs are judged in planning.optout."""
 
-from resilience_operator.core.policy import Deployments, Policy
-from resilience_operator.observed.view import DeploymentView
+from resilience_operator.core.policy import CoreDNS, Deployments, Named, Policy, Settings
+from resilience_operator.observed.view import DeploymentView, View
+from resilience_operator.observed.views import DNS_SERVICE
+
+DNS_LABEL = ("k8s-app", "kube-dns")
+"""The label of cluster DNS's pods, where no Service says which they are."""
 
 
-def covers(policy: Policy, view: DeploymentView, own_namespace: str = "") -> bool:
-    """True where the policy's section speaks of this Deployment.
+OF_SCALERS = frozenset({"replicas", "coredns-floor"})
+"""The rules that are judged on what scales a Deployment as well."""
+
+SPECIAL = {"spread": "coredns-spread", "disruption-budget": "coredns-budget", "replicas": "coredns-floor"}
+"""Rule of section deployments -> the one that takes its place on cluster DNS."""
+
+
+def asked_of(policy: Policy, view: View, own_namespace: str = "") -> dict[str, Settings]:
+    """Rule -> settings of all that the policy asks of this object, itself or for what it scales.
 
     A namespaceSelector does not match a Namespace that was not observed: doubt leaves the object alone.
     """
-    section = policy.deployments
-    return (
-        section is not None
-        and not view.deployment.metadata.deletion_timestamp
-        and _in_scope(section, view, own_namespace)
-    )
+    if view.target.metadata.deletion_timestamp:
+        return {}
+    special = _of_dns(policy.core_dns, view) if policy.core_dns is not None else {}
+    general = _of_deployments(policy.deployments, view, own_namespace) if policy.deployments else {}
+    return {rule: one for rule, one in general.items() if SPECIAL.get(rule) not in special} | special
+
+
+def _of_deployments(section: Deployments, view: View, own_namespace: str) -> dict[str, Settings]:
+    if isinstance(view, DeploymentView):
+        return section.rules() if _in_scope(section, view, own_namespace) else {}
+    if view.scaled is None or not _in_scope(section, view.scaled, own_namespace):
+        return {}
+    return {rule: one for rule, one in section.rules().items() if rule in OF_SCALERS}
+
+
+def _of_dns(section: CoreDNS, view: View) -> dict[str, Settings]:
+    if isinstance(view, DeploymentView) and is_dns(section, view):
+        return section.rules()
+    if view.scaled is None or not is_dns(section, view.scaled):
+        return {}
+    return {rule: one for rule, one in section.rules().items() if rule in OF_SCALERS}
+
+
+def is_dns(section: CoreDNS, view: DeploymentView) -> bool:
+    """True where the Deployment is cluster DNS: the one that the policy names, or what the Service kube-dns selects."""
+    meta = view.deployment.metadata
+    if section.deployment is not None:
+        return section.deployment == Named(meta.namespace, meta.name)
+    if any((each.metadata.namespace, each.metadata.name) == DNS_SERVICE for each in view.services):
+        return True
+    labelled = view.deployment.spec.template.metadata.labels.get(DNS_LABEL[0]) == DNS_LABEL[1]
+    return labelled and meta.namespace == DNS_SERVICE[0] and not view.services
 
 
 def _in_scope(section: Deployments, view: DeploymentView, own_namespace: str) -> bool:

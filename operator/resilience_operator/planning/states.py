@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from resilience_operator.core.findings import Finding, State, Verdict
 from resilience_operator.core.policy import Policy
 from resilience_operator.core.state import Quarantine
-from resilience_operator.observed.view import DeploymentView
+from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning.change import Judged
 from resilience_operator.planning.resolve import Resolution
 from resilience_operator.planning.rollouts import OurRollout, Phase
@@ -16,7 +16,7 @@ from resilience_operator.planning.rollouts import OurRollout, Phase
 class Context:
     """All that was decided about the object's rules; `writing`: rules that the proposed change writes."""
 
-    view: DeploymentView
+    view: View
     resolution: Resolution
     quarantines: Mapping[tuple[str, str], Quarantine]
     refused: Mapping[str, str]
@@ -32,9 +32,9 @@ def judge_findings(
     return [_judged(policy, finding, context, enforces(finding.rule)) for finding in verdict.findings]
 
 
-def rolling_out(view: DeploymentView, rollout: OurRollout, policies: Iterable[Policy]) -> list[Judged]:
+def rolling_out(view: View, rollout: OurRollout, policies: Iterable[Policy]) -> list[Judged]:
     """One finding per policy whose change is being rolled out now: the object is not yet what it should be."""
-    if not rollout.running:
+    if not rollout.running or not isinstance(view, DeploymentView):
         return []
     written = [held for held in view.state.leaves.values() if held.revision == rollout.revision]
     status = view.deployment.status
@@ -43,7 +43,7 @@ def rolling_out(view: DeploymentView, rollout: OurRollout, policies: Iterable[Po
     message = "soaking after its rollout" if rollout.phase is Phase.SOAKING else what
     message = rollout.message if rollout.phase is Phase.FAILED else message
     return [
-        Judged(policy.name, Finding(rule, "RollingOut", view.deployment.ref, message), State.ROLLING_OUT)
+        Judged(policy.name, Finding(rule, "RollingOut", view.ref, message), State.ROLLING_OUT)
         for policy in policies
         for rule in sorted({held.rule for held in written if policy.uid in held.policies})[:1]
     ]

@@ -5,14 +5,13 @@ read by planning.report.
 """
 
 import heapq
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from resilience_operator.core.findings import STATE_ORDER, State
+from resilience_operator.core.policy import SECTION_OF_RULE
+from resilience_operator.core.refs import Key
 from resilience_operator.planning.change import Decision, Judged
-
-Key = tuple[str, str]
-"""(namespace, name) of an object."""
 
 NAMES = ("compliant", "drifted", "pending", "contested", "quarantined", "reportOnly")
 """The numbers of a status, in the contract's order; together they are what was evaluated."""
@@ -31,11 +30,15 @@ Found = tuple[Judged, Decision]
 
 
 class Tally:
-    """All that decisions say about one policy; `distrusted`: those whose state of ours is not believed."""
+    """All that decisions say about one policy; `sections`: the same counts by section.
+
+    `distrusted`: decisions about objects on which our state is not believed.
+    """
 
     def __init__(self, policy: str, decisions: Iterable[Decision] = ()) -> None:
         self.policy = policy
         self.counts: Counter[str] = Counter()
+        self.sections: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.findings: Counter[tuple[str, str]] = Counter()
         self.distrusted: dict[Key, Decision] = {}
         self._found: dict[tuple[int, str], dict[Key, list[Found]]] = {}
@@ -44,7 +47,7 @@ class Tally:
 
     def add(self, decision: Decision) -> None:
         """Count a decision that evaluated or ignored the object for this policy."""
-        self.counts[_bucket(decision, self.policy)] += 1
+        self._count(decision, 1)
         if decision.distrust and self.policy in decision.evaluated:
             self.distrusted[decision.key] = decision
         for judged in decision.of(self.policy):
@@ -53,9 +56,15 @@ class Tally:
             of_rule = self._found.setdefault((_RANK[judged.state], rule), {})
             of_rule.setdefault(decision.key, []).append((judged, decision))
 
+    def _count(self, decision: Decision, number: int) -> None:
+        self.counts[_bucket(decision, self.policy)] += number
+        for policy, section in decision.sections:
+            if policy == self.policy:
+                self.sections[section][_bucket(decision, policy, section)] += number
+
     def remove(self, decision: Decision) -> None:
         """The opposite of `add`, with the decision that was added."""
-        self.counts[_bucket(decision, self.policy)] -= 1
+        self._count(decision, -1)
         self.distrusted.pop(decision.key, None)
         for judged in decision.of(self.policy):
             rule = judged.finding.rule
@@ -80,13 +89,18 @@ class Tally:
         return number, first[2] if first is not None else None
 
 
-def state_of(decision: Decision, policy: str) -> State | None:
-    """An object's worst state for one policy; None where it is compliant."""
-    return min((judged.state for judged in decision.of(policy)), key=_RANK.__getitem__, default=None)
+def state_of(decision: Decision, policy: str, section: str = "") -> State | None:
+    """An object's worst state for one policy, or one section of it; None where it is compliant."""
+    states = (
+        judged.state
+        for judged in decision.of(policy)
+        if not section or SECTION_OF_RULE[judged.finding.rule] == section
+    )
+    return min(states, key=_RANK.__getitem__, default=None)
 
 
-def _bucket(decision: Decision, policy: str) -> str:
+def _bucket(decision: Decision, policy: str, section: str = "") -> str:
     if policy in decision.ignored:
         return "ignored"
-    state = state_of(decision, policy)
+    state = state_of(decision, policy, section)
     return "compliant" if state is None else _COUNTED[state]

@@ -47,7 +47,7 @@ def withdraw(raw: Mapping[str, Any], leaves: Mapping[str, Held], after: ObjectSt
         given_back.remove(str(GRACE))
         left_alone.append(str(GRACE))
     ops: list[Op] = [_test(raw)]
-    ops += _template_ops(raw, restored)
+    ops += _value_ops(raw, restored, given_back)
     ops += _annotation_ops(raw, after)
     if not after:
         # The patch that restores a value makes an Update entry of ours anew; one that restores nothing does not.
@@ -115,12 +115,23 @@ def _sleeps_too_long(root: Mapping[str, Any]) -> bool:
 _GRAIN = ("terminationGracePeriodSeconds", "topologySpreadConstraints", "dnsConfig")
 
 
+def _value_ops(raw: Mapping[str, Any], restored: Mapping[str, Any], given_back: list[str]) -> list[Op]:
+    """Replace or remove what differs: of a Deployment's template whole fields, else the leaves themselves."""
+    ops = _template_ops(raw, restored) if any(Path.parse(text).in_template for text in given_back) else []
+    for path in (Path.parse(text) for text in given_back):
+        if not path.in_template:
+            root, leaf = (step.field for step in path.steps)
+            ops += _field_op(f"/{root}/{leaf}", raw[root], restored[root], leaf)
+    return ops
+
+
 def _template_ops(raw: Mapping[str, Any], restored: Mapping[str, Any]) -> list[Op]:
     """Replace or remove each field of the pod spec that differs, containers by their lifecycle alone."""
     before, after = raw["spec"]["template"]["spec"], restored["spec"]["template"]["spec"]
     ops = [op for name in _GRAIN for op in _field_op(f"/spec/template/spec/{name}", before, after, name)]
     for index, (old, new) in enumerate(zip(before["containers"], after["containers"], strict=True)):
-        ops += _field_op(f"/spec/template/spec/containers/{index}/lifecycle", old, new, "lifecycle")
+        for name in ("lifecycle", "command", "args"):
+            ops += _field_op(f"/spec/template/spec/containers/{index}/{name}", old, new, name)
     return ops
 
 

@@ -3,38 +3,66 @@
 A new rule is one module here, its text in texts.py, and one line in RULES.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from resilience_operator.core.findings import EMPTY, RuleText, Verdict
-from resilience_operator.core.policy import Policy
-from resilience_operator.observed.view import DeploymentView
-from resilience_operator.rules import dns_config, graceful_shutdown, probes, resources, spread
-from resilience_operator.rules.texts import DNS_CONFIG, GRACEFUL_SHUTDOWN, PROBES, RESOURCES, SPREAD, TEXTS
+from resilience_operator.core.policy import Settings
+from resilience_operator.observed.view import View
+from resilience_operator.rules import (
+    coredns_budget,
+    coredns_floor,
+    coredns_spread,
+    disruption_budget,
+    dns_config,
+    graceful_shutdown,
+    probes,
+    replicas,
+    resources,
+    spread,
+)
+from resilience_operator.rules.texts import (
+    COREDNS_BUDGET,
+    COREDNS_FLOOR,
+    COREDNS_SPREAD,
+    DISRUPTION_BUDGET,
+    DNS_CONFIG,
+    GRACEFUL_SHUTDOWN,
+    PROBES,
+    REPLICAS,
+    RESOURCES,
+    SPREAD,
+    TEXTS,
+)
+from resilience_operator.rules.texts_floors import FLOOR_TEXTS
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A rule's function, (its settings, view) -> verdict, and its text for people."""
 
-    check: Callable[[Any, DeploymentView], Verdict]
+    check: Callable[[Any, Any], Verdict]
     text: RuleText
 
 
-RULES: dict[str, Rule] = {
-    SPREAD: Rule(spread.check, TEXTS[SPREAD]),
-    GRACEFUL_SHUTDOWN: Rule(graceful_shutdown.check, TEXTS[GRACEFUL_SHUTDOWN]),
-    DNS_CONFIG: Rule(dns_config.check, TEXTS[DNS_CONFIG]),
-    PROBES: Rule(probes.check, TEXTS[PROBES]),
-    RESOURCES: Rule(resources.check, TEXTS[RESOURCES]),
+_CHECKS: dict[str, Callable[[Any, Any], Verdict]] = {
+    SPREAD: spread.check,
+    GRACEFUL_SHUTDOWN: graceful_shutdown.check,
+    DNS_CONFIG: dns_config.check,
+    REPLICAS: replicas.check,
+    DISRUPTION_BUDGET: disruption_budget.check,
+    PROBES: probes.check,
+    RESOURCES: resources.check,
+    COREDNS_FLOOR: coredns_floor.check,
+    COREDNS_SPREAD: coredns_spread.check,
+    COREDNS_BUDGET: coredns_budget.check,
 }
+
+RULES: dict[str, Rule] = {rule: Rule(check, (TEXTS | FLOOR_TEXTS)[rule]) for rule, check in _CHECKS.items()}
 """Rule id -> rule, in the order of the contract."""
 
 
-def evaluate(policy: Policy, view: DeploymentView) -> Verdict:
-    """The verdict of all rules that the policy asks for; scope and opt-outs are judged by planning."""
-    if policy.deployments is None:
-        return EMPTY
-    asked = policy.deployments.rules()
+def evaluate(asked: Mapping[str, Settings], view: View) -> Verdict:
+    """The verdict of all rules that a policy asks of the object; what it asks, and opt-outs, planning judges."""
     return sum((RULES[rule].check(settings, view) for rule, settings in asked.items()), EMPTY)

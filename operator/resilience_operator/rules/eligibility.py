@@ -10,7 +10,7 @@ from resilience_operator.core.findings import Demand, Verdict
 from resilience_operator.core.paths import Path
 from resilience_operator.core.state import Held
 from resilience_operator.observed.objects import RollingUpdate
-from resilience_operator.observed.view import DeploymentView
+from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.rules.placement import eligible
 
 DEFAULT_LIMIT = "25%"
@@ -22,27 +22,36 @@ def never_enforced(view: DeploymentView) -> str:
     return next((why for doubt in _DOUBTS if (why := doubt(view))), "")
 
 
+def never_scaled(view: DeploymentView) -> str:
+    """The sentence why this Deployment's number of replicas is never changed; "" where it may be."""
+    return _controlled(view) or _recreate(view) or _single_attach(view)
+
+
 def settle(verdict: Verdict, view: DeploymentView, rule_says: str = "") -> Verdict:
     """The verdict as it is where the Deployment may be changed, else findings alone and what we hold already.
 
     `rule_says`: the rule's own sentence why it may not be enforced here.
     """
-    why = never_enforced(view) or rule_says
+    return reported(verdict, view, never_enforced(view) or rule_says)
+
+
+def reported(verdict: Verdict, view: View, why: str) -> Verdict:
+    """Findings alone and what we hold already, for that reason; the verdict as it is where there is none."""
     if not why:
         return verdict
     findings = tuple(
         finding if finding.report_only else replace(finding, report_only=why) for finding in verdict.findings
     )
-    return replace(verdict, findings=findings, demands=held_only(verdict.demands, view))
+    return replace(verdict, findings=findings, demands=held_only(verdict.demands, view), budgets=())
 
 
-def held_only(demands: tuple[Demand, ...], view: DeploymentView) -> tuple[Demand, ...]:
+def held_only(demands: tuple[Demand, ...], view: View) -> tuple[Demand, ...]:
     """The demands whose leaves we hold, each for the value that we wrote: nothing new, nothing given back."""
     kept = [(demand, held_at(demand.path, view)) for demand in demands]
     return tuple(replace(demand, value=held.set) for demand, held in kept if held is not None)
 
 
-def held_at(path: Path, view: DeploymentView) -> Held | None:
+def held_at(path: Path, view: View) -> Held | None:
     """What we hold at a path; most objects hold nothing, and then the path need not be written out."""
     return view.held(str(path)) if view.state.leaves else None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from resilience_operator.core.paths import JSON
-from resilience_operator.core.selectors import LabelSelector, Requirement
+from resilience_operator.core.selectors import Requirement
 from resilience_operator.observed.nodes import Nodes
 from resilience_operator.observed.objects import (
     MatchExpression,
@@ -21,6 +21,7 @@ from resilience_operator.observed.objects import (
     Taint,
     Toleration,
 )
+from resilience_operator.observed.selection import selects as matches
 from resilience_operator.observed.view import DeploymentView
 
 HOSTNAME = "kubernetes.io/hostname"
@@ -35,19 +36,6 @@ class Pile:
     count: int
     ready: int
     skew: int
-
-
-def matches(selector: Selector | None, labels: Mapping[str, str]) -> bool:
-    """True where the selector selects `labels`; an absent one selects nothing, an unreadable one neither."""
-    if selector is None:
-        return False
-    expressions = tuple(
-        Requirement(item.key, item.operator, item.values) for item in selector.match_expressions
-    )
-    try:
-        return LabelSelector(tuple(selector.match_labels.items()), expressions).matches(labels)
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True, slots=True)

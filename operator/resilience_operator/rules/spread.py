@@ -11,6 +11,7 @@ from resilience_operator.core.paths import JSON, Path
 from resilience_operator.core.policy import Spread, SpreadConstraint
 from resilience_operator.observed.leaves import constraint_object, constraint_path, selector_object
 from resilience_operator.observed.objects import TopologySpreadConstraint
+from resilience_operator.observed.selection import selects as matches
 from resilience_operator.observed.view import DeploymentView
 from resilience_operator.rules.eligibility import held_at, held_only, settle
 from resilience_operator.rules.placement import (
@@ -18,7 +19,6 @@ from resilience_operator.rules.placement import (
     TEMPLATE_HASH,
     Pile,
     eligible,
-    matches,
     pile,
     repelled,
 )

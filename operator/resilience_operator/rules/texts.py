@@ -13,8 +13,14 @@ DNS_CONFIG: Final = "dns-config"
 PROBES: Final = "probes"
 RESOURCES: Final = "resources"
 
+REPLICAS: Final = "replicas"
+DISRUPTION_BUDGET: Final = "disruption-budget"
+COREDNS_FLOOR: Final = "coredns-floor"
+COREDNS_SPREAD: Final = "coredns-spread"
+COREDNS_BUDGET: Final = "coredns-budget"
+
 HELD_VALUE_DIFFERS: Final = "HeldValueDiffers"
-_HELD = "A value that the operator wrote earlier is no longer the one that the policy demands."
+HELD: Final = "A value that the operator wrote earlier is no longer the one that the policy demands."
 
 NEVER_ENFORCED: Final = (
     "strategy Recreate: a rollout stops all replicas before new ones start",
@@ -25,9 +31,9 @@ NEVER_ENFORCED: Final = (
 )
 """Why a Deployment is reported and never changed, whatever the rule (rules/eligibility)."""
 
-_ONLY_THE_OWNER = "always: only the owner knows the right value, and a wrong one stops what runs"
+ONLY_THE_OWNER: Final = "always: only the owner knows the right value, and a wrong one stops what runs"
 
-TEXTS: Final = {
+TEXTS: Final[dict[str, RuleText]] = {
     SPREAD: RuleText(
         rule=SPREAD,
         section="deployments",
@@ -57,7 +63,7 @@ TEXTS: Final = {
                 "Ready replicas of the newest template sit closer together than maxSkew allows while no "
                 "rollout runs. Where the spec is already right it is reported only: no restart for it."
             ),
-            HELD_VALUE_DIFFERS: _HELD,
+            HELD_VALUE_DIFFERS: HELD,
         },
         never_enforced=NEVER_ENFORCED,
     ),
@@ -89,7 +95,7 @@ TEXTS: Final = {
                 "No container declares the port that a Service targets, and the pod has several: name the "
                 "port."
             ),
-            HELD_VALUE_DIFFERS: _HELD,
+            HELD_VALUE_DIFFERS: HELD,
         },
         never_enforced=(*NEVER_ENFORCED, "an API server before 1.30, which does not know the sleep action"),
     ),
@@ -112,7 +118,7 @@ TEXTS: Final = {
         ),
         reasons={
             "MissingOption": "An option that the policy demands is missing, or has another value.",
-            HELD_VALUE_DIFFERS: _HELD,
+            HELD_VALUE_DIFFERS: HELD,
         },
         never_enforced=(*NEVER_ENFORCED, "an image that matches reportOnlyImages: musl ignores the option"),
     ),
@@ -130,7 +136,7 @@ TEXTS: Final = {
             "replicas that cannot serve yet, and every check of a rollout's health, this operator's too, sees less."
         ),
         reasons={"MissingProbe": "A container has no probe of a demanded kind."},
-        never_enforced=(_ONLY_THE_OWNER,),
+        never_enforced=(ONLY_THE_OWNER,),
     ),
     RESOURCES: RuleText(
         rule=RESOURCES,
@@ -147,6 +153,6 @@ TEXTS: Final = {
             "placed, and its kernel panicked. The scheduler cannot place well what does not say what it needs."
         ),
         reasons={"MissingResources": "A container does not state a demanded request or limit."},
-        never_enforced=(_ONLY_THE_OWNER,),
+        never_enforced=(ONLY_THE_OWNER,),
     ),
 }

@@ -1,0 +1,112 @@
+"""What decides how many replicas a Deployment has, and what limits how many may go: as structs.
+
+Part of observed/objects, which names everything that others import. A cluster-proportional-autoscaler (CPA) keeps its
+parameters in a ConfigMap; of other ConfigMaps nothing is kept but their names.
+"""
+
+from resilience_operator.core.refs import ObjectRef
+from resilience_operator.observed.base import Claim, Meta, Observed, Selector
+
+
+class ScaleTarget(Observed, frozen=True):
+    """What is scaled: CrossVersionObjectReference; KEDA lets kind and API version out for a Deployment."""
+
+    kind: str = "Deployment"
+    name: str = ""
+    api_version: str = "apps/v1"
+
+
+class HPASpec(Observed, frozen=True):
+    """An HPA's spec; `min_replicas` None: the API server's default, 1."""
+
+    scale_target_ref: ScaleTarget = ScaleTarget()
+    min_replicas: int | None = None
+    max_replicas: int = 0
+
+
+class HorizontalPodAutoscaler(Observed, frozen=True):
+    """autoscaling/v2 HorizontalPodAutoscaler, projected."""
+
+    metadata: Meta
+    spec: HPASpec = HPASpec()
+    claims: tuple[Claim, ...] = ()
+    chosen: frozenset[str] = frozenset()
+
+    @property
+    def ref(self) -> ObjectRef:
+        """This HPA as a reference."""
+        meta = self.metadata
+        return ObjectRef("autoscaling/v2", "HorizontalPodAutoscaler", meta.namespace, meta.name, meta.uid)
+
+
+class ScaledObjectSpec(Observed, frozen=True):
+    """A ScaledObject's spec; KEDA's defaults are 0 and 100 replicas."""
+
+    scale_target_ref: ScaleTarget = ScaleTarget()
+    min_replica_count: int | None = None
+    max_replica_count: int | None = None
+    idle_replica_count: int | None = None
+
+
+class ScaledObject(Observed, frozen=True):
+    """keda.sh/v1alpha1 ScaledObject, projected."""
+
+    metadata: Meta
+    spec: ScaledObjectSpec = ScaledObjectSpec()
+    claims: tuple[Claim, ...] = ()
+    chosen: frozenset[str] = frozenset()
+
+    @property
+    def ref(self) -> ObjectRef:
+        """This ScaledObject as a reference."""
+        meta = self.metadata
+        return ObjectRef("keda.sh/v1alpha1", "ScaledObject", meta.namespace, meta.name, meta.uid)
+
+
+class ConfigMap(Observed, frozen=True):
+    """v1 ConfigMap: `data` whole where it may be CPA's, else empty."""
+
+    metadata: Meta
+    data: dict[str, str] = {}
+    claims: tuple[Claim, ...] = ()
+    chosen: frozenset[str] = frozenset()
+
+    @property
+    def ref(self) -> ObjectRef:
+        """This ConfigMap as a reference."""
+        meta = self.metadata
+        return ObjectRef("v1", "ConfigMap", meta.namespace, meta.name, meta.uid)
+
+
+class BudgetSpec(Observed, frozen=True):
+    """A PodDisruptionBudget's spec; the limits are numbers or percentages, None where absent."""
+
+    min_available: int | str | None = None
+    max_unavailable: int | str | None = None
+    selector: Selector | None = None
+    unhealthy_pod_eviction_policy: str = ""
+
+
+class BudgetStatus(Observed, frozen=True):
+    """A PodDisruptionBudget's status."""
+
+    disruptions_allowed: int = 0
+    expected_pods: int = 0
+
+
+class PodDisruptionBudget(Observed, frozen=True):
+    """policy/v1 PodDisruptionBudget, projected."""
+
+    metadata: Meta
+    spec: BudgetSpec = BudgetSpec()
+    status: BudgetStatus = BudgetStatus()
+
+    @property
+    def ref(self) -> ObjectRef:
+        """This budget as a reference."""
+        meta = self.metadata
+        return ObjectRef("policy/v1", "PodDisruptionBudget", meta.namespace, meta.name, meta.uid)
+
+
+Scaler = HorizontalPodAutoscaler | ScaledObject | ConfigMap
+"""Any object through which a number of replicas is set."""

@@ -1,0 +1,165 @@
+"""Views, put together from what is known of a cluster. Used by the store alone, which keeps it up to date."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from resilience_operator.core.kinds import (
+    BUDGET,
+    BY_NAME,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    NAMESPACE,
+    NODE,
+    VOLUME_CLAIM,
+    Kind,
+)
+from resilience_operator.core.refs import Key, key_of
+from resilience_operator.observed.autoscalers import autoscaler_of
+from resilience_operator.observed.belief import believe
+from resilience_operator.observed.index import Index, claims_used, scaled_by, service_selects
+from resilience_operator.observed.nodes import Nodes
+from resilience_operator.observed.objects import (
+    ConfigMap,
+    Deployment,
+    PodDisruptionBudget,
+    Scaler,
+    Service,
+)
+from resilience_operator.observed.selection import selects
+from resilience_operator.observed.shelf import Shelf
+from resilience_operator.observed.view import DeploymentView, ScalerView, View
+
+DNS_SERVICE = ("kube-system", "kube-dns")
+"""(namespace, name) of the Service of cluster DNS, whoever implements it."""
+
+
+class Views:
+    """Makes views of the objects on `shelves`, related by `index`."""
+
+    def __init__(self, shelves: Mapping[Kind, Shelf[Any]], index: Index) -> None:
+        self._shelves = shelves
+        self._index = index
+        self._deployments: Shelf[Deployment] = shelves[DEPLOYMENT]
+        self._config_maps: Shelf[ConfigMap] = shelves[CONFIG_MAP]
+        self._budgets: Shelf[PodDisruptionBudget] = shelves[BUDGET]
+        self._nodes: Nodes | None = None
+
+    def look(self, key: Key, now: datetime, server: tuple[int, int] = (1, 36)) -> View | None:
+        """The view of the object with that key; None where there is none."""
+        if len(key) == 2:
+            return self.of_deployment(key[0], key[1], now, server)
+        found = self.find(key)
+        if found is None or isinstance(found, Deployment):
+            return None
+        state, distrust = believe(found)
+        scaled = next(self.scaled(found), None)
+        return ScalerView(
+            target=found,
+            now=now,
+            scaled=self._view(scaled[0], scaled[1], now, server) if scaled is not None else None,
+            namespace=self._shelves[NAMESPACE].get("", found.metadata.namespace),
+            state=state,
+            distrust=distrust,
+            server=server,
+        )
+
+    def of_deployment(
+        self, namespace: str, name: str, now: datetime, server: tuple[int, int]
+    ) -> DeploymentView | None:
+        """A Deployment with all that rules may look at; None where there is none."""
+        view = self._view(namespace, name, now, server)
+        autoscaler = autoscaler_of(view.deployment) if view is not None else None
+        if view is None or autoscaler is None:
+            return view
+        scaled = (self._view(autoscaler.namespace, one, now, server) for _, one in autoscaler.targets)
+        return replace(view, scaled=next((each for each in scaled if each is not None), None))
+
+    def _view(
+        self, namespace: str, name: str, now: datetime, server: tuple[int, int]
+    ) -> DeploymentView | None:
+        found = self._deployments.get(namespace, name)
+        if found is None:
+            return None
+        replica_sets = self._index.replica_sets_of(found)
+        state, distrust = believe(found)
+        claims = [
+            self._shelves[VOLUME_CLAIM].get(namespace, claim) for claim in sorted(set(claims_used(found)))
+        ]
+        services, autoscalers = self._index.services_of(found), self.autoscalers(found)
+        return DeploymentView(
+            deployment=found,
+            now=now,
+            namespace=self._shelves[NAMESPACE].get("", namespace),
+            replica_sets=replica_sets,
+            pods=self._index.pods_of(replica_sets),
+            services=services,
+            volume_claims=tuple(claim for claim in claims if claim is not None),
+            nodes=self._all_nodes(),
+            scalers=self._index.scalers_of(key_of(found.ref)),
+            autoscalers=autoscalers,
+            config_maps=self.parameters(autoscalers),
+            budgets=self._budgets_of(found),
+            twins=tuple(self._twins(found, services)),
+            state=state,
+            distrust=distrust,
+            server=server,
+        )
+
+    def nodes_changed(self) -> None:
+        """The Nodes are to be put together anew."""
+        self._nodes = None
+
+    def find(self, key: Key) -> Deployment | Scaler | None:
+        """The object with that key, or None."""
+        namespace, name, *kind = key
+        shelf: Shelf[Any] = self._shelves[BY_NAME[kind[0]]] if kind else self._deployments
+        found: Deployment | Scaler | None = shelf.get(namespace, name)
+        return found
+
+    def autoscalers(self, found: Deployment) -> tuple[Deployment, ...]:
+        """The Deployments of CPAs that scale this one."""
+        keys = self._index.autoscalers_of(key_of(found.ref))
+        known = (self._deployments.get(*key) for key in keys)
+        return tuple(each for each in known if each is not None)
+
+    def parameters(self, autoscalers: tuple[Deployment, ...]) -> tuple[ConfigMap, ...]:
+        """The ConfigMaps from which those CPAs take their parameters."""
+        described = [one for each in autoscalers if (one := autoscaler_of(each)) is not None]
+        known = (self._config_maps.get(one.namespace, one.config_map) for one in described)
+        return tuple(each for each in known if each is not None)
+
+    def _budgets_of(self, found: Deployment) -> tuple[PodDisruptionBudget, ...]:
+        labels = found.spec.template.metadata.labels
+        within = self._budgets.within(found.metadata.namespace)
+        chosen = (each for each in within if selects(each.spec.selector, labels))
+        return tuple(sorted(chosen, key=lambda each: each.metadata.name))
+
+    def _twins(self, found: Deployment, services: tuple[Service, ...]) -> Iterator[str]:
+        for service in services:
+            if (service.metadata.namespace, service.metadata.name) == DNS_SERVICE:
+                yield from (name for _, name in self.selected_by(service) if name != found.metadata.name)
+
+    def scaled(self, found: Scaler) -> Iterator[Key]:
+        """The Deployments that a scaler scales."""
+        key = scaled_by(found)
+        if key is not None:
+            yield key
+        if isinstance(found, ConfigMap):
+            for reader in self._index.readers_of((found.metadata.namespace, found.metadata.name)):
+                deployment = self._deployments.get(*reader)
+                autoscaler = autoscaler_of(deployment) if deployment is not None else None
+                if autoscaler is not None:
+                    yield from ((autoscaler.namespace, name) for _, name in autoscaler.targets)
+
+    def selected_by(self, service: Service) -> Iterator[Key]:
+        """The Deployments to whose pods a Service sends traffic."""
+        for each in self._deployments.within(service.metadata.namespace):
+            if service_selects(service, each.spec.template.metadata.labels):
+                yield key_of(each.ref)
+
+    def _all_nodes(self) -> Nodes:
+        if self._nodes is None:
+            self._nodes = Nodes(sorted(self._shelves[NODE], key=lambda node: node.metadata.name))
+        return self._nodes

@@ -1,0 +1,16 @@
+"""How many replicas a Deployment was told to have, and by whom: what a scale-down is told from. Used by decide."""
+
+from resilience_operator.observed.leaves import REPLICAS
+from resilience_operator.observed.view import DeploymentView, View
+from resilience_operator.planning.change import Scale
+from resilience_operator.planning.ownership import name_of
+
+
+def scale_of(view: View) -> Scale | None:
+    """The scale of a Deployment; None for anything else. managedFields say who set it last."""
+    if not isinstance(view, DeploymentView):
+        return None
+    claims = [one for one in view.deployment.claims if str(REPLICAS) in one.leaves]
+    last = max(claims, key=lambda one: one.time, default=None)
+    usable = sum(node.ready and not node.spec.unschedulable for node in view.nodes)
+    return Scale(view.deployment.replicas, name_of(view.deployment, last), len(view.nodes), usable)

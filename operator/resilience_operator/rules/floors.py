@@ -1,0 +1,182 @@
+"""A floor under the number of replicas, through whatever scales a Deployment. Used by rules replicas and coredns-floor.
+
+A floor never goes above the scaler's own maximum, and 0 stays 0: both were somebody's word.
+"""
+
+import json
+from dataclasses import dataclass
+
+from resilience_operator.core.findings import EMPTY, Demand, Finding, Skipped, Verdict
+from resilience_operator.core.paths import JSON, Path, nest
+from resilience_operator.observed.leaves import (
+    API_DEFAULTS,
+    CPA_MODES,
+    MIN_REPLICA_COUNT,
+    MIN_REPLICAS,
+    REPLICAS,
+    observed_value,
+)
+from resilience_operator.observed.objects import ConfigMap, HorizontalPodAutoscaler, ScaledObject
+from resilience_operator.observed.view import DeploymentView, ScalerView, View
+from resilience_operator.rules import cpa
+from resilience_operator.rules.eligibility import held_at, never_scaled, reported
+from resilience_operator.rules.scaling import By, Scaling, who_scales
+from resilience_operator.rules.texts import HELD_VALUE_DIFFERS
+
+KEDA_MAXIMUM = 100
+"""maxReplicaCount where a ScaledObject says nothing (KEDA's documentation of the ScaledObject)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Least:
+    """What a rule asks: its id and the least number; `prevent`: CPA is told to prevent a single point of failure."""
+
+    rule: str
+    replicas: int
+    prevent: bool = False
+    managed: str = ""
+    """Why nothing of it may be changed at all, "" where it may."""
+
+
+def of_deployment(least: Least, view: DeploymentView) -> Verdict:
+    """The floor of a Deployment that nobody scales; what others scale is judged on the scaler, or reported."""
+    scaling, replicas = who_scales(view), view.deployment.replicas
+    if scaling.by is By.SEVERAL:
+        message = f"{scaling.who} scale it, each against the other"
+        why = "which of them is to go is for people to say"
+        return Verdict((Finding(least.rule, "SeveralScalers", view.ref, message, report_only=why),))
+    if replicas == 0:
+        return EMPTY
+    if scaling.by is By.NOBODY:
+        return _pinned(least, view)
+    if scaling.by in (By.HPA, By.KEDA, By.CPA):
+        return EMPTY if scaling.target is not None else _unread(least, view, scaling)
+    if replicas >= least.replicas:
+        return EMPTY
+    message = f"{replicas} of at least {least.replicas} replicas; {scaling.who} scales it"
+    why = least.managed or f"{scaling.who} would revert the change"
+    return Verdict((Finding(least.rule, "TooFewReplicas", view.ref, message, report_only=why),))
+
+
+def _unread(least: Least, view: DeploymentView, scaling: Scaling) -> Verdict:
+    why = f"{scaling.who} scales it, and what it goes by was not read"
+    return Verdict(skipped=(Skipped(least.rule, view.ref, why),))
+
+
+def _pinned(least: Least, view: DeploymentView) -> Verdict:
+    observed, wanted = view.deployment.replicas, max(_owners(REPLICAS, view), least.replicas)
+    message = f"{observed} of at least {least.replicas} replicas; nobody scales it"
+    verdict = _number(least, view, (REPLICAS, observed, wanted), "TooFewReplicas", message)
+    return reported(verdict, view, least.managed or never_scaled(view))
+
+
+def of_scaler(least: Least, view: ScalerView) -> Verdict:
+    """The floor in what scales a Deployment; nothing where that is not the only one."""
+    scaled = view.scaled
+    if scaled is None or who_scales(scaled).target != view.target:
+        return EMPTY
+    why = least.managed or never_scaled(scaled)
+    match view.target:
+        case ConfigMap():
+            verdict = _cpa(least, view)
+        case HorizontalPodAutoscaler() as hpa:
+            maximum = (Path.parse("spec.maxReplicas"), hpa.spec.max_replicas)
+            asleep = scaled.deployment.replicas == 0
+            verdict = EMPTY if asleep else _bounded(least, view, (MIN_REPLICAS, maximum))
+            owner = hpa.metadata.controller
+            why = why or (f"it is controlled by {owner.kind} {owner.name}" if owner is not None else "")
+        case ScaledObject() as keda:
+            most = KEDA_MAXIMUM if keda.spec.max_replica_count is None else keda.spec.max_replica_count
+            verdict = _bounded(least, view, (MIN_REPLICA_COUNT, (Path.parse("spec.maxReplicaCount"), most)))
+            zero = not keda.spec.min_replica_count or keda.spec.idle_replica_count is not None
+            why = why or ("it may scale to zero, and that stays possible" if zero else "")
+    return reported(verdict, view, why)
+
+
+def _bounded(least: Least, view: ScalerView, leaf: tuple[Path, tuple[Path, int]]) -> Verdict:
+    """The floor at a number beside which there is a maximum."""
+    path, (limit, maximum) = leaf
+    observed, name = _present(path, view), view.scaled.deployment.metadata.name if view.scaled else ""
+    if maximum < least.replicas:
+        patch = json.dumps(nest({limit: least.replicas}), separators=(",", ":"))
+        message = (
+            f"{limit} is {maximum}, below the floor of {least.replicas} replicas for Deployment {name};"
+            f" to end it, commit {patch}"
+        )
+        why = "a maximum is never raised"
+        return Verdict(
+            (Finding(least.rule, "MaximumBelowFloor", view.ref, message, maximum, report_only=why),)
+        )
+    wanted = max(_owners(path, view), least.replicas)
+    message = f"{path} lets Deployment {name} go down to {observed}; the floor is {least.replicas} replicas"
+    return _number(least, view, (path, observed, wanted), "FloorTooLow", message)
+
+
+def _number(least: Least, view: View, leaf: tuple[Path, int, int], reason: str, message: str) -> Verdict:
+    path, observed, wanted = leaf
+    demand = Demand(least.rule, path, wanted)
+    if observed == wanted:
+        return Verdict(demands=(demand,))
+    if observed > wanted:
+        reason, message = HELD_VALUE_DIFFERS, f"{path} {observed} was written for an earlier policy"
+    finding = Finding(least.rule, reason, view.ref, message, observed, wanted, path)
+    return Verdict((finding,), (demand,))
+
+
+def _present(path: Path, view: View) -> int:
+    """The number at a leaf, as it counts where it is absent."""
+    observed = observed_value(view.target, path)
+    return observed if isinstance(observed, int) else API_DEFAULTS.get(path, 0)
+
+
+def _owners(path: Path, view: View) -> int:
+    """The number that the owner chose: what was there before us, while ours still stands."""
+    observed, held = _present(path, view), held_at(path, view)
+    if held is None or observed != held.set:
+        return observed
+    return held.was if isinstance(held.was, int) else API_DEFAULTS.get(path, 0)
+
+
+def _cpa(least: Least, view: ScalerView) -> Verdict:
+    """The floor in CPA's parameters, and what of these CPA itself rejects or misreads."""
+    data = _owners_parameters(view)
+    reading, floor = cpa.read(data), cpa.Floor(least.replicas, least.prevent)
+    blocked = cpa.blocked(reading, floor)
+    problems = [*reading.problems, *([blocked] if blocked is not None else [])]
+    why = "only its owner knows what was meant"
+    findings = tuple(
+        Finding(least.rule, one.reason, view.ref, one.message, report_only=why) for one in problems
+    )
+    if not reading.mode or blocked is not None:
+        return Verdict(findings)
+    return Verdict(findings) + _parameters(least, view, (reading.mode, data, reading.effective_min))
+
+
+def _owners_parameters(view: ScalerView) -> dict[str, str]:
+    """The data as its owner wrote it: what was there before us, while ours still stands."""
+    data: dict[str, str] = dict(view.target.data) if isinstance(view.target, ConfigMap) else {}
+    for mode, path in CPA_MODES.items():
+        held = held_at(path, view)
+        if held is not None and data.get(mode) == held.set and isinstance(held.was, str):
+            data[mode] = held.was
+    return data
+
+
+def _parameters(least: Least, view: ScalerView, parsed: tuple[str, dict[str, str], int | None]) -> Verdict:
+    mode, data, lowest = parsed
+    raised = cpa.raised(data, cpa.Floor(least.replicas, least.prevent))
+    wanted = raised[1] if raised is not None else data[mode]
+    demand = Demand(least.rule, CPA_MODES[mode], wanted)
+    observed: JSON = observed_value(view.target, demand.path)
+    if observed == wanted:
+        return Verdict(demands=(demand,))
+    name = view.scaled.deployment.metadata.name if view.scaled is not None else ""
+    floor = f"the floor is {least.replicas} replicas"
+    reason, message = "FloorTooLow", f"{mode} lets Deployment {name} go down to {lowest}; {floor}"
+    if raised is None:
+        reason, message = HELD_VALUE_DIFFERS, f"{mode} was written for an earlier policy"
+    elif lowest is not None and lowest >= least.replicas:
+        reason = "FloorNotHeld"
+        message = f"{mode} counts no cordoned nodes, or lets one node hold all replicas of Deployment {name}"
+    finding = Finding(least.rule, reason, view.ref, message, observed, wanted, demand.path)
+    return Verdict((finding,), (demand,))

@@ -1,0 +1,101 @@
+"""Who scales a Deployment: found in what is observed, never configured. Used by rules/floors.
+
+One answer for all rules: nobody, one of the scalers that are known, somebody whose way is not known, or several.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from resilience_operator.observed.autoscalers import BINARY, autoscaler_of
+from resilience_operator.observed.leaves import REPLICAS
+from resilience_operator.observed.objects import (
+    ConfigMap,
+    Deployment,
+    HorizontalPodAutoscaler,
+    ScaledObject,
+    Scaler,
+)
+from resilience_operator.observed.view import DeploymentView
+
+EKS_MANAGER = "eks"
+"""The field manager of Amazon EKS add-ons."""
+
+KEDA_LABEL = "scaledobject.keda.sh/name"
+PEOPLE = ("kubectl", "kube-controller-manager", "resilience-operator", "helm", "argocd", "Go-http-client")
+"""Managers (by their beginning) that set a number of replicas without scaling on and on; HPAs are seen as such."""
+
+
+class By(StrEnum):
+    """What kind of scaler it is."""
+
+    NOBODY = "Nobody"
+    HPA = "HorizontalPodAutoscaler"
+    KEDA = "ScaledObject"
+    CPA = "cluster-proportional-autoscaler"
+    EKS = "EKS add-on"
+    OTHER = "Other"
+    SEVERAL = "Several"
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """`who` it is, for a person; `target`: the object through which it is told a floor, None where none is read."""
+
+    by: By
+    who: str = "nobody"
+    target: Scaler | None = None
+
+
+def who_scales(view: DeploymentView) -> Scaling:
+    """Who decides how many replicas this Deployment has."""
+    found = [*_scalers(view), *_autoscalers(view)]
+    if len(found) > 1:
+        return Scaling(By.SEVERAL, " and ".join(one.who for one in found))
+    if found:
+        return found[0]
+    return next(_others(view), Scaling(By.NOBODY))
+
+
+def _scalers(view: DeploymentView) -> Iterator[Scaling]:
+    """HPAs and ScaledObjects; the HPA that KEDA makes for a ScaledObject is not the one to edit."""
+    for one in view.scalers:
+        if isinstance(one, ScaledObject):
+            yield Scaling(By.KEDA, f"ScaledObject {one.metadata.name}", one)
+        elif not (keda := made_by_keda(one)):
+            yield Scaling(By.HPA, f"HorizontalPodAutoscaler {one.metadata.name}", one)
+        elif not any(isinstance(each, ScaledObject) for each in view.scalers):
+            yield Scaling(By.KEDA, f"ScaledObject {keda}")
+
+
+def made_by_keda(hpa: HorizontalPodAutoscaler) -> str:
+    """The name of the ScaledObject for which KEDA made this HPA; "" where it did not."""
+    owner = hpa.metadata.controller
+    named = owner.name if owner is not None and owner.kind == "ScaledObject" else ""
+    return named or hpa.metadata.labels.get(KEDA_LABEL, "")
+
+
+def _autoscalers(view: DeploymentView) -> Iterator[Scaling]:
+    for deployment in view.autoscalers:
+        yield Scaling(By.CPA, f"{BINARY} {deployment.metadata.name}", _parameters(view, deployment))
+
+
+def _parameters(view: DeploymentView, autoscaler: Deployment) -> ConfigMap | None:
+    described = autoscaler_of(autoscaler)
+    if described is None:
+        return None
+    place = (described.namespace, described.config_map)
+    known = {(each.metadata.namespace, each.metadata.name): each for each in view.config_maps}
+    return known.get(place)
+
+
+def _others(view: DeploymentView) -> Iterator[Scaling]:
+    owner = view.deployment.metadata.controller
+    if owner is not None:
+        yield Scaling(By.OTHER, f"{owner.kind} {owner.name}")
+    if any(claim.manager == EKS_MANAGER for claim in view.deployment.claims):
+        yield Scaling(By.EKS, "the EKS add-on")
+    for claim in view.deployment.claims:
+        scales = claim.subresource == "scale" and str(REPLICAS) in claim.leaves
+        if scales and not claim.manager.startswith(PEOPLE):
+            yield Scaling(By.OTHER, f"{claim.manager}, which was not found")

@@ -1,0 +1,152 @@
+"""What people read about the rules that keep a number of replicas: a part of rules/texts, read by rules."""
+
+from typing import Final
+
+from resilience_operator.core.findings import RuleText
+from resilience_operator.rules.texts import (
+    COREDNS_BUDGET,
+    COREDNS_FLOOR,
+    COREDNS_SPREAD,
+    DISRUPTION_BUDGET,
+    HELD,
+    HELD_VALUE_DIFFERS,
+    NEVER_ENFORCED,
+    REPLICAS,
+    TEXTS,
+)
+
+_NEVER_SCALED = (
+    "strategy Recreate, or a ReadWriteOnce or ReadWriteOncePod volume",
+    "a controller in ownerReferences: it would revert the change",
+)
+_MANAGED = "cluster DNS that EKS, GKE, AKS, Gardener or a controller keeps: it would revert the change"
+_PREPLY = (
+    "Preply, 28 February 2020: under low load the autoscaler of CoreDNS scaled it from 3 to 2. Some services kept "
+    "sending queries to the pod that was gone: 26 minutes of partial DNS loss, 15,000 events lost."
+)
+_FLOOR_REASONS = {
+    "TooFewReplicas": "Fewer replicas than the floor; the message says who scales them, if anybody does.",
+    "FloorTooLow": "What scales the Deployment may go below the floor.",
+    "FloorNotHeld": (
+        "The parameters of the cluster-proportional-autoscaler say the floor, but cordoned nodes or one node that "
+        "holds all replicas still take it away."
+    ),
+    "MaximumBelowFloor": "The scaler's own maximum is below the floor. It is never raised; the message has the patch.",
+    "SeveralScalers": "Two scalers pull at one Deployment. Nothing is written until one of them is gone.",
+    HELD_VALUE_DIFFERS: HELD,
+}
+CPA_REASONS: Final = {
+    "SeveralKeys": "The ConfigMap has more than one key: the autoscaler logs an error and does not scale.",
+    "NoKey": "The ConfigMap has no key: the autoscaler logs an error and does not scale.",
+    "UnknownMode": "The key is neither linear nor ladder.",
+    "BrokenJSON": "The value is no JSON.",
+    "NotAnObject": "The value is JSON, but no object in braces.",
+    "NumberAsString": "A number in quotes.",
+    "NotAnInteger": "A number with a fraction where a whole one is needed.",
+    "NumberTooLarge": "A number that does not fit what the autoscaler counts in.",
+    "NegativeValue": "A negative number.",
+    "BooleanAsString": "true or false in quotes.",
+    "WrongType": "A value of another type than the field has.",
+    "NothingPerReplica": "Neither coresPerReplica nor nodesPerReplica says a number.",
+    "MaxBelowMin": "max is below min.",
+    "MaximumOverridden": "max is 1, and preventSinglePointFailure makes 2 of it wherever there are two nodes.",
+    "UnknownKey": "A key that the autoscaler does not know, and ignores without a word.",
+    "DuplicateKey": "A key that is there twice: the last one counts.",
+    "NotAList": "coresToReplicas or nodesToReplicas is no list of steps.",
+    "NotAPair": "A step of a ladder is no pair of whole numbers.",
+    "NoSteps": "A ladder without any step.",
+}
+"""What the cluster-proportional-autoscaler rejects in its parameters, or misreads."""
+
+_BUDGET_REASONS = {
+    "NoBudget": "No PodDisruptionBudget selects the pods of two or more replicas.",
+    "OverlappingBudgets": "Two budgets select the same pods, which makes every eviction of them fail.",
+    "BudgetAllowsNone": "A budget lets no pod go while all are well: every drain of their nodes blocks.",
+}
+
+FLOOR_TEXTS: Final[dict[str, RuleText]] = {
+    REPLICAS: RuleText(
+        rule=REPLICAS,
+        section="deployments",
+        incident="one-node-pileup",
+        title="A Deployment never has fewer replicas than it needs",
+        demands=(
+            "At least `min` replicas, through whatever scales the Deployment: minReplicas of its "
+            "HorizontalPodAutoscaler, minReplicaCount of its ScaledObject (KEDA), the parameters of a "
+            "cluster-proportional-autoscaler, and spec.replicas only where nobody scales. Who scales it is found, not "
+            "configured. 0 replicas stay 0, and a maximum is never raised."
+        ),
+        why="One replica is an outage with every node that is drained, upgraded or lost.",
+        reasons=_FLOOR_REASONS | CPA_REASONS,
+        never_enforced=(
+            *_NEVER_SCALED,
+            "a ScaledObject that may scale to zero",
+            "an EKS add-on, or a scaler that is not known",
+        ),
+    ),
+    DISRUPTION_BUDGET: RuleText(
+        rule=DISRUPTION_BUDGET,
+        section="deployments",
+        incident="one-node-pileup",
+        title="Evictions take a few replicas at once, and never none",
+        demands=(
+            "Two or more replicas have exactly one PodDisruptionBudget that lets some of them go. Where none selects "
+            "the pods, one is made as soon as two replicas are ready, with unhealthyPodEvictionPolicy AlwaysAllow. It "
+            "belongs to the Deployment, and goes at once when another budget appears or one replica is left, and when "
+            "the policy no longer asks for it, whatever onRelease says: a budget that nobody watches could block "
+            "every drain."
+        ),
+        why=(
+            "Without a budget a drain of two nodes takes all replicas at once. With two budgets, or one that never "
+            "lets a pod go, no drain ends at all."
+        ),
+        reasons=_BUDGET_REASONS,
+        never_enforced=(*_NEVER_SCALED, "budgets of others: they are never changed"),
+    ),
+    COREDNS_FLOOR: RuleText(
+        rule=COREDNS_FLOOR,
+        section="coreDNS",
+        incident="dns-scale-down",
+        title="Cluster DNS never goes below a safe number of replicas",
+        demands=(
+            "At least minReplicas replicas of the Deployment behind the Service kube-system/kube-dns, through whatever "
+            "scales it: the ConfigMap of the cluster-proportional-autoscaler (linear: min, preventSinglePointFailure, "
+            "includeUnschedulableNodes; ladder: every step) and, with conflicts: TakeOver, its --default-params; an "
+            "HPA; KEDA; spec.replicas where nobody scales. With scaling: Fixed, a cluster-proportional-autoscaler is "
+            "stopped first, and the replicas are pinned. Every scale-down is an Event that names who did it."
+        ),
+        why=_PREPLY,
+        reasons=_FLOOR_REASONS
+        | CPA_REASONS
+        | {
+            "TooFewReady": "Fewer ready replicas than the floor, though enough are demanded.",
+            "SeveralCandidates": "The Service of cluster DNS selects the pods of several Deployments.",
+            "DefaultParamsBelowFloor": (
+                "A ConfigMap that the autoscaler makes anew of its --default-params would lack the floor."
+            ),
+            "AutoscalerRuns": "scaling is Fixed, and the autoscaler is not stopped yet.",
+            "NotPinned": "scaling is Fixed, and the replicas are not what the policy pins.",
+        },
+        never_enforced=(*_NEVER_SCALED, _MANAGED),
+    ),
+    COREDNS_SPREAD: RuleText(
+        rule=COREDNS_SPREAD,
+        section="coreDNS",
+        incident="dns-scale-down",
+        title="Replicas of cluster DNS do not share a node or a zone",
+        demands="What rule spread demands, of the Deployment of cluster DNS.",
+        why="Cluster DNS on one node is gone with that node, for every pod of the cluster.",
+        reasons=TEXTS["spread"].reasons,
+        never_enforced=(*NEVER_ENFORCED, _MANAGED),
+    ),
+    COREDNS_BUDGET: RuleText(
+        rule=COREDNS_BUDGET,
+        section="coreDNS",
+        incident="dns-scale-down",
+        title="A drain takes the replicas of cluster DNS one after the other",
+        demands="What rule disruption-budget demands, of the Deployment of cluster DNS.",
+        why="Two drained nodes may hold all replicas of cluster DNS.",
+        reasons=_BUDGET_REASONS,
+        never_enforced=(*_NEVER_SCALED, "budgets of others: they are never changed", _MANAGED),
+    ),
+}
