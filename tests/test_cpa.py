@@ -8,13 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from resilience_operator.observed.autoscalers import Autoscaler, parse
 from resilience_operator.rules.cpa import (
-    Autoscaler,
     Floor,
     Problem,
     Reading,
-    Target,
-    autoscaler_of,
     blocked,
     raised,
     raised_argv,
@@ -493,13 +491,13 @@ ARGV = [
     "--logtostderr=true",
     "--v=2",
 ]
-COREDNS = Target("Deployment", "coredns")
+COREDNS = ("deployment", "coredns")
 SEVERAL = "--target=deployment/coredns, replicaset/a,statefulset/b,replicationcontroller/c,"
 SEVERAL_TARGETS = (
     COREDNS,
-    Target("ReplicaSet", "a"),
-    Target("StatefulSet", "b"),
-    Target("ReplicationController", "c"),
+    ("replicaset", "a"),
+    ("statefulset", "b"),
+    ("replicationcontroller", "c"),
 )
 
 
@@ -518,18 +516,18 @@ SEVERAL_TARGETS = (
                 "--v",
                 "2",
             ],
-            Autoscaler("", (COREDNS,), "dns", "{}"),
+            Autoscaler("dns-system", (COREDNS,), "dns", "{}"),
         ),
-        (["--configmap=dns", SEVERAL], Autoscaler("", SEVERAL_TARGETS, "dns", "")),
+        (["--configmap=dns", SEVERAL], Autoscaler("dns-system", SEVERAL_TARGETS, "dns", "")),
         (
             ["--target=deployments.example.com/coredns", "--configmap=", "--target"],
-            Autoscaler("", (Target("deployments.example.com", "coredns"),), "", ""),
+            Autoscaler("dns-system", (("deployments.example.com", "coredns"),), "", ""),
         ),
         (
             ["--target=deployment/a", "--configmap=dns", "--target=coredns"],
-            Autoscaler("", (Target("coredns", ""),), "dns", ""),
+            Autoscaler("dns-system", (("coredns", ""),), "dns", ""),
         ),
-        (["/usr/bin/cluster-proportional-autoscaler", "--version"], Autoscaler("", (), "", "")),
+        (["/usr/bin/cluster-proportional-autoscaler", "--version"], Autoscaler("dns-system", (), "", "")),
         (["/coredns", "-conf", "/etc/coredns/Corefile"], None),
         (["--target=deployment/coredns"], None),
         (["--configmaps=dns", "--target-cpu=1", "configmap=dns", "target=x"], None),
@@ -539,7 +537,7 @@ SEVERAL_TARGETS = (
 def test_the_autoscaler_is_recognised_by_its_program_or_its_flags(
     argv: list[str], autoscaler: Autoscaler | None
 ) -> None:
-    assert autoscaler_of(argv) == autoscaler
+    assert parse(tuple(argv), "dns-system") == autoscaler
 
 
 def test_the_floor_is_written_into_the_default_params_and_no_other_argument_changes() -> None:

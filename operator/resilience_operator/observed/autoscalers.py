@@ -4,20 +4,26 @@ Used by observed (index, views), rules (floors) and adapters (whose arguments ar
 Deployment whose container bears its flags is one (cmd/cluster-proportional-autoscaler/options of its source).
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from resilience_operator.core.refs import Key
 from resilience_operator.observed.objects import Deployment
 
 BINARY = "cluster-proportional-autoscaler"
+DEFAULT_PARAMS = "default-params"
+_FLAG = re.compile(r"--?(namespace|target|configmap|default[-_]params)(?:(=).*)?", re.DOTALL)
+_KINDS = ("deployment", "replicaset", "statefulset", "replicationcontroller")
 
 
 @dataclass(frozen=True, slots=True)
 class Autoscaler:
-    """One CPA: `targets` are (kind in lower case, name); `namespace` is theirs and the ConfigMap's.
+    """One CPA: `targets` are (kind in lower case, name), several from CPA 1.10 on.
 
-    `container`: which container runs it; `default_params`: the parameters of which it makes the ConfigMap anew.
+    `namespace`: theirs, and the ConfigMap's. `container`: which container runs it; `default_params`: the parameters
+    of which it makes the ConfigMap anew. "" where a flag is not given.
     """
 
     namespace: str
@@ -26,15 +32,16 @@ class Autoscaler:
     default_params: str
     container: str = ""
 
-    def scales(self, namespace: str, name: str) -> bool:
-        """True where it scales that Deployment."""
-        return namespace == self.namespace and ("deployment", name) in self.targets
+    @property
+    def deployments(self) -> list[Key]:
+        """The keys of the Deployments that it scales."""
+        return [(self.namespace, name) for kind, name in self.targets if kind == "deployment"]
 
 
 def looks_like(argv: Sequence[str]) -> bool:
-    """True where a command line is CPA's: its binary, or both of the flags that only it has together."""
-    names = {token.lstrip("-").partition("=")[0] for token in argv if token.startswith("-")}
-    return any(token.rpartition("/")[2] == BINARY for token in argv) or {"target", "configmap"} <= names
+    """True where a command line is CPA's: its program, or both of the flags that only it has together."""
+    program = argv[0].rpartition("/")[2] if argv else ""
+    return program == BINARY or {"target", "configmap"} <= flags(argv).keys()
 
 
 def autoscaler_of(deployment: Deployment) -> Autoscaler | None:
@@ -52,27 +59,34 @@ def parse(argv: tuple[str, ...], namespace: str, container: str = "") -> Autosca
     """The CPA of a command line; `namespace`: where it runs, which holds unless a flag says otherwise."""
     if not looks_like(argv):
         return None
-    flags = dict(_flags(argv))
-    targets = tuple(_target(text) for text in flags.get("target", "").split(",") if text.strip())
+    said = {name: value for name, (_, _, value) in flags(argv).items()}
+    targets = tuple(_target(one.strip()) for one in said.get("target", "").split(",") if one.strip())
     return Autoscaler(
-        flags.get("namespace") or namespace,
+        said.get("namespace") or namespace,
         targets,
-        flags.get("configmap", ""),
-        flags.get("default-params", ""),
+        said.get("configmap", ""),
+        said.get(DEFAULT_PARAMS, ""),
         container,
     )
 
 
-def _target(text: str) -> tuple[str, str]:
-    kind, _, name = text.strip().partition("/")
-    return kind.lower().removesuffix("s"), name
+def flags(argv: Sequence[str]) -> dict[str, tuple[int, str, str]]:
+    """By name: which word has the value, what stands before it there, and the value; the last of equal flags wins."""
+    found, at = {}, 0
+    while at < len(argv):
+        flag = _FLAG.fullmatch(argv[at])
+        prefix = argv[at][: flag.end(2)] if flag and flag[2] else ""
+        at += flag is not None and not prefix
+        if flag and at < len(argv):
+            found[flag[1].replace("_", "-")] = (at, prefix, argv[at][len(prefix) :])
+        at += 1
+    return found
 
 
-def _flags(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(name, value) of `--name=value`, `--name value` and their forms with one dash."""
-    tokens = iter(argv)
-    for token in tokens:
-        if not token.startswith("-"):
-            continue
-        name, sign, value = token.lstrip("-").partition("=")
-        yield name, value if sign else next(tokens, "")
+def _target(written: str) -> tuple[str, str]:
+    """Such as deployment/coredns or deployments.apps/coredns; the autoscaler reads both words in lower case."""
+    resource, _, name = written.lower().partition("/")
+    kind, _, group = resource.partition(".")
+    singular = kind.removesuffix("s")
+    known = singular in _KINDS and group in {"", "apps", "v1.apps"}
+    return (singular if known else resource), name

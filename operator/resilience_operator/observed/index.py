@@ -90,9 +90,8 @@ class Index:
         autoscaler = autoscaler_of(found)
         if autoscaler is None:
             return
-        for kind, name in autoscaler.targets:
-            if kind == "deployment":
-                yield self._autoscalers, (autoscaler.namespace, name)
+        for scaled in autoscaler.deployments:
+            yield self._autoscalers, scaled
         yield self._parameters, (autoscaler.namespace, autoscaler.config_map)
 
     def add_scaler(self, found: HorizontalPodAutoscaler | ScaledObject) -> None:

@@ -201,7 +201,7 @@ class Store:
         yield from self._index.autoscalers_of(_key(found))
         autoscaler = autoscaler_of(found)
         if autoscaler is not None:
-            yield from ((autoscaler.namespace, name) for _, name in autoscaler.targets)
+            yield from autoscaler.deployments
             yield (autoscaler.namespace, autoscaler.config_map, CONFIG_MAP.kind)
 
     def _scaler_changed(

@@ -73,7 +73,7 @@ class Views:
         autoscaler = autoscaler_of(view.deployment) if view is not None else None
         if view is None or autoscaler is None:
             return view
-        scaled = (self._view(autoscaler.namespace, one, now, server) for _, one in autoscaler.targets)
+        scaled = (self._view(key[0], key[1], now, server) for key in autoscaler.deployments)
         return replace(view, scaled=next((each for each in scaled if each is not None), None))
 
     def _view(
@@ -151,7 +151,7 @@ class Views:
                 deployment = self._deployments.get(*reader)
                 autoscaler = autoscaler_of(deployment) if deployment is not None else None
                 if autoscaler is not None:
-                    yield from ((autoscaler.namespace, name) for _, name in autoscaler.targets)
+                    yield from autoscaler.deployments
 
     def selected_by(self, service: Service) -> Iterator[Key]:
         """The Deployments to whose pods a Service sends traffic."""

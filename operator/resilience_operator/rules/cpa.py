@@ -1,16 +1,16 @@
 """What the cluster-proportional-autoscaler does with its parameters, and the same parameters with a floor in them.
 
-Called by rules.coredns_floor. They are read as the autoscaler reads them, by Go's encoding/json: keys match in any
+Called by rules/floors and coredns_floor. They are read as the autoscaler reads them, by Go's encoding/json: keys match in any
 case, the last of two wins, null changes nothing, unknown keys are dropped. What it refuses, drops or overrides is a
 Problem; the text itself is edited in place (rules/cpa_text), because somebody owns every other byte of it.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from resilience_operator.core.paths import JSON
+from resilience_operator.observed.autoscalers import DEFAULT_PARAMS, flags
 from resilience_operator.rules import cpa_text as go
 from resilience_operator.rules.cpa_text import IDLE, REFUSED, Edit, Node, NotJSONError
 
@@ -25,9 +25,6 @@ _FIELDS = {
     LADDER: dict.fromkeys(STEPS, "steps") | {UNSCHEDULABLE: "boolean"},
 }
 _INT32 = 2**31 - 1
-_PROGRAM, _DEFAULT_PARAMS = "cluster-proportional-autoscaler", "default-params"
-_FLAG = re.compile(r"--?(namespace|target|configmap|default[-_]params)(?:(=).*)?", re.DOTALL)
-_KINDS = {kind.lower(): kind for kind in ("Deployment", "ReplicaSet", "StatefulSet", "ReplicationController")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +62,6 @@ class Reading:
     problems: tuple[Problem, ...]
     effective_min: int | None = None
     maximum: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is scaled: the kind (Deployment, ReplicaSet, ..., else as written) and the name."""
-
-    kind: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Autoscaler:
-    """What the arguments say; "" where a flag is not given (namespace: it is that of the autoscaler's own pod)."""
-
-    namespace: str
-    targets: tuple[Target, ...]
-    config_map: str
-    default_params: str
 
 
 def read(data: Mapping[str, str]) -> Reading:
@@ -234,7 +213,7 @@ def _ladder_edits(text: str, root: Node, least: int, floor: Floor) -> tuple[list
 
 def read_default_params(text: str) -> Reading:
     """The parameters in --default-params, from which the autoscaler writes a ConfigMap where there is none."""
-    name, fatal = f"--{_DEFAULT_PARAMS}", "the autoscaler does not start; correct it"
+    name, fatal = f"--{DEFAULT_PARAMS}", "the autoscaler does not start; correct it"
     try:
         root = go.scan(text)
         data = {member.key: go.rewritten(go.written(text, member.value)) for member in root.members}
@@ -261,40 +240,8 @@ def raised_default_params(text: str, floor: Floor) -> str | None:
     return None if new is None else go.applied(text, [Edit(node.start, node.end, new)])
 
 
-def autoscaler_of(argv: Sequence[str]) -> Autoscaler | None:
-    """What a container's command and arguments say; None where it is no cluster-proportional-autoscaler."""
-    flags = {name: value for name, (_, _, value) in _flags(argv).items()}
-    program = argv[0].rpartition("/")[2] if argv else ""
-    if program != _PROGRAM and not {"target", "configmap"} <= flags.keys():
-        return None
-    targets = tuple(_target(one.strip()) for one in flags.get("target", "").split(",") if one.strip())
-    namespace, config_map = flags.get("namespace", ""), flags.get("configmap", "")
-    return Autoscaler(namespace, targets, config_map, flags.get(_DEFAULT_PARAMS, ""))
-
-
-def _flags(argv: Sequence[str]) -> dict[str, tuple[int, str, str]]:
-    """By name: which word has the value, what stands before it there, and the value; the last of equal flags wins."""
-    flags, at = {}, 0
-    while at < len(argv):
-        found = _FLAG.fullmatch(argv[at])
-        prefix = argv[at][: found.end(2)] if found and found[2] else ""
-        at += found is not None and not prefix
-        if found and at < len(argv):
-            flags[found[1].replace("_", "-")] = (at, prefix, argv[at][len(prefix) :])
-        at += 1
-    return flags
-
-
-def _target(written: str) -> Target:
-    """Such as deployment/coredns or deployments.apps/coredns; the autoscaler reads both words in lower case."""
-    resource, _, name = written.lower().partition("/")
-    kind, _, group = resource.partition(".")
-    known = _KINDS.get(kind.removesuffix("s")) if group in {"", "apps", "v1.apps"} else None
-    return Target(known or resource, name)
-
-
 def raised_argv(argv: Sequence[str], floor: Floor) -> tuple[str, ...] | None:
     """The arguments with the floor inside --default-params, all else as it is; None as for `raised`."""
-    at, prefix, value = _flags(argv).get(_DEFAULT_PARAMS, (0, "", ""))
+    at, prefix, value = flags(argv).get(DEFAULT_PARAMS, (0, "", ""))
     new = raised_default_params(value, floor)
     return None if new is None else (*argv[:at], prefix + new, *argv[at + 1 :])
