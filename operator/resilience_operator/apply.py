@@ -34,8 +34,8 @@ class Done(StrEnum):
 class Report:
     """What became of a change; `message` is for a person; `left_alone`: leaves changed by others since.
 
-    `unknown`: it may or may not have been done, and only reading the object again tells. `forbidden`: the operator's
-    user lacks the right.
+    `stale`: decided on an older object, and what is newer is on its way. `unknown`: it may or may not have been done,
+    and only reading the object again tells. `forbidden`: the operator's user lacks the right.
     """
 
     change: Change
@@ -45,6 +45,7 @@ class Report:
     left_alone: tuple[str, ...] = ()
     retry_after: float = 0.0
     unknown: bool = False
+    stale: bool = False
     forbidden: bool = False
 
 
@@ -57,7 +58,7 @@ async def carry_out(writer: Writer, change: Change, now: datetime) -> Report:
         case Verb.CREATE:
             outcome = await writer.create(kind, ref, change.body(now))
         case Verb.DELETE:
-            outcome = await writer.delete(kind, ref, change.resource_version)
+            outcome = await writer.delete(kind, ref)
         case _:
             outcome = await writer.apply(kind, ref, change.body(now), force=change.force)
     return _report(change, outcome, now)
@@ -86,7 +87,7 @@ async def _withdraw(writer: Writer, change: Change, now: datetime) -> Report:
         return Report(change, Done.AGAIN, now, str(error), retry_after=1.0)
     meta = raw["metadata"]
     if meta["uid"] != change.object.uid or meta["resourceVersion"] != change.resource_version:
-        return Report(change, Done.AGAIN, now, "the object changed since it was read")
+        return Report(change, Done.AGAIN, now, "the object changed since it was read", stale=True)
     plan = withdraw(raw, change.given_back, change.state)
     outcome = await writer.json_patch(BY_NAME[change.object.kind], change.object, list(plan.ops))
     report = _report(change, outcome, now)
@@ -116,7 +117,9 @@ def _report(change: Change, outcome: Outcome, now: datetime) -> Report:
             return Report(change, Done.REFUSED, now, f"the API server refuses it: {message}")
         case Forbidden(message=message):
             return Report(change, Done.AGAIN, now, message, forbidden=True)
-        case Stale(message=message) | Gone(message=message) | NotLeading(message=message):
+        case Stale(message=message):
+            return Report(change, Done.AGAIN, now, message, stale=True)
+        case Gone(message=message) | NotLeading(message=message):
             return Report(change, Done.AGAIN, now, message)
         case Failed(message=message, retry_after=retry_after):
             return Report(change, Done.AGAIN, now, message, retry_after=retry_after or 1.0, unknown=True)

@@ -11,6 +11,9 @@ from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.observed.view import View
 
 FIRST_WAIT = 0.5
+STALE_WAIT = 0.05
+"""Seconds after which the watch should have brought what made a write too late."""
+
 LONGEST_WAIT = 300.0
 RIGHTS_RETRY = 15.0
 """Seconds between two tries of a write for which the operator lacks the right."""
@@ -60,10 +63,11 @@ class Memory:
                 del self.refusals[key]
         return {rule: message for (_, rule), (seen, message) in mine if seen == mark}
 
-    def failed(self, key: Key, monotonic: float, retry_after: float) -> float:
-        """Count a failure; returns when to try again (monotonic seconds)."""
+    def failed(self, key: Key, monotonic: float, retry_after: float, *, stale: bool = False) -> float:
+        """Count a failure; returns when to try again (monotonic seconds); soon where only the object was newer."""
         backoff = self.backoffs.setdefault(key, Backoff())
-        wait = max(retry_after, min(FIRST_WAIT * 2**backoff.failures, LONGEST_WAIT))
+        first = STALE_WAIT if stale else FIRST_WAIT
+        wait = max(retry_after, min(first * 2**backoff.failures, LONGEST_WAIT))
         backoff.failures += 1
         backoff.until = monotonic + wait
         return backoff.until
@@ -89,6 +93,11 @@ class Memory:
             return streams
         more = f", and so in {len(lost) - 1} more namespaces" if len(lost) > 1 else ""
         return (*streams, f"the operator lacks a right: {lost[min(lost)].message}{more} ({GRANT})")
+
+    def next_try(self, monotonic: float) -> float:
+        """Seconds until the first of the objects that are left alone is tried again; infinite where none is."""
+        untils = [one.until for one in self.backoffs.values()]
+        return min((until - monotonic for until in untils if until > monotonic), default=float("inf"))
 
     def waits(self, key: Key, monotonic: float) -> bool:
         """True while the object is left alone after a failure, its own or one of the whole namespace."""

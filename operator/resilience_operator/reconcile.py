@@ -232,7 +232,7 @@ class Reconciler:
         if report.forbidden:
             self._memory.forbidden(key, report.message, self._services.monotonic())
         elif report.done is Done.AGAIN or report.change.verb is not Verb.APPLY:
-            self._memory.failed(key, self._services.monotonic(), report.retry_after)
+            self._memory.failed(key, self._services.monotonic(), report.retry_after, stale=report.stale)
         if report.unknown:
             self._memory.unknown[_mark(report.change)] = report.change.object
 
@@ -250,7 +250,8 @@ class Reconciler:
             or self._memory.unknown
             or any(decision.rollout.running for decision in self._cluster.active)
         ):
-            return BUSY_POLL
+            soon = self._memory.next_try(self._services.monotonic())
+            return max(0.01, min(BUSY_POLL, soon))
         wakes = [self._cluster.next_wake(), plan.wake_at]
         waits = [(at - now).total_seconds() for at in wakes if at is not None]
         waits += [self._teller.untold_for(), self._services.settings.resync]

@@ -143,9 +143,9 @@ class Writer:
             "POST", kind, kind.path(ref.namespace), params, (json.dumps(body).encode(), JSON)
         )
 
-    async def delete(self, kind: Kind, ref: ObjectRef, resource_version: str) -> Outcome:
-        """Remove that very object as it was seen; Stale where it changed, Gone where it is not there."""
-        fence = {"uid": ref.uid, "resourceVersion": resource_version}
+    async def delete(self, kind: Kind, ref: ObjectRef) -> Outcome:
+        """Remove that very object, whatever its status says by now; Stale where another has its name."""
+        fence = {"uid": ref.uid}
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": fence}
         body = (json.dumps(options).encode(), JSON)
         outcome = await self._send("DELETE", kind, kind.path(ref.namespace, ref.name), {}, body)

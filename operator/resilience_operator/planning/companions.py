@@ -69,9 +69,13 @@ def _kept(
         return None if silent else _removal(view, budget, holder, rule, harm)
     if writers:
         return _updated(view, budget, writers[0])
-    if holder is None or holder.suspend or any(one.policy.uid == holder.uid for one in asked):
+    if holder is None or holder.suspend or (not holder.deleting and _asks(holder, asked)):
         return None  # Of a policy that is not ours to see, or that rests: it stays.
     return _removal(view, budget, holder, rule, f"policy {holder.name} no longer asks for it")
+
+
+def _asks(holder: Policy, asked: tuple[BudgetAsked, ...]) -> bool:
+    return any(one.policy.uid == holder.uid for one in asked)
 
 
 def _harm(view: DeploymentView, budget: PodDisruptionBudget) -> str:
@@ -139,6 +143,7 @@ def _change(
         policies=(policy,),
         reason=reason,
         disruptive=False,
+        force=before is not None,  # What made it, made it by another operation than an apply.
         whole=_body(view, ref, policy, demand),
         owner=view.ref,
     )

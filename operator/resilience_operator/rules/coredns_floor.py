@@ -68,13 +68,12 @@ def _too_few_ready(settings: Floor, view: DeploymentView) -> Verdict:
 
 def _of_autoscaler(settings: Floor, view: DeploymentView, dns: DeploymentView) -> Verdict:
     """The Deployment of a CPA: its default parameters, and whether it is to stand still."""
-    verdict = _default_params(settings, view) + _stopped(settings, view)
+    # One that stands still makes no ConfigMap; a contested argument must not keep it from being stopped.
+    verdict = _stopped(view) if settings.scaling == FIXED else _default_params(settings, view)
     return settle(verdict, view, managed_by(dns))
 
 
-def _stopped(settings: Floor, view: DeploymentView) -> Verdict:
-    if settings.scaling != FIXED:
-        return EMPTY
+def _stopped(view: DeploymentView) -> Verdict:
     demand, observed = Demand(COREDNS_FLOOR, REPLICAS, 0, take=True), view.deployment.replicas
     if observed == 0:
         return Verdict(demands=(demand,))

@@ -1,8 +1,8 @@
 """What the cluster-proportional-autoscaler does with its parameters, and the same parameters with a floor in them.
 
-Called by rules/floors and coredns_floor. They are read as the autoscaler reads them, by Go's encoding/json: keys match in any
-case, the last of two wins, null changes nothing, unknown keys are dropped. What it refuses, drops or overrides is a
-Problem; the text itself is edited in place (rules/cpa_text), because somebody owns every other byte of it.
+Called by rules/floors and coredns_floor. They are read as the autoscaler reads them, by Go's encoding/json: keys
+match in any case, the last of two wins, null changes nothing, unknown keys are dropped. What it refuses, drops or
+overrides is a Problem; the text itself is edited in place (rules/cpa_text): somebody owns every other byte of it.
 """
 
 from collections.abc import Mapping, Sequence
