@@ -115,12 +115,9 @@ def running_autoscaler(lab: Lab, log: Path, poll_seconds: float = 0.2) -> Abstra
 def scaled_to(lab: Lab, since: Mark) -> list[int]:
     """Every number of replicas that cluster DNS was told to have since then, from the audit log."""
     writes = lab.audit.writes(since, resource="deployments", namespace=NAMESPACE, name="coredns")
+    told = [one for one in writes if one.succeeded and one.subresource in ("", "scale")]
     return [
         one.response_object["spec"]["replicas"]
-        for one in writes
-        if one.succeeded and _tells(one.response_object)
+        for one in told
+        if "replicas" in one.response_object.get("spec", {})
     ]
-
-
-def _tells(body: Body) -> bool:
-    return "replicas" in body.get("spec", {})
