@@ -22,7 +22,7 @@ from resilience_operator.rules.cpa import (
     read_default_params,
     read_text,
 )
-from resilience_operator.rules.cpa_text import NotJSONError, scan
+from resilience_operator.rules.json_text import NotJSONError, scan
 
 FLOOR = Floor(3)
 IDLE = "logs an error and does not scale"

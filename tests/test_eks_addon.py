@@ -500,7 +500,8 @@ LATER = "AWS is down or out of reach: try again later, whether an update was acc
             Denied,
             (
                 "AccessDeniedException: User: u is not authorized to perform: eks:DescribeAddon (allow "
-                "eks:DescribeAddon, eks:UpdateAddon and ec2:DescribeInstances to this identity; or type the command yourself)"
+                "eks:DescribeAddon, eks:UpdateAddon and ec2:DescribeInstances to this identity; or type the command "
+                "yourself)"
             ),
         ),
         (

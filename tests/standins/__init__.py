@@ -6,4 +6,5 @@ the tests run the real one and there is no stand-in.
 
 `cpa`: the cluster-proportional-autoscaler. It decides how many CoreDNS replicas there are, and no proxy of Go modules
 serves its module.
+`eks`: the add-ons of the EKS API, which moto does not have.
 """

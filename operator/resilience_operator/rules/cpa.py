@@ -2,7 +2,7 @@
 
 Called by rules/floors and coredns_floor. They are read as the autoscaler reads them, by Go's encoding/json: keys
 match in any case, the last of two wins, null changes nothing, unknown keys are dropped. What it refuses, drops or
-overrides is a Problem; the text itself is edited in place (rules/cpa_text): somebody owns every other byte of it.
+overrides is a Problem; the text itself is edited in place (rules/json_text): somebody owns every other byte of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ from difflib import get_close_matches
 
 from resilience_operator.core.paths import JSON
 from resilience_operator.observed.autoscalers import DEFAULT_PARAMS, flags
-from resilience_operator.rules import cpa_text as go
-from resilience_operator.rules.cpa_text import IDLE, REFUSED, Edit, Node, NotJSONError
+from resilience_operator.rules import json_text as go
+from resilience_operator.rules.json_text import IDLE, REFUSED, Edit, Node, NotJSONError
 
 LINEAR, LADDER = "linear", "ladder"
 MIN, MAX, CORES, NODES = "min", "max", "coresPerReplica", "nodesPerReplica"
