@@ -64,7 +64,7 @@ def _unread(least: Least, view: DeploymentView, scaling: Scaling) -> Verdict:
 
 
 def _pinned(least: Least, view: DeploymentView) -> Verdict:
-    observed, wanted = view.deployment.replicas, max(_owners(REPLICAS, view), least.replicas)
+    observed, wanted = view.deployment.replicas, max(owners_number(REPLICAS, view), least.replicas)
     message = f"{observed} of at least {least.replicas} replicas; nobody scales it"
     verdict = _number(least, view, (REPLICAS, observed, wanted), "TooFewReplicas", message)
     return reported(verdict, view, least.managed or never_scaled(view))
@@ -107,7 +107,7 @@ def _bounded(least: Least, view: ScalerView, leaf: tuple[Path, tuple[Path, int]]
         return Verdict(
             (Finding(least.rule, "MaximumBelowFloor", view.ref, message, maximum, report_only=why),)
         )
-    wanted = max(_owners(path, view), least.replicas)
+    wanted = max(owners_number(path, view), least.replicas)
     message = f"{path} lets Deployment {name} go down to {observed}; the floor is {least.replicas} replicas"
     return _number(least, view, (path, observed, wanted), "FloorTooLow", message)
 
@@ -129,7 +129,7 @@ def _present(path: Path, view: View) -> int:
     return observed if isinstance(observed, int) else API_DEFAULTS.get(path, 0)
 
 
-def _owners(path: Path, view: View) -> int:
+def owners_number(path: Path, view: View) -> int:
     """The number that the owner chose: what was there before us, while ours still stands."""
     observed, held = _present(path, view), held_at(path, view)
     if held is None or observed != held.set:
