@@ -51,6 +51,9 @@ CLUSTER_RIGHTS = {
     *(("apps", kind, verb, "") for kind in ("deployments", "replicasets") for verb in READ),
     *(("", kind, verb, "") for kind in ("pods", "services", "namespaces", "nodes") for verb in READ),
     *(("", "persistentvolumeclaims", verb, "") for verb in READ),
+    *(("autoscaling", "horizontalpodautoscalers", verb, "") for verb in READ),
+    *(("keda.sh", "scaledobjects", verb, "") for verb in READ),
+    *(("policy", "poddisruptionbudgets", verb, "") for verb in READ),
     *(("resilience.dev", "resiliencepolicies", verb, "") for verb in {"get", "patch"} | READ),
     ("resilience.dev", "resiliencepolicies/status", "patch", ""),
     *(("apiextensions.k8s.io", "customresourcedefinitions", verb, CRD) for verb in READ),
@@ -63,6 +66,11 @@ HOME_RIGHTS = {
     ("coordination.k8s.io", "leases", "update", "resilience-operator"),
     ("", "configmaps", "get", "resilience-operator"),
 }
+BESIDE_DNS = {
+    *(("", "configmaps", verb, "") for verb in READ),
+    *(("apps", "daemonsets", verb, "") for verb in READ),
+}
+"""Of kube-system, where what stands beside cluster DNS lies."""
 ENFORCING = {("apps", "deployments", "get", ""), ("apps", "deployments", "patch", "")}
 
 
@@ -71,14 +79,16 @@ def test_the_rights_are_these_and_no_others(rendered: tuple[str, list[Object]]) 
     assert set(rights(objects, "ClusterRole")) == CLUSTER_RIGHTS | (
         ENFORCING if overlay == "enforce" else set()
     )
-    assert set(rights(objects, "Role")) == HOME_RIGHTS
+    roles = {role["metadata"]["namespace"]: set(rights([role], "Role")) for role in of(objects, "Role")}
+    assert roles == {"resilience-system": HOME_RIGHTS, "kube-system": BESIDE_DNS}
     subjects = [each["subjects"] for each in of(objects, "ClusterRoleBinding", "RoleBinding")]
     assert all(each == [ACCOUNT] for each in subjects)
 
 
 def test_every_kind_that_the_operator_watches_may_be_watched() -> None:
-    watched = {(kind.group, kind.plural, verb, "") for kind in (*WATCHED, POLICY) for verb in READ}
-    assert watched <= CLUSTER_RIGHTS
+    for kind in (*WATCHED, POLICY):
+        watched = {(kind.group, kind.plural, verb, "") for verb in READ}
+        assert watched <= {"": CLUSTER_RIGHTS, "kube-system": BESIDE_DNS}[kind.only_in]
 
 
 def test_the_guard_is_on_the_operators_user_and_on_nobody_else(rendered: tuple[str, list[Object]]) -> None:

@@ -4,12 +4,16 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from random import Random
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilience_operator.core.kinds import (
+    CONFIG_MAP,
+    DAEMON_SET,
     DEPLOYMENT,
     NAMESPACE,
     NODE,
@@ -21,9 +25,13 @@ from resilience_operator.core.kinds import (
     Kind,
 )
 from resilience_operator.core.state import ANNOTATION, Held, ObjectState, encode
+from resilience_operator.observed.dns import DNSNeighbours
 from resilience_operator.observed.objects import (
     Claim,
     Condition,
+    ConfigMap,
+    DaemonSet,
+    DaemonSetStatus,
     Deployment,
     DeploymentSpec,
     Meta,
@@ -169,6 +177,7 @@ def test_a_view_has_all_that_lies_beside_a_deployment_and_nothing_of_its_neighbo
         "ScaledObject": 0,
         "ConfigMap": 0,
         "PodDisruptionBudget": 0,
+        "DaemonSet": 0,
     }
 
 
@@ -221,6 +230,104 @@ def test_an_event_touches_the_deployments_that_it_may_matter_to(
     store.put(kind, change)
     assert store.take_dirty() == touched
     assert store.take_dirty() == set()
+
+
+COREDNS = ("kube-system", "coredns")
+
+
+def of_system(
+    kind: type[DaemonSet] | type[ConfigMap] | type[Service], name: str, version: int, *rest: Any
+) -> Any:
+    return kind(meta(name, version, "kube-system", f"uid-{kind.__name__}-{name}"), *rest)
+
+
+def cluster_dns(name: str = "coredns", label: str = "kube-dns") -> Deployment:
+    template = PodTemplate(TemplateMeta({"k8s-app": label}))
+    return Deployment(meta(name, 1, "kube-system"), DeploymentSpec(template=template))
+
+
+@pytest.fixture
+def dns(store: Store) -> Store:
+    """The same with cluster DNS, another Deployment beside it, the DNS cache of the nodes and kube-proxy's mode."""
+    for kind, found in (
+        (DEPLOYMENT, cluster_dns()),
+        (DEPLOYMENT, cluster_dns("metrics-server", "metrics-server")),
+        (SERVICE, of_system(Service, "kube-dns", 1, ServiceSpec("ClusterIP", {"k8s-app": "kube-dns"}))),
+        (DAEMON_SET, of_system(DaemonSet, "node-local-dns", 1)),
+        (DAEMON_SET, of_system(DaemonSet, "kube-proxy", 1)),
+        (CONFIG_MAP, of_system(ConfigMap, "kube-proxy", 1, {"mode": "ipvs"})),
+        (CONFIG_MAP, of_system(ConfigMap, "coredns", 1)),
+    ):
+        store.put(kind, found)
+    store.take_dirty()
+    return store
+
+
+def test_cluster_dns_alone_is_seen_with_what_the_nodes_do_with_queries(dns: Store) -> None:
+    views = {name: dns.view("kube-system", name, NOW) for name in ("coredns", "metrics-server")}
+    assert {name: view.dns for name, view in views.items() if view is not None} == {
+        "coredns": DNSNeighbours(of_system(DaemonSet, "node-local-dns", 1), "ipvs"),
+        "metrics-server": None,
+    }
+    web = dns.view("shop", "web", NOW)
+    assert web is not None
+    assert web.dns is None
+
+
+def test_cluster_dns_without_a_service_is_known_by_its_label(dns: Store) -> None:
+    dns.delete(SERVICE, "kube-system", "kube-dns", "uid-Service-kube-dns")
+    view = dns.view("kube-system", "coredns", NOW)
+    assert view is not None
+    assert view.dns == DNSNeighbours(of_system(DaemonSet, "node-local-dns", 1), "ipvs")
+
+
+ON_TWO = DaemonSetStatus(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "touched"),
+    [
+        pytest.param(
+            DAEMON_SET,
+            of_system(DaemonSet, "node-local-dns", 9),
+            set(),
+            id="the DNS cache with nothing new",
+        ),
+        pytest.param(
+            DAEMON_SET,
+            msgspec.structs.replace(of_system(DaemonSet, "node-local-dns", 9), status=ON_TWO),
+            {COREDNS},
+            id="the DNS cache, ready elsewhere",
+        ),
+        pytest.param(
+            DAEMON_SET,
+            msgspec.structs.replace(of_system(DaemonSet, "kube-proxy", 9), status=ON_TWO),
+            set(),
+            id="another DaemonSet",
+        ),
+        pytest.param(DAEMON_SET, of_system(DaemonSet, "cilium", 9), {COREDNS}, id="Cilium comes"),
+        pytest.param(
+            CONFIG_MAP, of_system(ConfigMap, "kube-proxy", 9, {"mode": ""}), {COREDNS}, id="another mode"
+        ),
+        pytest.param(
+            CONFIG_MAP, of_system(ConfigMap, "kube-proxy", 9, {"mode": "ipvs"}), set(), id="the same mode"
+        ),
+        pytest.param(CONFIG_MAP, of_system(ConfigMap, "coredns", 9), set(), id="another ConfigMap"),
+        pytest.param(CONFIG_MAP, of_system(ConfigMap, "cilium-config", 9), {COREDNS}, id="Cilium's settings"),
+    ],
+)
+def test_what_changes_on_the_nodes_touches_cluster_dns_alone(
+    dns: Store, kind: Kind, change: Object, touched: set[tuple[str, str]]
+) -> None:
+    dns.put(kind, change)
+    assert dns.take_dirty() == touched
+
+
+def test_a_dns_cache_that_is_gone_touches_cluster_dns(dns: Store) -> None:
+    dns.delete(DAEMON_SET, "kube-system", "node-local-dns", "uid-DaemonSet-node-local-dns")
+    view = dns.view("kube-system", "coredns", NOW)
+    assert view is not None
+    assert (dns.take_dirty(), view.dns) == ({COREDNS}, DNSNeighbours(proxy_mode="ipvs"))
 
 
 def test_a_deletion_touches_what_the_object_belonged_to(store: Store) -> None:

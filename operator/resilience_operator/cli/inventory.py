@@ -12,10 +12,12 @@ from resilience_operator.cli.judging import Spot, Subject
 from resilience_operator.cli.manifests import Manifest
 from resilience_operator.core.refs import Key, key_of
 from resilience_operator.observed.autoscalers import autoscaler_of
+from resilience_operator.observed.dns import DNS_NAMESPACE, DNSNeighbours, is_cluster_dns, neighbours
 from resilience_operator.observed.index import scaled_by
 from resilience_operator.observed.nodes import Nodes
 from resilience_operator.observed.objects import (
     ConfigMap,
+    DaemonSet,
     Deployment,
     HorizontalPodAutoscaler,
     Namespace,
@@ -45,6 +47,7 @@ class Inventory:
         self._config_maps: dict[Pair, ConfigMap] = {}
         self._budgets: dict[str, list[PodDisruptionBudget]] = defaultdict(list)
         self._by_name: dict[Key, Deployment] = {}
+        self._daemon_sets: list[DaemonSet] = []
         nodes: list[Node] = []
         for manifest in manifests:
             if isinstance(manifest.object, Node):
@@ -59,6 +62,7 @@ class Inventory:
             namespaces=bool(self._namespaces),
             volume_claims=bool(self._claims),
             budgets=bool(self._budgets),
+            daemon_sets=bool(self._daemon_sets),
         )
 
     def subjects(self, now: datetime) -> Iterator[Subject]:
@@ -107,6 +111,8 @@ class Inventory:
                 self._add_scaler(manifest, found)
             case PodDisruptionBudget():
                 self._budgets[found.metadata.namespace].append(found)
+            case DaemonSet():
+                self._daemon_sets.append(found)
             case Service():
                 # One label of the selector is enough to find the few Services that may select a pod.
                 for pair in sorted(found.spec.selector.items())[:1] or [("", "")]:
@@ -135,7 +141,7 @@ class Inventory:
 
     def _view(self, found: Deployment, now: datetime) -> DeploymentView:
         namespace, template = found.metadata.namespace, found.spec.template
-        services = (
+        services = tuple(
             service
             for pair in template.metadata.labels.items()
             for service in self._services.get((namespace, pair), ())
@@ -154,12 +160,16 @@ class Inventory:
             deployment=found,
             now=now,
             namespace=self._namespaces.get(namespace),
-            services=tuple(services),
+            services=services,
             volume_claims=tuple(claim for claim in claims if claim is not None),
             nodes=self._nodes,
             scalers=tuple(self._scalers.get(key_of(found.ref), ())),
             autoscalers=tuple(autoscalers),
             config_maps=tuple(one for one in parameters if one is not None),
             budgets=tuple(one for one in budgets if selects(one.spec.selector, template.metadata.labels)),
+            dns=self._dns() if is_cluster_dns(found, services) else None,
             known=self._known,
         )
+
+    def _dns(self) -> DNSNeighbours:
+        return neighbours(self._daemon_sets, lambda name: self._config_maps.get((DNS_NAMESPACE, name)))

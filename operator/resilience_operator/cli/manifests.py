@@ -17,6 +17,7 @@ from resilience_operator.cli.positions import child, landmarks, line_of_message
 from resilience_operator.core.errors import UnreadableObjectError
 from resilience_operator.core.kinds import (
     BUDGET,
+    DAEMON_SET,
     DEPLOYMENT,
     NAMESPACE,
     NODE,
@@ -26,14 +27,15 @@ from resilience_operator.core.kinds import (
     Kind,
 )
 from resilience_operator.core.refs import ObjectRef
-from resilience_operator.observed.objects import Object
+from resilience_operator.observed.dns import runs_cache
+from resilience_operator.observed.objects import DaemonSet, Object
 
 READ = {
     (kind.api_version, kind.kind): kind
     for kind in (DEPLOYMENT, SERVICE, NAMESPACE, NODE, VOLUME_CLAIM, *SCALERS, BUDGET)
 }
 UNCOVERED = frozenset({("apps", "StatefulSet"), ("apps", "DaemonSet"), ("argoproj.io", "Rollout")})
-"""(API group, kind) of workloads that the operator does not cover."""
+"""(API group, kind) of workloads that the operator does not cover; of DaemonSets it looks at the DNS cache of nodes."""
 _JUDGED = frozenset({DEPLOYMENT, *SCALERS})
 DEFAULT_NAMESPACE = "default"
 
@@ -136,8 +138,7 @@ class _Reader:
     def _take_object(self, value: dict[str, Any], node: yaml.Node | None, version: str, kind: str) -> None:
         group = version.rpartition("/")[0]
         if (group, kind) in UNCOVERED:
-            ref = ObjectRef(version, kind, *_names(value))
-            self.loaded.uncovered.append(Place(ref, self.file, self._line(node)))
+            self._take_uncovered(value, node, ObjectRef(version, kind, *_names(value)))
         elif (
             kind == DEPLOYMENT.kind and group in {"apps", "extensions"} and version != DEPLOYMENT.api_version
         ):
@@ -148,7 +149,15 @@ class _Reader:
         elif (version, kind) in READ:
             self._project(READ[version, kind], value, node)
 
-    def _project(self, kind: Kind, value: dict[str, Any], node: yaml.Node | None) -> None:
+    def _take_uncovered(self, value: dict[str, Any], node: yaml.Node | None, ref: ObjectRef) -> None:
+        beside_dns = (ref.api_version, ref.kind) == (DAEMON_SET.api_version, DAEMON_SET.kind)
+        found = None
+        if beside_dns and ref.namespace == DAEMON_SET.only_in:
+            found = self._project(DAEMON_SET, value, node)
+        if not (isinstance(found, DaemonSet) and runs_cache(found)):
+            self.loaded.uncovered.append(Place(ref, self.file, self._line(node)))
+
+    def _project(self, kind: Kind, value: dict[str, Any], node: yaml.Node | None) -> Object | None:
         if kind.namespaced and isinstance(meta := value.get("metadata"), dict) and not meta.get("namespace"):
             value = value | {"metadata": meta | {"namespace": DEFAULT_NAMESPACE}}
         try:
@@ -156,7 +165,7 @@ class _Reader:
         except UnreadableObjectError as error:
             line = line_of_message(node, str(error)) + self.offset + 1
             self.loaded.problems.append(Problem(self.file, line, str(error)))
-            return
+            return None
         names = found.metadata.name + found.metadata.namespace
         if not found.metadata.name:
             self._refuse(node, f"{kind} without metadata.name; write one")
@@ -165,6 +174,7 @@ class _Reader:
         else:
             lines = landmarks(node, self.offset) if kind in _JUDGED else {}
             self.loaded.manifests.append(Manifest(kind, found, self.file, self._line(node), lines))
+        return found
 
     def _refuse(self, node: yaml.Node | None, message: str) -> None:
         self.loaded.problems.append(Problem(self.file, self._line(node), message))

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from resilience_operator.core.kinds import (
     BUDGET,
     BY_NAME,
     CONFIG_MAP,
+    DAEMON_SET,
     DEPLOYMENT,
     NAMESPACE,
     NODE,
@@ -18,6 +20,13 @@ from resilience_operator.core.kinds import (
 from resilience_operator.core.refs import Key, key_of
 from resilience_operator.observed.autoscalers import autoscaler_of
 from resilience_operator.observed.belief import believe
+from resilience_operator.observed.dns import (
+    DNS_NAMESPACE,
+    DNSNeighbours,
+    is_cluster_dns,
+    neighbours,
+    served,
+)
 from resilience_operator.observed.index import Index, claims_used, scaled_by, service_selects
 from resilience_operator.observed.nodes import Nodes
 from resilience_operator.observed.objects import (
@@ -30,9 +39,6 @@ from resilience_operator.observed.objects import (
 from resilience_operator.observed.selection import selects
 from resilience_operator.observed.shelf import Shelf
 from resilience_operator.observed.view import DeploymentView, ScalerView, View
-
-DNS_SERVICE = ("kube-system", "kube-dns")
-"""(namespace, name) of the Service of cluster DNS, whoever implements it."""
 
 
 class Views:
@@ -102,6 +108,7 @@ class Views:
             config_maps=self.parameters(autoscalers),
             budgets=self._budgets_of(found),
             twins=tuple(self._twins(found, services)),
+            dns=self._dns(found, services, server),
             state=state,
             distrust=distrust,
             server=server,
@@ -138,8 +145,32 @@ class Views:
 
     def _twins(self, found: Deployment, services: tuple[Service, ...]) -> Iterator[str]:
         for service in services:
-            if (service.metadata.namespace, service.metadata.name) == DNS_SERVICE:
+            if served((service,)):
                 yield from (name for _, name in self.selected_by(service) if name != found.metadata.name)
+
+    def _dns(
+        self, found: Deployment, services: tuple[Service, ...], server: tuple[int, int]
+    ) -> DNSNeighbours | None:
+        if not is_cluster_dns(found, services):
+            return None
+        daemon_sets = self._shelves[DAEMON_SET].within(DNS_NAMESPACE)
+        return neighbours(daemon_sets, partial(self._config_maps.get, DNS_NAMESPACE), server)
+
+    def cluster_dns(self) -> Iterator[Key]:
+        """The Deployments whose answer depends on what the nodes do with queries."""
+        for each in self._deployments.within(DNS_NAMESPACE):
+            if is_cluster_dns(each, self._index.services_of(each)):
+                yield key_of(each.ref)
+
+    def beside(self, found: Deployment) -> Iterator[Key]:
+        """Objects whose answer depends on a Deployment: those that scale it and, of a CPA, what it scales and reads."""
+        yield from (key_of(each.ref) for each in self._index.scalers_of(key_of(found.ref)))
+        yield from (key_of(each.ref) for each in self.parameters(self.autoscalers(found)))
+        yield from self._index.autoscalers_of(key_of(found.ref))
+        autoscaler = autoscaler_of(found)
+        if autoscaler is not None:
+            yield from autoscaler.deployments
+            yield (autoscaler.namespace, autoscaler.config_map, CONFIG_MAP.kind)
 
     def scaled(self, found: Scaler) -> Iterator[Key]:
         """The Deployments that a scaler scales."""

@@ -1,12 +1,8 @@
 """Which objects a policy speaks of. Used by planning.decide; the opt-outs are judged in planning.optout."""
 
 from resilience_operator.core.policy import CoreDNS, Deployments, Named, Policy, Settings
+from resilience_operator.observed.dns import labelled, served
 from resilience_operator.observed.view import DeploymentView, View
-from resilience_operator.observed.views import DNS_SERVICE
-
-DNS_LABEL = ("k8s-app", "kube-dns")
-"""The label of cluster DNS's pods, where no Service says which they are."""
-
 
 OF_SCALERS = frozenset({"replicas", "coredns-floor"})
 """The rules that are judged on what scales a Deployment as well."""
@@ -48,10 +44,7 @@ def is_dns(section: CoreDNS, view: DeploymentView) -> bool:
     meta = view.deployment.metadata
     if section.deployment is not None:
         return section.deployment == Named(meta.namespace, meta.name)
-    if any((each.metadata.namespace, each.metadata.name) == DNS_SERVICE for each in view.services):
-        return True
-    labelled = view.deployment.spec.template.metadata.labels.get(DNS_LABEL[0]) == DNS_LABEL[1]
-    return labelled and meta.namespace == DNS_SERVICE[0] and not view.services
+    return served(view.services) or (labelled(view.deployment) and not view.services)
 
 
 def _in_scope(section: Deployments, view: DeploymentView, own_namespace: str) -> bool:
