@@ -12,11 +12,11 @@ from typing import Final
 import msgspec
 from msgspec.structs import force_setattr
 
-from resilience_operator.adapters.ownership import CPA_MODES, LAST_APPLIED, ManagedFields, chosen, claims
+from resilience_operator.adapters.ownership import LAST_APPLIED, ManagedFields, chosen, claims
 from resilience_operator.adapters.sharing import interned, share, shared_labels
 from resilience_operator.core.state import ANNOTATION
 from resilience_operator.observed import objects as observed
-from resilience_operator.observed.autoscalers import looks_like
+from resilience_operator.observed.autoscalers import looks_like, may_be_parameters
 
 REVISION = "deployment.kubernetes.io/revision"
 KEPT_ANNOTATIONS: Final = frozenset(
@@ -239,7 +239,7 @@ def scaled_object(wire: WireScaledObject) -> observed.ScaledObject:
 def config_map(wire: WireConfigMap) -> observed.ConfigMap:
     """A ConfigMap; of one that can be no autoscaler's nothing but its name."""
     name, data = wire.metadata.name, wire.data
-    kept = data if "autoscaler" in name or data.keys() & CPA_MODES else {}
+    kept = data if may_be_parameters(name, data) else {}
     return observed.ConfigMap(_meta(wire.metadata), kept, *_ownership(wire.metadata))
 
 

@@ -17,7 +17,9 @@ from resilience_operator.cli.positions import child, landmarks, line_of_message
 from resilience_operator.core.errors import UnreadableObjectError
 from resilience_operator.core.kinds import (
     BUDGET,
+    CONFIG_MAP,
     DEPLOYMENT,
+    HPA,
     NAMESPACE,
     NODE,
     SCALERS,
@@ -26,12 +28,22 @@ from resilience_operator.core.kinds import (
     Kind,
 )
 from resilience_operator.core.refs import ObjectRef
+from resilience_operator.observed.autoscalers import may_be_parameters
 from resilience_operator.observed.objects import Object
 
 READ = {
     (kind.api_version, kind.kind): kind
     for kind in (DEPLOYMENT, SERVICE, NAMESPACE, NODE, VOLUME_CLAIM, *SCALERS, BUDGET)
 }
+READ["autoscaling/v1", HPA.kind] = HPA
+"""(API version, kind) of what is read; of the older HPA the same fields."""
+RETIRED = {
+    ("apps", DEPLOYMENT.kind): DEPLOYMENT,
+    ("extensions", DEPLOYMENT.kind): DEPLOYMENT,
+    (HPA.group, HPA.kind): HPA,
+    (BUDGET.group, BUDGET.kind): BUDGET,
+}
+"""(API group, kind) -> what is served of it instead of any other version."""
 UNCOVERED = frozenset({("apps", "StatefulSet"), ("apps", "DaemonSet"), ("argoproj.io", "Rollout")})
 """(API group, kind) of workloads that the operator does not cover."""
 _JUDGED = frozenset({DEPLOYMENT, *SCALERS})
@@ -138,15 +150,12 @@ class _Reader:
         if (group, kind) in UNCOVERED:
             ref = ObjectRef(version, kind, *_names(value))
             self.loaded.uncovered.append(Place(ref, self.file, self._line(node)))
-        elif (
-            kind == DEPLOYMENT.kind and group in {"apps", "extensions"} and version != DEPLOYMENT.api_version
-        ):
-            message = (
-                f"{version} Deployment is no longer served by any API server; write {DEPLOYMENT.api_version}"
-            )
+        elif found := READ.get((version, kind)):
+            if found is not CONFIG_MAP or may_be_parameters(*_parameters(value)):
+                self._project(found, value, node)
+        elif served := RETIRED.get((group, kind)):
+            message = f"{version} {kind} is no longer served by any API server; write {served.api_version}"
             self._refuse(node, message)
-        elif (version, kind) in READ:
-            self._project(READ[version, kind], value, node)
 
     def _project(self, kind: Kind, value: dict[str, Any], node: yaml.Node | None) -> None:
         if kind.namespaced and isinstance(meta := value.get("metadata"), dict) and not meta.get("namespace"):
@@ -179,6 +188,13 @@ def _projected(kind: Kind, value: dict[str, Any]) -> Object:
         return project(kind, msgspec.json.encode(value))
     except (UnreadableObjectError, ValueError, OverflowError):
         return project_dict(kind, value)
+
+
+def _parameters(value: dict[str, Any]) -> tuple[str, Any]:
+    """(name, data) of a ConfigMap."""
+    meta, data = value.get("metadata"), value.get("data")
+    name = meta.get("name") if isinstance(meta, dict) else ""
+    return name if isinstance(name, str) else "", data if isinstance(data, dict) else {}
 
 
 def _names(value: dict[str, Any]) -> Iterator[str]:

@@ -4,13 +4,16 @@ Used by observed (index, views), rules (floors) and adapters (whose arguments ar
 Deployment whose container bears its flags is one (cmd/cluster-proportional-autoscaler/options of its source).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from resilience_operator.observed.objects import Deployment
 
 BINARY = "cluster-proportional-autoscaler"
+MODES = frozenset({"linear", "ladder"})
+"""The keys of its ConfigMap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,11 @@ def looks_like(argv: Sequence[str]) -> bool:
     """True where a command line is CPA's: its binary, or both of the flags that only it has together."""
     names = {token.lstrip("-").partition("=")[0] for token in argv if token.startswith("-")}
     return any(token.rpartition("/")[2] == BINARY for token in argv) or {"target", "configmap"} <= names
+
+
+def may_be_parameters(name: str, data: Mapping[str, Any]) -> bool:
+    """True where a ConfigMap of that name and data may be CPA's; nothing is kept of any other."""
+    return "autoscaler" in name or not MODES.isdisjoint(data)
 
 
 def autoscaler_of(deployment: Deployment) -> Autoscaler | None:
