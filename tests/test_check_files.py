@@ -538,6 +538,7 @@ def test_json_output_is_one_object(check: Any) -> None:
     }
     assert body["summary"] == {
         "findings": 3,
+        "objects": 1,
         "deployments": 1,
         "drifted": 1,
         "outOfScope": 0,

@@ -13,11 +13,11 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from resilience_operator.adapters import dns_settings
-from resilience_operator.adapters.ownership import CPA_MODES, LAST_APPLIED, ManagedFields, chosen, claims
+from resilience_operator.adapters.ownership import LAST_APPLIED, ManagedFields, chosen, claims
 from resilience_operator.adapters.sharing import interned, share, shared_labels
 from resilience_operator.core.state import ANNOTATION
 from resilience_operator.observed import objects as observed
-from resilience_operator.observed.autoscalers import looks_like
+from resilience_operator.observed.autoscalers import looks_like, may_be_parameters
 from resilience_operator.observed.dns import DNS_SERVICE, is_cache
 
 REVISION = "deployment.kubernetes.io/revision"
@@ -252,7 +252,7 @@ def scaled_object(wire: WireScaledObject) -> observed.ScaledObject:
 def config_map(wire: WireConfigMap) -> observed.ConfigMap:
     """A ConfigMap; of one that can be no autoscaler's the settings that a rule reads, of most none."""
     name, data = wire.metadata.name, wire.data
-    whole = "autoscaler" in name or data.keys() & CPA_MODES
+    whole = may_be_parameters(name, data)
     kept = data if whole else dns_settings.kept(wire.metadata.namespace, name, data)
     return observed.ConfigMap(_meta(wire.metadata), kept, *_ownership(wire.metadata))
 

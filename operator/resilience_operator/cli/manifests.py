@@ -17,8 +17,10 @@ from resilience_operator.cli.positions import child, landmarks, line_of_message
 from resilience_operator.core.errors import UnreadableObjectError
 from resilience_operator.core.kinds import (
     BUDGET,
+    CONFIG_MAP,
     DAEMON_SET,
     DEPLOYMENT,
+    HPA,
     NAMESPACE,
     NODE,
     SCALERS,
@@ -27,13 +29,23 @@ from resilience_operator.core.kinds import (
     Kind,
 )
 from resilience_operator.core.refs import ObjectRef
-from resilience_operator.observed.dns import runs_cache
+from resilience_operator.observed.autoscalers import may_be_parameters
+from resilience_operator.observed.dns import CILIUM_CONFIG, PROXY_CONFIGS, runs_cache
 from resilience_operator.observed.objects import DaemonSet, Object
 
 READ = {
     (kind.api_version, kind.kind): kind
     for kind in (DEPLOYMENT, SERVICE, NAMESPACE, NODE, VOLUME_CLAIM, *SCALERS, BUDGET)
 }
+READ["autoscaling/v1", HPA.kind] = HPA
+"""(API version, kind) of what is read; of the older HPA the same fields."""
+RETIRED = {
+    ("apps", DEPLOYMENT.kind): DEPLOYMENT,
+    ("extensions", DEPLOYMENT.kind): DEPLOYMENT,
+    (HPA.group, HPA.kind): HPA,
+    (BUDGET.group, BUDGET.kind): BUDGET,
+}
+"""(API group, kind) -> what is served of it instead of any other version."""
 UNCOVERED = frozenset({("apps", "StatefulSet"), ("apps", "DaemonSet"), ("argoproj.io", "Rollout")})
 """(API group, kind) of workloads that the operator does not cover; of DaemonSets it looks at the DNS cache of nodes."""
 _JUDGED = frozenset({DEPLOYMENT, *SCALERS})
@@ -139,15 +151,12 @@ class _Reader:
         group = version.rpartition("/")[0]
         if (group, kind) in UNCOVERED:
             self._take_uncovered(value, node, ObjectRef(version, kind, *_names(value)))
-        elif (
-            kind == DEPLOYMENT.kind and group in {"apps", "extensions"} and version != DEPLOYMENT.api_version
-        ):
-            message = (
-                f"{version} Deployment is no longer served by any API server; write {DEPLOYMENT.api_version}"
-            )
+        elif found := READ.get((version, kind)):
+            if found is not CONFIG_MAP or _may_be_read(*_parameters(value)):
+                self._project(found, value, node)
+        elif served := RETIRED.get((group, kind)):
+            message = f"{version} {kind} is no longer served by any API server; write {served.api_version}"
             self._refuse(node, message)
-        elif (version, kind) in READ:
-            self._project(READ[version, kind], value, node)
 
     def _take_uncovered(self, value: dict[str, Any], node: yaml.Node | None, ref: ObjectRef) -> None:
         beside_dns = (ref.api_version, ref.kind) == (DAEMON_SET.api_version, DAEMON_SET.kind)
@@ -189,6 +198,18 @@ def _projected(kind: Kind, value: dict[str, Any]) -> Object:
         return project(kind, msgspec.json.encode(value))
     except (UnreadableObjectError, ValueError, OverflowError):
         return project_dict(kind, value)
+
+
+def _may_be_read(name: str, data: Any) -> bool:
+    """True where a rule may read the ConfigMap: CPA's parameters, and what the nodes do with DNS queries."""
+    return may_be_parameters(name, data) or name in (CILIUM_CONFIG, *PROXY_CONFIGS)
+
+
+def _parameters(value: dict[str, Any]) -> tuple[str, Any]:
+    """(name, data) of a ConfigMap."""
+    meta, data = value.get("metadata"), value.get("data")
+    name = meta.get("name") if isinstance(meta, dict) else ""
+    return name if isinstance(name, str) else "", data if isinstance(data, dict) else {}
 
 
 def _names(value: dict[str, Any]) -> Iterator[str]:

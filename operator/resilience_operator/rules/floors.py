@@ -65,7 +65,8 @@ def _unread(least: Least, view: DeploymentView, scaling: Scaling) -> Verdict:
 
 def _pinned(least: Least, view: DeploymentView) -> Verdict:
     observed, wanted = view.deployment.replicas, max(owners_number(REPLICAS, view), least.replicas)
-    message = f"{observed} of at least {least.replicas} replicas; nobody scales it"
+    who = "nobody scales it" if view.known.scalers else "nothing was read that scales it"
+    message = f"{observed} of at least {least.replicas} replicas; {who}"
     verdict = _number(least, view, (REPLICAS, observed, wanted), "TooFewReplicas", message)
     return reported(verdict, view, least.managed or never_scaled(view))
 
