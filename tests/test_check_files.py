@@ -437,7 +437,9 @@ LIVE_CACHE = f"{SKIPPED}on how many nodes the DNS cache is ready is judged in a 
             id="the cache and Cilium",
         ),
         pytest.param(
-            f"{CACHE}---\napiVersion: v1\nkind: Node\nmetadata: {{name: node-1}}\n".replace("kube-system", "shop"),
+            f"{CACHE}---\napiVersion: v1\nkind: Node\nmetadata: {{name: node-1}}\n".replace(
+                "kube-system", "shop"
+            ),
             [
                 f"{SKIPPED}no DaemonSet was read: whether the nodes run a DNS cache is unknown",
                 "skipped: 1 DaemonSet: the operator judges Deployments",
