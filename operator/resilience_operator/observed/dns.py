@@ -26,7 +26,7 @@ PROXY_CONFIGS: Mapping[str, str] = {"kube-proxy": "config.conf", "kube-proxy-con
 """ConfigMap -> the key that holds kube-proxy's configuration: as kubeadm names them, and as EKS does."""
 MODE = "mode"
 NFTABLES_BY_DEFAULT = (1, 40)
-"""From here kube-proxy takes nftables where no mode is said (KEP-5343); before, iptables (its server_linux.go)."""
+"""From here kube-proxy is to take nftables where no mode is said (KEP-5343); before, iptables (server_linux.go)."""
 
 
 @dataclass(frozen=True, slots=True)
