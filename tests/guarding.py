@@ -111,11 +111,13 @@ def guarding() -> Iterator[Lab]:
         lab.kubectl("create", "configmap", "probe")
         operator = Api(client(lab, service_account=ACCOUNT), "default")
         touch = {"metadata": {"labels": {"probe": "x"}}}
+        budget = {"metadata": {"name": "probe"}, "spec": {"maxUnavailable": 0, "selector": {}}}
 
         def in_force() -> bool:
             answers = (
                 operator.patch(touch, name="probe"),
                 operator.of("v1", "configmaps").patch(touch, name="probe"),
+                operator.of("policy/v1", "poddisruptionbudgets").create(budget),
                 operator.delete("probe"),
             )
             return all(answer.status_code == 422 for answer in answers)

@@ -309,6 +309,7 @@ def test_the_api_server_doubts_no_expression_of_the_guard(guarded: Lab) -> None:
 
     verdicts = guarded.wait(checked, what="all policies to be checked")
     assert set(verdicts) == {
+        "resilience-operator-budgets",
         "resilience-operator-floors",
         "resilience-operator-leaves",
         "resilience-operator-only-updates",
