@@ -211,6 +211,19 @@ LOW = "spec.minReplicas lets Deployment web go down to 1; the floor is 2 replica
         (of_scaler(hpa(minimum=1)), ([("FloorTooLow", LOW, "")], [("spec.minReplicas", 2)])),
         (of_scaler(hpa(minimum=4)), ([], [("spec.minReplicas", 4)])),
         (of_scaler(hpa(), replicas_now=0), ([], [])),
+        (
+            of_scaler(hpa(minimum=0)),
+            (
+                [
+                    (
+                        "FloorTooLow",
+                        LOW.replace("to 1", "to 0"),
+                        "it may scale to zero, and that stays possible",
+                    )
+                ],
+                [],
+            ),
+        ),
         (of_scaler(hpa(), scalers=[hpa(), scaled_object(1)]), ([], [])),
         (
             of_scaler(hpa(maximum=1)),

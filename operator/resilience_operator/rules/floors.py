@@ -26,6 +26,8 @@ from resilience_operator.rules.texts import HELD_VALUE_DIFFERS
 KEDA_MAXIMUM = 100
 """maxReplicaCount where a ScaledObject says nothing (KEDA's documentation of the ScaledObject)."""
 
+TO_ZERO = "it may scale to zero, and that stays possible"
+
 
 @dataclass(frozen=True, slots=True)
 class Least:
@@ -86,11 +88,12 @@ def of_scaler(least: Least, view: ScalerView) -> Verdict:
             verdict = EMPTY if asleep else _bounded(least, view, (MIN_REPLICAS, maximum))
             owner = hpa.metadata.controller
             why = why or (f"it is controlled by {owner.kind} {owner.name}" if owner is not None else "")
+            why = why or (TO_ZERO if hpa.spec.min_replicas == 0 else "")
         case ScaledObject() as keda:
             most = KEDA_MAXIMUM if keda.spec.max_replica_count is None else keda.spec.max_replica_count
             verdict = _bounded(least, view, (MIN_REPLICA_COUNT, (Path.parse("spec.maxReplicaCount"), most)))
             zero = not keda.spec.min_replica_count or keda.spec.idle_replica_count is not None
-            why = why or ("it may scale to zero, and that stays possible" if zero else "")
+            why = why or (TO_ZERO if zero else "")
     return reported(verdict, view, why)
 
 

@@ -81,7 +81,7 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
         reasons=_FLOOR_REASONS | CPA_REASONS,
         never_enforced=(
             *_NEVER_SCALED,
-            "a ScaledObject that may scale to zero",
+            "a ScaledObject or HorizontalPodAutoscaler that may scale to zero",
             "an EKS add-on, or a scaler that is not known",
         ),
     ),
