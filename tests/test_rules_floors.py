@@ -13,8 +13,9 @@ from resilience_operator.adapters.projections import project_dict
 from resilience_operator.core.findings import Verdict
 from resilience_operator.core.kinds import CONFIG_MAP, HPA, SCALED_OBJECT
 from resilience_operator.core.paths import ABSENT, Path
-from resilience_operator.core.policy import Floor, Replicas
+from resilience_operator.core.policy import CoreDNS, Floor, Named, Policy, Replicas
 from resilience_operator.core.state import ANNOTATION, Held, ObjectState, encode
+from resilience_operator.evaluation import verdict_of
 from resilience_operator.observed.objects import (
     Claim,
     ConfigMap,
@@ -29,7 +30,7 @@ from resilience_operator.rules import coredns_floor, replicas
 from resilience_operator.rules.floors import Least, of_deployment
 from resilience_operator.rules.scaling import By, Scaling, who_scales
 from tests.test_cpa import config_maps
-from tests.views import NOW, deployment, view
+from tests.views import NOW, deployment, service, view
 
 Answer = tuple[list[tuple[str, str, str]], list[tuple[str, Any]]]
 AT_LEAST_2 = Replicas(min=2)
@@ -365,3 +366,19 @@ def test_who_keeps_cluster_dns_is_respected() -> None:
         [],
     )
     assert OwnerReference("Rollout", "x", "u").controller is False
+
+
+def test_of_several_candidates_none_is_changed_until_one_is_named() -> None:
+    dns = [service(name="kube-dns", namespace="kube-system")]
+    subject = view(
+        deployment(replicas=1, meta={"namespace": "kube-system"}), services=dns, twins=["kube-dns-old"]
+    )
+
+    def demands(section: CoreDNS) -> tuple[list[str], int]:
+        verdict = verdict_of(Policy("p", core_dns=section), subject)
+        assert verdict is not None
+        return [one.reason for one in verdict.verdict.findings], len(verdict.verdict.demands)
+
+    assert demands(CoreDNS(floor=Floor())) == (["SeveralCandidates", "TooFewReplicas"], 0)
+    named = CoreDNS(deployment=Named("kube-system", "web"), floor=Floor())
+    assert demands(named)[1] == 1

@@ -14,7 +14,7 @@ from resilience_operator.observed.index import scaled_by
 from resilience_operator.observed.objects import Deployment, Meta
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning.optout import OptOut, optouts_of
-from resilience_operator.planning.scope import asked_of
+from resilience_operator.planning.scope import asked_of, meant
 from resilience_operator.rules import evaluate
 
 TARGET_UNREAD = "the Deployment that it scales was not read"
@@ -92,7 +92,7 @@ def judge(policy: Policy, subjects: Iterable[Subject]) -> Judgement:
 
 
 def _judge_one(result: Judgement, subject: Subject, asked: Mapping[str, Settings]) -> None:
-    verdict, left_out = evaluate(asked, subject.view), optouts_of(asked, subject.view)
+    verdict, left_out = evaluate(asked, meant(result.policy, subject.view)), optouts_of(asked, subject.view)
     counts = any(rule not in left_out for rule in asked)
     result.judged += counts
     result.deployments += counts and isinstance(subject.view, DeploymentView)

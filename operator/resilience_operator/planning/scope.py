@@ -1,5 +1,7 @@
 """Which objects a policy speaks of. Used by planning.decide; the opt-outs are judged in planning.optout."""
 
+from dataclasses import replace
+
 from resilience_operator.core.policy import CoreDNS, Deployments, Named, Policy, Settings
 from resilience_operator.observed.dns import labelled, served
 from resilience_operator.observed.view import DeploymentView, View
@@ -21,6 +23,15 @@ def asked_of(policy: Policy, view: View, own_namespace: str = "") -> dict[str, S
     special = _of_dns(policy.core_dns, view) if policy.core_dns is not None else {}
     general = _of_deployments(policy.deployments, view, own_namespace) if policy.deployments else {}
     return {rule: one for rule, one in general.items() if SPECIAL.get(rule) not in special} | special
+
+
+def meant(policy: Policy, view: View) -> View:
+    """The view as the policy means it: where it names cluster DNS, others behind the Service raise no doubt."""
+    if policy.core_dns is None or policy.core_dns.deployment is None:
+        return view
+    if view.scaled is not None:
+        view = replace(view, scaled=replace(view.scaled, twins=()))
+    return replace(view, twins=()) if isinstance(view, DeploymentView) else view
 
 
 def _of_deployments(section: Deployments, view: View, own_namespace: str) -> dict[str, Settings]:
