@@ -134,7 +134,6 @@ class WireBudget(Wire):
 
     metadata: _Meta
     spec: observed.BudgetSpec = observed.BudgetSpec()
-    status: observed.BudgetStatus = observed.BudgetStatus()
 
 
 class WireDaemonSet(Wire):
@@ -259,7 +258,7 @@ def config_map(wire: WireConfigMap) -> observed.ConfigMap:
 
 def budget(wire: WireBudget) -> observed.PodDisruptionBudget:
     """A PodDisruptionBudget."""
-    return observed.PodDisruptionBudget(_meta(wire.metadata), wire.spec, wire.status)
+    return observed.PodDisruptionBudget(_meta(wire.metadata), wire.spec)
 
 
 def daemon_set(wire: WireDaemonSet) -> observed.DaemonSet:

@@ -36,7 +36,6 @@ from resilience_operator.observed.neighbours import (
 )
 from resilience_operator.observed.scalers import (
     BudgetSpec,
-    BudgetStatus,
     ConfigMap,
     HorizontalPodAutoscaler,
     HPASpec,
@@ -63,7 +62,6 @@ from resilience_operator.observed.templates import (
 
 __all__ = [
     "BudgetSpec",
-    "BudgetStatus",
     "Claim",
     "Condition",
     "ConfigMap",

@@ -45,7 +45,6 @@ from resilience_operator.observed.objects import (
     Scaler,
     Service,
 )
-from resilience_operator.observed.selection import selects
 from resilience_operator.observed.shelf import Shelf, version
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.observed.views import Views
@@ -142,7 +141,8 @@ class Store:
         if self._all_dirty:
             self._all_dirty = False
             dirty.update(self.subjects())
-        return dirty
+            return dirty
+        return dirty.union(*(self._views.judged_by(key) for key in dirty))
 
     def subjects(self) -> Iterator[Key]:
         """The key of every object that may be decided about."""
@@ -232,15 +232,9 @@ class Store:
             self._mark(self._views.cluster_dns())
 
     def _budget_changed(self, old: PodDisruptionBudget | None, new: PodDisruptionBudget | None) -> None:
-        if alike(old, new):
-            return
-        for each in (old, new):
-            within = self._deployments.within(each.metadata.namespace) if each is not None else ()
-            self._mark(
-                _key(one)
-                for one in within
-                if each is not None and selects(each.spec.selector, one.spec.template.metadata.labels)
-            )
+        changed = new or old
+        if changed is not None and not alike(old, new):
+            self._mark(map(_key, self._deployments.within(changed.metadata.namespace)))
 
     def _replica_set_changed(self, old: ReplicaSet | None, new: ReplicaSet | None) -> None:
         before = self._index.deployment_of(old) if old is not None else None

@@ -32,6 +32,7 @@ from resilience_operator.observed.nodes import Nodes
 from resilience_operator.observed.objects import (
     ConfigMap,
     Deployment,
+    Pod,
     PodDisruptionBudget,
     Scaler,
     Service,
@@ -93,20 +94,21 @@ class Views:
         claims = [
             self._shelves[VOLUME_CLAIM].get(namespace, claim) for claim in sorted(set(claims_used(found)))
         ]
+        pods = self._index.pods_of(replica_sets)
         services, autoscalers = self._index.services_of(found), self.autoscalers(found)
         return DeploymentView(
             deployment=found,
             now=now,
             namespace=self._shelves[NAMESPACE].get("", namespace),
             replica_sets=replica_sets,
-            pods=self._index.pods_of(replica_sets),
+            pods=pods,
             services=services,
             volume_claims=tuple(claim for claim in claims if claim is not None),
             nodes=self._all_nodes(),
             scalers=self._index.scalers_of(key_of(found.ref)),
             autoscalers=autoscalers,
             config_maps=self.parameters(autoscalers),
-            budgets=self._budgets_of(found),
+            budgets=self._budgets_of(found, pods),
             twins=tuple(self._twins(found, services)),
             dns=self._dns(found, services, server),
             state=state,
@@ -137,10 +139,14 @@ class Views:
         known = (self._config_maps.get(one.namespace, one.config_map) for one in described)
         return tuple(each for each in known if each is not None)
 
-    def _budgets_of(self, found: Deployment) -> tuple[PodDisruptionBudget, ...]:
-        labels = found.spec.template.metadata.labels
-        within = self._budgets.within(found.metadata.namespace)
-        chosen = (each for each in within if selects(each.spec.selector, labels))
+    def _budgets_of(self, found: Deployment, pods: tuple[Pod, ...]) -> tuple[PodDisruptionBudget, ...]:
+        """Those that select its template, or any pod that it has: one of an earlier template counts as well."""
+        within = list(self._budgets.within(found.metadata.namespace))
+        if not within:
+            return ()
+        every = [found.spec.template.metadata.labels, *(pod.metadata.labels for pod in pods)]
+        distinct = {id(labels): labels for labels in every}.values()
+        chosen = (each for each in within if any(selects(each.spec.selector, labels) for labels in distinct))
         return tuple(sorted(chosen, key=lambda each: each.metadata.name))
 
     def _twins(self, found: Deployment, services: tuple[Service, ...]) -> Iterator[str]:
@@ -163,14 +169,19 @@ class Views:
                 yield key_of(each.ref)
 
     def beside(self, found: Deployment) -> Iterator[Key]:
-        """Objects whose answer depends on a Deployment: those that scale it and, of a CPA, what it scales and reads."""
-        yield from (key_of(each.ref) for each in self._index.scalers_of(key_of(found.ref)))
-        yield from (key_of(each.ref) for each in self.parameters(self.autoscalers(found)))
-        yield from self._index.autoscalers_of(key_of(found.ref))
+        """Of a CPA, what it scales and reads: it is looked at again with the CPA itself."""
         autoscaler = autoscaler_of(found)
         if autoscaler is not None:
             yield from autoscaler.deployments
             yield (autoscaler.namespace, autoscaler.config_map, CONFIG_MAP.kind)
+
+    def judged_by(self, key: Key) -> Iterator[Key]:
+        """What scales the Deployment with that key: whatever touches a Deployment may touch the answer about these."""
+        found = self._deployments.get(key[0], key[1]) if len(key) == 2 else None
+        yield from (key_of(each.ref) for each in self._index.scalers_of(key))
+        yield from self._index.autoscalers_of(key)
+        if found is not None:
+            yield from (key_of(each.ref) for each in self.parameters(self.autoscalers(found)))
 
     def scaled(self, found: Scaler) -> Iterator[Key]:
         """The Deployments that a scaler scales."""
