@@ -8,6 +8,8 @@ from resilience_operator.cli.cluster import Cluster
 from resilience_operator.core.kinds import BY_NAME
 from resilience_operator.core.parsing import parse
 from resilience_operator.core.policy import Policy
+from resilience_operator.core.state import ANNOTATION, FIELD_MANAGER, Held, ObjectState, encode
+from resilience_operator.observed.budgets import MANAGED_BY, POLICY_LABEL
 from resilience_operator.observed.store import Store
 from tests.views import NOW
 
@@ -21,7 +23,8 @@ def cluster(policies: Iterable[Body], objects: Iterable[Body]) -> Cluster:
         kind = BY_NAME[body["kind"]]
         store.put(kind, project_dict(kind, body))
     parsed = [_parsed(body) for body in policies]
-    return Cluster(store, {one.name: one for one in parsed}, {}, (1, 36), NOW)
+    uids = {one.name: one.uid for one in parsed}
+    return Cluster(store, {one.name: one for one in parsed}, {}, (1, 36), NOW, uids)
 
 
 def _parsed(body: Body) -> Policy:
@@ -92,3 +95,23 @@ def budget(name: str, app: str, meta: Body | None = None) -> Body:
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
     }
     return thing("PodDisruptionBudget", name, meta=meta, spec=spec)
+
+
+def held(body: Body, *leaves: tuple[str, str, Any, Any], policy: str = "p") -> Body:
+    """The object with leaves (rule, path, set, was) that a policy holds; they stand in the object already."""
+    state = ObjectState(
+        uid=body["metadata"]["uid"],
+        leaves={path: Held(rule, value, was, 0, (f"uid-{policy}",)) for rule, path, value, was in leaves},
+        names={f"uid-{policy}": policy},
+    )
+    fields: Body = {"f:metadata": {"f:annotations": {f"f:{ANNOTATION}": {}}}}
+    entry = {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields}
+    known = {"annotations": {ANNOTATION: encode(state)}, "managedFields": [entry]}
+    return body | {"metadata": body["metadata"] | known}
+
+
+def ours(name: str, app: str, policy: str = "p") -> Body:
+    """A budget that we made for a Deployment, by a policy."""
+    labels = {MANAGED_BY[0]: MANAGED_BY[1], POLICY_LABEL: f"uid-{policy}"}
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": app, "uid": f"d-{app}"}
+    return budget(name, app, {"labels": labels, "ownerReferences": [owner]})

@@ -4,16 +4,9 @@ from typing import Any
 
 from resilience_operator.cli.plan import make, text
 from resilience_operator.cli.report import rows, table
-from tests.clusters import Body, budget, cluster, hpa, policy, thing, workload
+from tests.clusters import Body, budget, cluster, hpa, ours, policy, thing, workload
 
 FLOORS: Body = {"replicas": {"min": 2}, "disruptionBudget": {}}
-
-
-def ours(name: str, app: str, holder: str = "p") -> Body:
-    """A budget that we made for a Deployment."""
-    labels = {"app.kubernetes.io/managed-by": "resilience-operator", "resilience.dev/policy": f"uid-{holder}"}
-    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": app, "uid": f"d-{app}"}
-    return budget(name, app, {"labels": labels, "ownerReferences": [owner]})
 
 
 def told(plan: Body) -> list[tuple[Any, ...]]:
