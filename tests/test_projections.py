@@ -168,7 +168,7 @@ def test_a_deployment_of_kubectl_apply_is_kept_with_all_that_the_rules_read() ->
             ),
         ),
         claims=(Claim("kubectl-client-side-apply", "Update", "", STAMP, everything),),
-        chosen=everything | {f"{GRACE}=60"},
+        chosen=everything | {f"{GRACE}=60", "spec.replicas=2"},
     )
 
 
@@ -176,7 +176,7 @@ def test_argo_cd_owns_the_default_grace_period_but_chose_only_what_stands_in_git
     found = deployment("argo")
     assert (found.claims, found.chosen) == (
         (Claim("argocd-controller", "Update", "", STAMP, frozenset({"spec.replicas", GRACE})),),
-        frozenset({"spec.replicas"}),
+        frozenset({"spec.replicas", "spec.replicas=3"}),
     )
     assert found.metadata.annotations == {
         "argocd.argoproj.io/tracking-id": "shop:apps/Deployment:shop/argo",

@@ -7,6 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 
+import pytest
+
+from resilience_operator import reconcile
 from resilience_operator.adapters.client import Client
 from resilience_operator.adapters.lease import Lease
 from resilience_operator.adapters.metrics import Metrics
@@ -16,6 +19,8 @@ from resilience_operator.adapters.status import FINALIZER, StatusWriter
 from resilience_operator.adapters.write import Writer
 from resilience_operator.core.errors import ApiError
 from resilience_operator.core.refs import ObjectRef
+from resilience_operator.evaluation import judge
+from resilience_operator.observed.view import View
 from resilience_operator.reconcile import Reconciler
 from tests.sim.world import World, key
 
@@ -96,9 +101,13 @@ async def test_a_withdrawal_that_is_refused_waits_and_holds_no_other_policy_back
     reconciler.policy_changed(leaving, False)
     reconciler.policy_changed({"metadata": other, "spec": {"mode": "Enforce", "deployments": nobody}}, False)
     task = asyncio.create_task(reconciler.run())
+    for _ in range(100):
+        await asyncio.sleep(0.1)
+        if desk.let_go_of and any(notice.reason == "RemediationFailed" for notice in desk.notices):
+            break
     await asyncio.sleep(2.0)
     task.cancel()
-    assert 1 <= api.asked["PATCH"] <= 4, "each refusal is waited for longer"
+    assert 1 <= api.asked["PATCH"] <= 5, "each refusal is waited for longer"
     assert "RemediationFailed" in {notice.reason for notice in desk.notices}
     assert set(desk.let_go_of) == {"q"}, "p keeps its finalizer, for its value was not given back"
 
@@ -141,3 +150,24 @@ async def test_a_policy_that_is_deleted_while_another_is_served_is_not_let_go_be
         reconciler.policy_changed(raw, False)
     await reconciler.one_pass()
     assert (api.asked["PATCH"], desk.let_go_of) == (1, [])
+
+
+async def test_an_error_about_one_object_is_told_and_keeps_no_other_from_being_evaluated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def judge_but_one(view: View, *rest: Any) -> Any:
+        if view.ref.name == "broken":
+            raise KeyError("rule-of-tomorrow")
+        return judge(view, *rest)
+
+    monkeypatch.setattr(reconcile, "judge", judge_but_one)
+    world = World()
+    world.create("broken", "web")
+    world.operator.policy(deployments=DNS)
+    desk = Desk()
+    reconciler = Reconciler(services(world, RefusingApi(world), desk))
+    reconciler.policies_replaced([world.operator.policies["p"]])
+    await reconciler.one_pass()
+    assert [key for key in reconciler._cluster.keys()] == [("shop", "web")]
+    (told,) = reconciler._memory.troubles(())
+    assert told == "nothing can be decided about shop/broken: KeyError: 'rule-of-tomorrow'"

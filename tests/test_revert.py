@@ -251,8 +251,8 @@ class Server:
             self._roll_out(self.objects[path])
         if method == "DELETE":
             wanted = json.loads(body or b"")["preconditions"]
-            if wanted["resourceVersion"] != known["metadata"]["resourceVersion"]:
-                raise ApiError(409, "Conflict", "the resourceVersion does not match")
+            if wanted["uid"] != known["metadata"]["uid"]:
+                raise ApiError(409, "Conflict", "the UID in the precondition does not match")
             del self.objects[path]
         if method != "GET":
             self.written.append(path.rpartition("/")[2])

@@ -184,12 +184,20 @@ def test_what_the_floor_says_of_a_deployment(subject: DeploymentView, expected: 
 
 def test_a_floor_that_was_lowered_gives_back_what_it_no_longer_needs() -> None:
     state = ObjectState("d-1", {"spec.replicas": Held("replicas", 5, 1)})
-    subject = replace(view(deployment(replicas=5)), state=state)
+    ours = (Claim("resilience-operator", "Apply", "", "", frozenset({"spec.replicas"})),)
+    subject = replace(view(msgspec.structs.replace(deployment(replicas=5), claims=ours)), state=state)
     message = "spec.replicas 5 was written for an earlier policy"
     assert answer(replicas.check(AT_LEAST_2, subject)) == (
         [("HeldValueDiffers", message, "")],
         [("spec.replicas", 2)],
     )
+    committed = msgspec.structs.replace(subject.deployment, chosen=frozenset({"spec.replicas=5"}))
+    assert answer(replicas.check(AT_LEAST_2, replace(subject, deployment=committed))) == (
+        [],
+        [("spec.replicas", 5)],
+    )
+    set_again = replace(view(deployment(replicas=5)), state=state)
+    assert answer(replicas.check(AT_LEAST_2, set_again)) == ([], [("spec.replicas", 5)]), "by somebody else"
     raised_since = replace(view(deployment(replicas=7)), state=state)
     assert answer(replicas.check(AT_LEAST_2, raised_since)) == ([], [("spec.replicas", 7)])
 

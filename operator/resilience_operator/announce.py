@@ -64,7 +64,7 @@ def transitions(
         policy = policies.get(policy_name)
         told = judged.state not in (State.DRIFTED, State.ROLLING_OUT)
         resolved = (policy_name, rule) in after.asked and (policy_name, rule) not in current
-        if policy is not None and told and resolved and not _ours(after):
+        if policy is not None and told and resolved and not _ours(before, after, rule):
             notices.append(_resolved(after, policy, judged, generation))
     return notices
 
@@ -191,8 +191,12 @@ def _states(decision: Decision) -> dict[tuple[str, str], Judged]:
     return worst
 
 
-def _ours(after: Decision) -> bool:
-    return after.rollout.running
+def _ours(before: Decision | None, after: Decision, rule: str) -> bool:
+    """True where it was our write that ended the drift: its rollout runs, or the state bears a newer apply."""
+    if after.rollout.running or before is None:
+        return after.rollout.running
+    beside = any(rule in change.rules for change in before.companions)
+    return beside or (after.state.applies[-1:] != before.state.applies[-1:] and bool(after.state.applies))
 
 
 def _notice(after: Decision, policy: Policy, judged: Judged, note: str, generation: int) -> Notice:

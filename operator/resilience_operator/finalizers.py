@@ -49,8 +49,8 @@ class Finalizers:
 
     def _gives_back(self, policy: Policy) -> bool:
         """True while something of the policy's is to be given back, or an object that it wrote is not yet read anew."""
-        if self._cluster.everything:
-            return True  # The decisions are older than the policies.
+        if self._cluster.everything or self._memory.broken:
+            return True  # The decisions are older than the policies, or there is an object without one.
         unread = {key_of(ref) for ref in self._memory.unknown.values()} | self._cluster.due
         if any(policy.uid in served_by(self._cluster.get(key)) for key in unread):
             return True

@@ -7,7 +7,8 @@ and writes whose end is not known: while there is one, nothing disruptive starts
 from dataclasses import dataclass, field
 
 from resilience_operator.core.policy import Policy
-from resilience_operator.core.refs import ObjectRef
+from resilience_operator.core.refs import Key, ObjectRef
+from resilience_operator.observed.objects import ConfigMap, Deployment
 from resilience_operator.observed.view import View
 
 Place = tuple[str, str, str]
@@ -45,7 +46,7 @@ class Memory:
     """Refusals by (uid, rule), back-offs by place, unknown ends by uid, and policies that bear our finalizer.
 
     A place is (kind, namespace, name) of what is written. `lost_rights`: by (namespace, kind), for rights may be
-    granted for some and not for others.
+    granted for some and not for others. `broken`: objects about which nothing could be decided, and why.
     """
 
     refusals: dict[tuple[str, str], tuple[object, str]] = field(default_factory=dict)
@@ -53,6 +54,7 @@ class Memory:
     unknown: dict[str, ObjectRef] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     lost_rights: dict[tuple[str, str], LostRight] = field(default_factory=dict)
+    broken: dict[Key, str] = field(default_factory=dict)
 
     def refuse(self, uid: str, rule: str, fingerprint: object, message: str) -> None:
         """Remember that the API server refuses this rule on this object as it is now."""
@@ -94,6 +96,10 @@ class Memory:
     def troubles(self, stale: tuple[str, ...]) -> tuple[str, ...]:
         """What the operator itself lacks, as sentences; `stale`: names of streams."""
         streams = tuple(f"the stream of {name} is stale" for name in stale)
+        if self.broken:
+            key = min(self.broken)
+            more = f" and {len(self.broken) - 1} more" if len(self.broken) > 1 else ""
+            streams += (f"nothing can be decided about {'/'.join(key[:2])}{more}: {self.broken[key]}",)
         lost = self.lost_rights
         if not lost:
             return streams
@@ -117,5 +123,8 @@ class Memory:
 def fingerprint(view: View, policies: tuple[Policy, ...]) -> object:
     """What a refusal depends on: the object's generation, and what each policy says."""
     digests = tuple(sorted((policy.uid, policy.digest) for policy in policies))
-    meta = view.target.metadata
-    return (meta.generation or meta.resource_version, digests)  # A ConfigMap counts no generations.
+    target = view.target
+    if isinstance(target, Deployment):
+        return (target.metadata.generation, digests)
+    # These count no generations, or not on every server, and their versions change with their status.
+    return (target.data if isinstance(target, ConfigMap) else target.spec, digests)

@@ -153,7 +153,7 @@ class Reconciler:
         services.metrics.queue_depth(len(keys))
         for number, key in enumerate(sorted(keys), start=1):
             earlier = cluster.get(key)
-            self._evaluate_one(key, now, accepted, directory)
+            self._try_one(key, now, accepted, directory)
             if cluster.get(key) != earlier:
                 before[key] = earlier
             if number % CHUNK == 0:
@@ -164,6 +164,18 @@ class Reconciler:
             services.metrics.evaluated((services.monotonic() - started) / len(keys))
             services.metrics.queue_depth(0)
         return before
+
+    def _try_one(
+        self, key: Key, now: datetime, accepted: tuple[Policy, ...], directory: Mapping[str, Policy]
+    ) -> None:
+        """Evaluate an object; an error of our own about it is told, and keeps no other from being evaluated."""
+        self._memory.broken.pop(key, None)
+        try:
+            self._evaluate_one(key, now, accepted, directory)
+        except Exception as error:
+            log.exception("nothing can be decided about %s", "/".join(key))
+            self._memory.broken[key] = f"{type(error).__name__}: {error}"
+            self._cluster.put(key, None)
 
     def _evaluate_one(
         self, key: Key, now: datetime, accepted: tuple[Policy, ...], directory: Mapping[str, Policy]

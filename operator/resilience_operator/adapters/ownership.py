@@ -224,7 +224,7 @@ _decode_applied = msgspec.json.Decoder(_Applied).decode
 
 
 def chosen(last_applied: str | None, owners: tuple[Claim, ...]) -> frozenset[str]:
-    """The published leaves that stand in last-applied-configuration; the grace period also as `path=value`.
+    """The published leaves that stand in last-applied-configuration; numbers and parameters also as `path=value`.
 
     One that cannot be read hides what was chosen: then everything that anybody owns counts as chosen.
     """
@@ -235,7 +235,9 @@ def chosen(last_applied: str | None, owners: tuple[Claim, ...]) -> frozenset[str
     except msgspec.DecodeError:
         return _NOTHING.union(*(claim.leaves for claim in owners))
     leaves = _applied_leaves(applied.spec) if applied.spec is not None else []
-    leaves += _modes(mode in applied.data for mode in CPA_MODES) if applied.data else []
+    data = applied.data or {}
+    written = [(mode, data[mode]) for mode in CPA_MODES if mode in data]
+    leaves += [said for mode, text in written for said in (f"data.{mode}", f"data.{mode}={text}")]
     return _shared(tuple(leaves))
 
 
@@ -248,6 +250,12 @@ def _numbers(spec: _OwnedSpec | _AppliedSpec) -> list[str]:
 
 def _applied_leaves(spec: _AppliedSpec) -> list[str]:
     leaves = _numbers(spec)
+    numbers = (
+        (REPLICAS, spec.replicas),
+        (MIN_REPLICAS, spec.min_replicas),
+        (MIN_REPLICA_COUNT, spec.min_replica_count),
+    )
+    leaves += [f"{path}={number}" for path, number in numbers if number is not None]
     pod = spec.template.spec if spec.template is not None else None
     if pod is None:
         return leaves

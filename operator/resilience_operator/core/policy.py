@@ -137,7 +137,8 @@ class Policy:
         Report where nothing is said, but TakeOver for the floor of cluster DNS on what scales it: it lives inside
         one value that somebody always owns.
         """
-        said = self.sections[SECTION_OF_RULE[rule]].conflicts or self.conflicts
+        section = self.sections.get(SECTION_OF_RULE.get(rule, ""))
+        said = (section.conflicts if section is not None else None) or self.conflicts
         floor = rule == "coredns-floor" and kind != "Deployment"
         return said or (Conflicts.TAKE_OVER if floor else Conflicts.REPORT)
 
@@ -152,7 +153,7 @@ class Policy:
 
     def limits_of(self, rules: Iterable[str]) -> Limits:
         """The strictest limits of the sections of these rules; of all sections where none of them is asked for."""
-        names = {SECTION_OF_RULE[rule] for rule in rules} & self.sections.keys() or self.sections.keys()
+        names = _sections_of(rules) & self.sections.keys() or self.sections.keys()
         known = [self.section_limits(name) for name in names] or [DEFAULT_LIMITS]
         return Limits(
             min(one.max_concurrent for one in known),
@@ -164,7 +165,7 @@ class Policy:
 
     def windows_of(self, rules: Iterable[str]) -> tuple[Windows, ...]:
         """The windows of the sections of these rules."""
-        names = {SECTION_OF_RULE[rule] for rule in rules} & self.sections.keys()
+        names = _sections_of(rules) & self.sections.keys()
         return tuple(self.section_windows(name) for name in sorted(names))
 
     def audited(self) -> "Policy":
@@ -196,3 +197,21 @@ SECTION_OF_RULE: dict[str, str] = {
     **dict.fromkeys(("coredns-floor", "coredns-spread", "coredns-budget", "node-local-cache"), "coreDNS"),
 }
 """Rule id -> section of spec, for every rule that works."""
+
+FAMILY: dict[str, str] = {
+    "coredns-spread": "spread",
+    "coredns-budget": "disruption-budget",
+    "coredns-floor": "replicas",
+}
+"""Rule of section coreDNS -> the rule of section deployments that writes the same leaves."""
+
+
+def family(rule: str) -> str:
+    """What a rule and its sibling of the other section have in common: the leaves that they write."""
+    return FAMILY.get(rule, rule)
+
+
+def _sections_of(rules: Iterable[str]) -> set[str]:
+    """The sections that have any of these rules, or a sibling; a rule of another version has none."""
+    families = {family(rule) for rule in rules}
+    return {section for rule, section in SECTION_OF_RULE.items() if family(rule) in families}

@@ -126,7 +126,8 @@ class Store:
         as_of = version(resource_version)
         for old in list(shelf):
             meta = old.metadata
-            later = not rewound and version(meta.resource_version) > as_of
+            # Without a version the list says that there is no such kind: nothing of it is later.
+            later = not rewound and bool(resource_version) and version(meta.resource_version) > as_of
             if (meta.namespace, meta.name) not in listed and not later:
                 self.delete(kind, meta.namespace, meta.name, meta.uid)
 

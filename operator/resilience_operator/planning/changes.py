@@ -16,7 +16,7 @@ from resilience_operator.planning.merge import Winner
 from resilience_operator.planning.ownership import Judgement
 from resilience_operator.planning.quarantine import ROLLOUT_FAILED
 from resilience_operator.planning.resolve import Resolution
-from resilience_operator.planning.rollouts import OurRollout
+from resilience_operator.planning.rollouts import OurRollout, causing
 
 REVISION = "deployment.kubernetes.io/revision"
 
@@ -34,6 +34,7 @@ def apply(
     keep: Keep,
 ) -> Change | None:
     """Write what is free, together with every leaf that we own; None where nothing is to be written."""
+    resolution = _at_once_first(resolution)
     written = tuple(judgement.demand.path for judgement in resolution.writes)
     recorded = _records(view, resolution, holds, written)
     if not written and recorded == dict(view.state.leaves):
@@ -50,7 +51,7 @@ def apply(
         view.state,
         uid=view.target.metadata.uid,
         leaves=recorded,
-        policies={policy.uid: policy.generation for policy in policies} if written else view.state.policies,
+        policies=_generations(view, policies, revision) if written else view.state.policies,
         names=_names(view, resolution, recorded),
         contests=contests_after(view.state, repaired, view.now, patience),
         quarantines=keep(revision),
@@ -72,6 +73,12 @@ def apply(
         pods=view.pods_replaced if revision else 0,
         repaired=repaired,
     )
+
+
+def _at_once_first(resolution: Resolution) -> Resolution:
+    """What restarts no pod does not wait for a rollout: it is written alone, and the template in the next pass."""
+    at_once = tuple(one for one in resolution.writes if not one.demand.path.in_template)
+    return replace(resolution, writes=at_once) if at_once else resolution
 
 
 def give_back(
@@ -114,10 +121,10 @@ def roll_back(
     }
     if time_is_needed(view, released):
         released.pop(str(GRACE))
-    causing = [directory[uid] for uid in view.state.policies if uid in directory]
-    if not released or any(rests(policy) for policy in causing):
+    behind = [directory[uid] for uid in causing(view) if uid in directory]
+    if not released or any(rests(policy) for policy in behind):
         return None
-    unchanged = [policy for policy in causing if policy.generation == view.state.policies[policy.uid]]
+    unchanged = [policy for policy in behind if policy.generation == view.state.policies.get(policy.uid)]
     quarantine = Quarantine(
         reason=ROLLOUT_FAILED,
         message=f"its rollout failed and was withdrawn: {rollout.message}",
@@ -201,6 +208,12 @@ def _withdrawal(
         pods=view.pods_replaced if revision else 0,
         given_back=released,
     )
+
+
+def _generations(view: View, policies: tuple[Policy, ...], revision: int) -> dict[str, int]:
+    """uid -> generation at our last write; one that starts no rollout takes the place of nobody."""
+    now = {policy.uid: policy.generation for policy in policies}
+    return now if revision else {**view.state.policies, **now}
 
 
 def _records(view: View, resolution: Resolution, holds: Holds, written: tuple[Path, ...]) -> dict[str, Held]:

@@ -8,14 +8,13 @@ from datetime import datetime, timedelta
 
 from resilience_operator.core.paths import ABSENT
 from resilience_operator.core.state import Apply, ObjectState
+from resilience_operator.observed.claims import others, owned_by_us
 from resilience_operator.observed.objects import Claim
 from resilience_operator.observed.view import View
 from resilience_operator.planning.ownership import (
     Judgement,
     last_writer,
     name_of,
-    others,
-    owned_by_us,
     owner_of,
 )
 

@@ -9,18 +9,25 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
 from resilience_operator.core.findings import Verdict
-from resilience_operator.core.policy import DEFAULT_LIMITS, SECTION_OF_RULE, Mode, Policy
+from resilience_operator.core.policy import DEFAULT_LIMITS, SECTION_OF_RULE, Mode, Policy, family
 from resilience_operator.core.state import Quarantine
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning import changes
-from resilience_operator.planning.change import Change, Decision
+from resilience_operator.planning.change import Change, Decision, Verb
 from resilience_operator.planning.companions import BudgetAsked, companions_of
 from resilience_operator.planning.contest import Patience
 from resilience_operator.planning.holds import Covering, held_demands, sort_holds, superseded, without
 from resilience_operator.planning.optout import OptOut, optouts_of
 from resilience_operator.planning.quarantine import in_force, remembered, undone
 from resilience_operator.planning.resolve import Resolution, resolve
-from resilience_operator.planning.rollouts import OurRollout, Phase, healthy, our_rollout, unhealthy_because
+from resilience_operator.planning.rollouts import (
+    OurRollout,
+    Phase,
+    causing,
+    healthy,
+    our_rollout,
+    unhealthy_because,
+)
 from resilience_operator.planning.scale import scale_of
 from resilience_operator.planning.states import Context, judge_findings, rolling_out
 
@@ -72,7 +79,8 @@ def decide(view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings
     inferred = undone(view, tuple(one.policy for one in verdicts))
     keep = partial(remembered, view, around.directory, inferred)
     change = _change(view, around, keep, resolution, holds, rollout)
-    writing = frozenset(change.rules) if change is not None and change.verb.value == "Apply" else frozenset()
+    applies = change is not None and change.verb is Verb.APPLY
+    writing = frozenset(map(family, change.rules)) if change is not None and applies else frozenset()
     context = Context(view, resolution, quarantines, around.refused, around.stopped, writing, rollout)
     beside = tuple(
         BudgetAsked(one.policy, demand, one.enforces(demand.rule))
@@ -82,7 +90,7 @@ def decide(view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings
     judged = [
         one
         for verdict in verdicts
-        for one in judge_findings(verdict.policy, _seen(verdict), context, verdict.enforces)
+        for one in judge_findings(verdict.policy, _seen(verdict, view), context, verdict.enforces)
     ]
     judged += rolling_out(view, rollout, [verdict.policy for verdict in verdicts])
     wakes = [verdict.verdict.wake_at for verdict in verdicts] + [rollout.until, resolution.wake_at]
@@ -98,13 +106,13 @@ def decide(view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings
         companions=companions_of(view, beside, around.directory),
         blocked=unhealthy_because(view) if change is not None and not change.urgent else "",
         rollout=rollout,
-        rollout_policies=tuple(view.state.policies),
+        rollout_policies=causing(view),
         state=view.state,
         distrust=view.distrust,
         target=isinstance(view, DeploymentView)
         and any(verdict.enforces(rule) for verdict in verdicts for rule in verdict.rules),
         healthy=healthy(view),
-        scale=scale_of(view) if any("coredns-floor" in one.rules for one in verdicts) else None,
+        scale=scale_of(view) if not view.scaled and _asked_floor(verdicts) else None,
         asked=_shared(
             tuple(
                 (one.policy.name, rule) for one in verdicts for rule in one.rules if rule not in one.opted_out
@@ -124,8 +132,23 @@ def _sections(verdicts: tuple[PolicyVerdict, ...]) -> frozenset[tuple[str, str]]
     return _shared(tuple((one.policy.name, SECTION_OF_RULE[rule]) for one in verdicts for rule in one.rules))
 
 
-def _seen(one: PolicyVerdict) -> Verdict:
-    findings = tuple(finding for finding in one.verdict.findings if finding.rule not in one.opted_out)
+def _asked_floor(verdicts: tuple[PolicyVerdict, ...]) -> bool:
+    return any("coredns-floor" in one.rules for one in verdicts)
+
+
+def _seen(one: PolicyVerdict, view: View) -> Verdict:
+    """Its findings without those opted out of, and without what others hold above its floor."""
+    lowered = {demand.path for demand in one.verdict.demands if demand.lowers}
+    theirs = {
+        path
+        for path in lowered
+        if (held := view.held(str(path))) is not None and {one.policy.uid} != set(held.policies)
+    }
+    findings = tuple(
+        finding
+        for finding in one.verdict.findings
+        if finding.rule not in one.opted_out and finding.path not in theirs
+    )
     return replace(one.verdict, findings=findings)
 
 
@@ -170,19 +193,19 @@ def _covering(
     covering = {}
     for one in verdicts:
         mine = [asked for asked in enforcing if asked.policy.uid == one.policy.uid]
-        active = frozenset(asked.rule for asked in mine)
+        active = {family(asked.rule) for asked in mine}
         demands = frozenset(str(demand.path) for asked in mine for demand in asked.demands)
-        quiet = frozenset(rule for rule in one.rules if rule not in active)
-        covering[one.policy.uid] = Covering(one.policy, demands, active, quiet)
+        quiet = frozenset(family(rule) for rule in one.rules if family(rule) not in active)
+        covering[one.policy.uid] = Covering(one.policy, demands, quiet)
     return covering
 
 
 def _rollout(view: View, directory: Mapping[str, Policy], verdicts: tuple[PolicyVerdict, ...]) -> OurRollout:
     """Our rollout, judged by the strictest of the policies that caused it; of those that are here if they are gone."""
-    causing = [directory[uid] for uid in view.state.policies if uid in directory]
-    causing = causing or [one.policy for one in verdicts]
+    behind = [directory[uid] for uid in causing(view) if uid in directory]
+    behind = behind or [one.policy for one in verdicts]
     rules = view.state.rules()
-    limits = [policy.limits_of(rules) for policy in causing] or [DEFAULT_LIMITS]
+    limits = [policy.limits_of(rules) for policy in behind] or [DEFAULT_LIMITS]
     soak = max(one.soak_seconds for one in limits)
     return our_rollout(view, soak, min(one.progress_deadline_seconds for one in limits))
 

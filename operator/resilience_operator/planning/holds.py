@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import ABSENT, JSON, Path
-from resilience_operator.core.policy import Mode, OnRelease, Policy
+from resilience_operator.core.policy import Mode, OnRelease, Policy, family
 from resilience_operator.core.state import Held
+from resilience_operator.observed.claims import others, owned_by_us
 from resilience_operator.observed.leaves import (
     API_DEFAULTS,
     GRACE,
@@ -21,7 +22,7 @@ from resilience_operator.observed.leaves import (
     slot,
 )
 from resilience_operator.observed.view import DeploymentView, View
-from resilience_operator.planning.ownership import others, owned_by_us, owned_paths
+from resilience_operator.planning.ownership import owned_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,12 @@ class Holds:
 class Covering:
     """How a policy stands to the object now: `demands` are the written paths that it actively demands.
 
-    `active_rules`: rules that it enforces here; `quiet_rules`: rules of its section that it does not enforce now
-    (Audit, suspended, opted out) or that had nothing to demand: what they hold is carried.
+    `quiet_rules`: families of rules that it asks for and does not enforce now (Audit, suspended, opted out), or that
+    had nothing to demand: what they hold is carried.
     """
 
     policy: Policy
     demands: frozenset[str]
-    active_rules: frozenset[str]
     quiet_rules: frozenset[str]
 
 
@@ -171,7 +171,7 @@ def _is_released(
         if policy is None:
             continue
         one = covering.get(uid)
-        if one is not None and not policy.deleting and held.rule in one.quiet_rules:
+        if one is not None and not policy.deleting and family(held.rule) in one.quiet_rules:
             return False
         if rests(policy) or policy.on_release is OnRelease.RETAIN:
             return False

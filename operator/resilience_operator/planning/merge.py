@@ -10,7 +10,7 @@ from itertools import groupby
 
 from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import Path
-from resilience_operator.core.policy import Policy
+from resilience_operator.core.policy import Policy, family
 from resilience_operator.observed.leaves import slot
 
 
@@ -40,11 +40,11 @@ class RuleDemands:
 
 
 def merge(asked: Iterable[RuleDemands]) -> Merged:
-    """Merge all demands of one object; every rule is judged by itself, for rules never share a leaf."""
+    """Merge all demands of one object; every family of rules by itself, for others never share a leaf."""
     winners: dict[str, Winner] = {}
     losers: dict[tuple[str, str], str] = {}
-    ordered = sorted(asked, key=lambda one: (one.rule, -one.policy.priority, one.policy.name))
-    for _, of_rule in groupby(ordered, key=lambda one: one.rule):
+    ordered = sorted(asked, key=lambda one: (family(one.rule), -one.policy.priority, one.policy.name))
+    for _, of_rule in groupby(ordered, key=lambda one: family(one.rule)):
         blocked: dict[str, str] = {}
         for _, tier in groupby(list(of_rule), key=lambda one: one.policy.priority):
             _merge_tier(list(tier), winners, losers, blocked)
@@ -71,9 +71,16 @@ def _merge_tier(
             if rivalled[one.policy.name]:
                 blocked[place] = one.policy.name
                 continue
-            before = winners.get(place)
-            policies = (*before.policies, one.policy) if before is not None else (one.policy,)
-            winners[place] = Winner(demand, policies)
+            winners[place] = _joined(winners.get(place), Winner(demand, (one.policy,)))
+
+
+def _joined(before: Winner | None, new: Winner) -> Winner:
+    """Both agree; of two floors the higher one holds for both, and its policy comes first."""
+    if before is None:
+        return new
+    higher = (new.demand.floor or 0) > (before.demand.floor or 0)
+    first, second = (new, before) if higher else (before, new)
+    return Winner(first.demand, tuple(dict.fromkeys((*first.policies, *second.policies))))
 
 
 def _beaten(one: RuleDemands, winners: Mapping[str, Winner], blocked: Mapping[str, str]) -> str:
@@ -102,4 +109,6 @@ def _rivalled(one: RuleDemands, tier: list[RuleDemands]) -> str:
 
 
 def _differs(one: Demand, other: Demand) -> bool:
+    if one.floor is not None and other.floor is not None and one.path == other.path:
+        return False
     return (one.path, one.value) != (other.path, other.value)

@@ -13,6 +13,7 @@ from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.policy import Conflicts
 from resilience_operator.core.state import FIELD_MANAGER
+from resilience_operator.observed.claims import others, owned_by_us
 from resilience_operator.observed.leaves import API_DEFAULTS, observed_value
 from resilience_operator.observed.objects import Claim, Target
 from resilience_operator.observed.view import View
@@ -70,27 +71,10 @@ def is_chosen(target: Target, path: Path, observed: JSON) -> bool:
     return str(path) in target.chosen or observed != API_DEFAULTS.get(path, ABSENT)
 
 
-def owned_by_us(target: Target, path: Path) -> bool:
-    """True where our field manager owns the leaf."""
-    return any(
-        claim.manager == FIELD_MANAGER and claim.operation == "Apply" and str(path) in claim.leaves
-        for claim in target.claims
-    )
-
-
 def owned_paths(target: Target) -> frozenset[str]:
     """The written paths of every leaf that our field manager owns."""
     mine = [one for one in target.claims if one.manager == FIELD_MANAGER and one.operation == "Apply"]
     return frozenset(text for claim in mine for text in claim.leaves)
-
-
-def others(target: Target, path: Path) -> list[Claim]:
-    """The other managers' entries that own the leaf."""
-    return [
-        claim
-        for claim in target.claims
-        if str(path) in claim.leaves and not (claim.manager == FIELD_MANAGER and claim.operation == "Apply")
-    ]
 
 
 def owner_of(target: Target, path: Path) -> str:

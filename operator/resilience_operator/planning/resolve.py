@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import Path, nest
-from resilience_operator.core.policy import Policy
+from resilience_operator.core.policy import Policy, family
 from resilience_operator.observed.view import View
 from resilience_operator.planning.contest import Patience, contested
 from resilience_operator.planning.merge import RuleDemands, Winner, merge
@@ -18,7 +18,7 @@ Asked = RuleDemands
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """`writes`: judgements to write; `winners`: all merged demands; `contested`: rule -> sentence.
+    """`writes`: judgements to write; `winners`: all merged demands; `contested`: family of rules -> sentence.
 
     `losers`: (policy name, rule) -> sentence of a lost precedence; `wake_at`: when a contest's wait ends.
     """
@@ -33,11 +33,12 @@ class Resolution:
 def resolve(view: View, asked: tuple[Asked, ...], patience: Patience) -> Resolution:
     """Merge what the policies demand, judge each leaf's ownership, and leave contested rules out as a whole."""
     merged = merge(asked)
+    merged = replace(merged, winners={path: _not_lowered(one, view) for path, one in merged.winners.items()})
     judgements = [_judge(winner, view) for _, winner in sorted(merged.winners.items())]
     contests: dict[str, str] = {}
     wakes: list[datetime] = []
     for judgement in judgements:
-        rule = judgement.demand.rule
+        rule = family(judgement.demand.rule)
         if judgement.standing is Standing.CHOSEN:
             contests.setdefault(rule, _chosen_sentence(judgement))
         contest = contested(judgement, view, patience) if judgement.standing is Standing.FREE else None
@@ -47,9 +48,17 @@ def resolve(view: View, asked: tuple[Asked, ...], patience: Patience) -> Resolut
     writes = tuple(
         judgement
         for judgement in judgements
-        if judgement.standing is Standing.FREE and judgement.demand.rule not in contests
+        if judgement.standing is Standing.FREE and family(judgement.demand.rule) not in contests
     )
     return Resolution(writes, merged.winners, contests, merged.losers, min(wakes, default=None))
+
+
+def _not_lowered(winner: Winner, view: View) -> Winner:
+    """A floor is lowered only where all that hold the higher one now ask for less: not where one is gone or rests."""
+    held = view.held(str(winner.demand.path)) if winner.demand.lowers else None
+    if held is None or set(held.policies) <= {policy.uid for policy in winner.policies}:
+        return winner
+    return Winner(replace(winner.demand, value=held.set), winner.policies)
 
 
 def _judge(winner: Winner, view: View) -> Judgement:

@@ -71,6 +71,13 @@ def our_rollout(view: View, soak_seconds: int, deadline_seconds: int) -> OurRoll
     return rollout
 
 
+def causing(view: View) -> tuple[str, ...]:
+    """Uids of the policies whose leaves our last change of the template wrote; of one that gave back, all of them."""
+    revisions = [apply.revision for apply in view.state.applies if apply.revision]
+    held = [one for one in view.state.leaves.values() if revisions and one.revision == revisions[-1]]
+    return tuple(dict.fromkeys(uid for one in held for uid in one.policies)) or tuple(view.state.policies)
+
+
 def _seen(
     view: DeploymentView, newest: ReplicaSet, last: Apply, soak_seconds: int, deadline_seconds: int
 ) -> OurRollout:

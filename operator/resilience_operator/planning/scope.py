@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from resilience_operator.core.policy import CoreDNS, Deployments, Named, Policy, Settings
+from resilience_operator.core.policy import FAMILY, CoreDNS, Deployments, Named, Policy, Settings
 from resilience_operator.observed.dns import labelled, served
 from resilience_operator.observed.view import DeploymentView, View
 
 OF_SCALERS = frozenset({"replicas", "coredns-floor"})
 """The rules that are judged on what scales a Deployment as well."""
 
-SPECIAL = {"spread": "coredns-spread", "disruption-budget": "coredns-budget", "replicas": "coredns-floor"}
+SPECIAL = {general: special for special, general in FAMILY.items()}
 """Rule of section deployments -> the one that takes its place on cluster DNS."""
 
 

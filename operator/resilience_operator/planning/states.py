@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from resilience_operator.core.findings import Finding, State, Verdict
-from resilience_operator.core.policy import Policy
+from resilience_operator.core.policy import Policy, family
 from resilience_operator.core.state import Quarantine
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning.change import Judged
@@ -14,7 +14,7 @@ from resilience_operator.planning.rollouts import OurRollout, Phase
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """All that was decided about the object's rules; `writing`: rules that the proposed change writes."""
+    """All that was decided about the object's rules; `writing`: families of rules that the proposed change writes."""
 
     view: View
     resolution: Resolution
@@ -60,13 +60,13 @@ def _judged(policy: Policy, finding: Finding, context: Context, enforced: bool) 
         return Judged(policy.name, finding, State.REPORT_ONLY, finding.report_only)
     if finding.rule in context.refused:
         return Judged(policy.name, finding, State.REPORT_ONLY, context.refused[finding.rule])
-    contested = context.resolution.contested.get(finding.rule) or context.resolution.losers.get(
+    contested = context.resolution.contested.get(family(finding.rule)) or context.resolution.losers.get(
         (policy.name, finding.rule)
     )
     if contested:
         return Judged(policy.name, finding, State.CONTESTED, contested)
     if policy.name in context.stopped:
         return Judged(policy.name, finding, State.PENDING, context.stopped[policy.name])
-    if context.rollout.running and finding.rule not in context.writing:
+    if context.rollout.running and family(finding.rule) not in context.writing:
         return Judged(policy.name, finding, State.ROLLING_OUT)
     return Judged(policy.name, finding, State.PENDING)

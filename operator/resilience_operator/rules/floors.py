@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from resilience_operator.core.findings import EMPTY, Demand, Finding, Skipped, Verdict
 from resilience_operator.core.paths import JSON, Path, nest
+from resilience_operator.core.state import Held
+from resilience_operator.observed.claims import committed, owned_by_us
 from resilience_operator.observed.leaves import (
     API_DEFAULTS,
     CPA_MODES,
@@ -118,7 +120,7 @@ def _bounded(least: Least, view: ScalerView, leaf: tuple[Path, tuple[Path, int]]
 
 def _number(least: Least, view: View, leaf: tuple[Path, int, int], reason: str, message: str) -> Verdict:
     path, observed, wanted = leaf
-    demand = Demand(least.rule, path, wanted)
+    demand = Demand(least.rule, path, wanted, floor=least.replicas, lowers=observed > wanted)
     if observed == wanted:
         return Verdict(demands=(demand,))
     if observed > wanted:
@@ -136,9 +138,14 @@ def _present(path: Path, view: View) -> int:
 def owners_number(path: Path, view: View) -> int:
     """The number that the owner chose: what was there before us, while ours still stands."""
     observed, held = _present(path, view), held_at(path, view)
-    if held is None or observed != held.set:
+    if held is None or observed != held.set or not _still_ours(path, held, view):
         return observed
     return held.was if isinstance(held.was, int) else API_DEFAULTS.get(path, 0)
+
+
+def _still_ours(path: Path, held: Held, view: View) -> bool:
+    """True where the value that we set stands, and nobody else stands behind it."""
+    return owned_by_us(view.target, path) and not committed(view.target, path, held)
 
 
 def _cpa(least: Least, view: ScalerView) -> Verdict:
@@ -161,7 +168,8 @@ def _owners_parameters(view: ScalerView) -> dict[str, str]:
     data: dict[str, str] = dict(view.target.data) if isinstance(view.target, ConfigMap) else {}
     for mode, path in CPA_MODES.items():
         held = held_at(path, view)
-        if held is not None and data.get(mode) == held.set and isinstance(held.was, str):
+        ours = held is not None and data.get(mode) == held.set and _still_ours(path, held, view)
+        if held is not None and ours and isinstance(held.was, str):
             data[mode] = held.was
     return data
 
@@ -170,14 +178,17 @@ def _parameters(least: Least, view: ScalerView, parsed: tuple[str, dict[str, str
     mode, data, lowest = parsed
     raised = cpa.raised(data, cpa.Floor(least.replicas, least.prevent))
     wanted = raised[1] if raised is not None else data[mode]
-    demand = Demand(least.rule, CPA_MODES[mode], wanted)
-    observed: JSON = observed_value(view.target, demand.path)
+    observed: JSON = observed_value(view.target, CPA_MODES[mode])
+    enough = cpa.raised({mode: observed}, cpa.Floor(least.replicas, least.prevent)) is None
+    demand = Demand(
+        least.rule, CPA_MODES[mode], wanted, floor=least.replicas, lowers=enough and observed != wanted
+    )
     if observed == wanted:
         return Verdict(demands=(demand,))
     name = view.scaled.deployment.metadata.name if view.scaled is not None else ""
     floor = f"the floor is {least.replicas} replicas"
     reason, message = "FloorTooLow", f"{mode} lets Deployment {name} go down to {lowest}; {floor}"
-    if raised is None:
+    if demand.lowers:
         reason, message = HELD_VALUE_DIFFERS, f"{mode} was written for an earlier policy"
     elif lowest is not None and lowest >= least.replicas:
         reason = "FloorNotHeld"
