@@ -109,7 +109,7 @@ def test_what_is_given_back_is_not_what_the_owner_has_committed_meanwhile() -> N
 
 
 def test_what_restarts_no_pod_does_not_wait_for_what_does() -> None:
-    both = policy("a", min=3, deployments={"replicas": {"min": 3}, "spread": {}})
+    both = policy("a", deployments={"replicas": {"min": 3}, "spread": {}})
     nodes = [node("a", zone="x"), node("b", zone="y")]
     decision = decide(view(deployment(replicas=2), nodes=nodes), both)
     assert decision.change is not None

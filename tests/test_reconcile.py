@@ -163,11 +163,11 @@ async def test_an_error_about_one_object_is_told_and_keeps_no_other_from_being_e
     monkeypatch.setattr(reconcile, "judge", judge_but_one)
     world = World()
     world.create("broken", "web")
-    world.operator.policy(deployments=DNS)
+    world.operator.policy(mode="Audit", deployments=DNS)
     desk = Desk()
     reconciler = Reconciler(services(world, RefusingApi(world), desk))
     reconciler.policies_replaced([world.operator.policies["p"]])
     await reconciler.one_pass()
-    assert [key for key in reconciler._cluster.keys()] == [("shop", "web")]
+    assert list(reconciler._cluster.keys()) == [("shop", "web")]
     (told,) = reconciler._memory.troubles(())
     assert told == "nothing can be decided about shop/broken: KeyError: 'rule-of-tomorrow'"
