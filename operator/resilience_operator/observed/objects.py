@@ -14,6 +14,7 @@ from resilience_operator.observed.base import (
     OwnerReference,
     Selector,
 )
+from resilience_operator.observed.daemons import DaemonSet, DaemonSetSpec, DaemonSetStatus
 from resilience_operator.observed.neighbours import (
     ContainerState,
     ContainerStatus,
@@ -35,7 +36,6 @@ from resilience_operator.observed.neighbours import (
 )
 from resilience_operator.observed.scalers import (
     BudgetSpec,
-    BudgetStatus,
     ConfigMap,
     HorizontalPodAutoscaler,
     HPASpec,
@@ -62,7 +62,6 @@ from resilience_operator.observed.templates import (
 
 __all__ = [
     "BudgetSpec",
-    "BudgetStatus",
     "Claim",
     "Condition",
     "ConfigMap",
@@ -70,6 +69,9 @@ __all__ = [
     "ContainerPort",
     "ContainerState",
     "ContainerStatus",
+    "DaemonSet",
+    "DaemonSetSpec",
+    "DaemonSetStatus",
     "Deployment",
     "DeploymentSpec",
     "DeploymentStatus",
@@ -210,5 +212,15 @@ class ReplicaSet(Observed, frozen=True):
 Target = Deployment | Scaler
 """An object that rules demand something of, and that may be changed."""
 
-Object = Target | ReplicaSet | Pod | Service | Namespace | Node | PersistentVolumeClaim | PodDisruptionBudget
+Object = (
+    Target
+    | ReplicaSet
+    | Pod
+    | Service
+    | Namespace
+    | Node
+    | PersistentVolumeClaim
+    | PodDisruptionBudget
+    | DaemonSet
+)
 """Any object that is watched."""

@@ -11,6 +11,7 @@ from typing import Any
 from resilience_operator.core.kinds import (
     BUDGET,
     CONFIG_MAP,
+    DAEMON_SET,
     DEPLOYMENT,
     HPA,
     NAMESPACE,
@@ -26,10 +27,11 @@ from resilience_operator.core.kinds import (
 from resilience_operator.core.refs import Key, key_of
 from resilience_operator.core.state import ANNOTATION
 from resilience_operator.observed.alike import alike, alike_claim, alike_node
-from resilience_operator.observed.autoscalers import autoscaler_of
+from resilience_operator.observed.dns import matters
 from resilience_operator.observed.index import Index, scaled_by, service_selects
 from resilience_operator.observed.objects import (
     ConfigMap,
+    DaemonSet,
     Deployment,
     HorizontalPodAutoscaler,
     Namespace,
@@ -43,7 +45,6 @@ from resilience_operator.observed.objects import (
     Scaler,
     Service,
 )
-from resilience_operator.observed.selection import selects
 from resilience_operator.observed.shelf import Shelf, version
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.observed.views import Views
@@ -81,6 +82,7 @@ class Store:
             SCALED_OBJECT: Shelf[ScaledObject](),
             CONFIG_MAP: self._config_maps,
             BUDGET: self._budgets,
+            DAEMON_SET: Shelf[DaemonSet](),
         }
         self._views = Views(self._shelves, self._index)
         self._follow: dict[Kind, Callable[[Any, Any], None]] = {
@@ -95,6 +97,7 @@ class Store:
             SCALED_OBJECT: self._scaler_changed,
             CONFIG_MAP: self._config_map_changed,
             BUDGET: self._budget_changed,
+            DAEMON_SET: self._daemon_set_changed,
         }
 
     def put(self, kind: Kind, new: Object) -> None:
@@ -138,7 +141,8 @@ class Store:
         if self._all_dirty:
             self._all_dirty = False
             dirty.update(self.subjects())
-        return dirty
+            return dirty
+        return dirty.union(*(self._views.judged_by(key) for key in dirty))
 
     def subjects(self) -> Iterator[Key]:
         """The key of every object that may be decided about."""
@@ -192,17 +196,7 @@ class Store:
             self._index.add_deployment(new)
         known = [each for each in (old, new) if each is not None]
         self._mark(map(_key, known))
-        self._mark(key for each in known for key in self._beside(each))
-
-    def _beside(self, found: Deployment) -> Iterator[Key]:
-        """Objects whose answer depends on a Deployment: those that scale it and, of a CPA, what it scales and reads."""
-        yield from (_key(each) for each in self._index.scalers_of(_key(found)))
-        yield from map(_key, self._views.parameters(self._views.autoscalers(found)))
-        yield from self._index.autoscalers_of(_key(found))
-        autoscaler = autoscaler_of(found)
-        if autoscaler is not None:
-            yield from autoscaler.deployments
-            yield (autoscaler.namespace, autoscaler.config_map, CONFIG_MAP.kind)
+        self._mark(key for each in known for key in self._views.beside(each))
 
     def _scaler_changed(
         self,
@@ -230,17 +224,17 @@ class Store:
             self._mark(map(_key, known))
             self._mark(readers)
             self._mark(key for each in known for key in self._views.scaled(each))
+        if any(map(matters, known)) and (old is None or new is None or old.data != new.data):
+            self._mark(self._views.cluster_dns())
+
+    def _daemon_set_changed(self, old: DaemonSet | None, new: DaemonSet | None) -> None:
+        if not alike(old, new) and any(matters(each) for each in (old, new) if each is not None):
+            self._mark(self._views.cluster_dns())
 
     def _budget_changed(self, old: PodDisruptionBudget | None, new: PodDisruptionBudget | None) -> None:
-        if alike(old, new):
-            return
-        for each in (old, new):
-            within = self._deployments.within(each.metadata.namespace) if each is not None else ()
-            self._mark(
-                _key(one)
-                for one in within
-                if each is not None and selects(each.spec.selector, one.spec.template.metadata.labels)
-            )
+        changed = new or old
+        if changed is not None and not alike(old, new):
+            self._mark(map(_key, self._deployments.within(changed.metadata.namespace)))
 
     def _replica_set_changed(self, old: ReplicaSet | None, new: ReplicaSet | None) -> None:
         before = self._index.deployment_of(old) if old is not None else None
