@@ -72,7 +72,12 @@ class ClusterDNS:
         # One object stays contested: the autoscaler's --default-params, which are left to their owner.
         self._stage.watch_rollouts((INCIDENT,), contested=1)
         self._stage.show_findings(INCIDENT)
-        self._stage.say(self._stage.kubectl("-n", dns.NAMESPACE, "get", "pdb"), plain=True)
+        budgets = self._stage.kubectl("-n", dns.NAMESPACE, "get", "pdb")
+        self._stage.say(budgets, plain=True)
+        if "coredns-resilience" not in budgets:
+            raise Failed("cluster DNS has no budget")
+        if "topologySpreadConstraints" not in self._deployment()["spec"]["template"]["spec"]:
+            raise Failed("cluster DNS is not spread")
         self._nodes_come_and_go()
 
     def _nodes_come_and_go(self) -> None:

@@ -114,7 +114,8 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
             "scales it: the ConfigMap of the cluster-proportional-autoscaler (linear: min, preventSinglePointFailure, "
             "includeUnschedulableNodes; ladder: every step) and, with conflicts: TakeOver, its --default-params; an "
             "HPA; KEDA; spec.replicas where nobody scales. With scaling: Fixed, a cluster-proportional-autoscaler is "
-            "stopped first, and the replicas are pinned. Every scale-down is an Event that names who did it."
+            "stopped first, and the replicas are pinned. Every scale-down is an Event, CoreDNSScaledDown, that names "
+            "who did it."
         ),
         why=_PREPLY,
         reasons=_FLOOR_REASONS
