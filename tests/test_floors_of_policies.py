@@ -133,9 +133,7 @@ def test_a_rollout_that_fails_is_the_failure_of_whoever_started_it() -> None:
     claims = (msgspec.structs.replace(OURS, leaves=frozenset({grace, "spec.replicas"})),)
     body = deployment(replicas=3, pod={"terminationGracePeriodSeconds": 600})
     subject = view(msgspec.structs.replace(body, claims=claims), replica_sets=[replica_set(revision=1)])
-    graceful = {
-        "deployments": {"gracefulShutdown": {"appliesTo": "All", "minTerminationGracePeriodSeconds": 600}}
-    }
+    graceful = {"gracefulShutdown": {"appliesTo": "All", "minTerminationGracePeriodSeconds": 600}}
     decision = decide(replace(subject, state=state), policy("a", deployments=graceful), policy("b", min=3))
     assert decision.change is not None
     assert decision.change.result.value == "RolledBack"

@@ -17,9 +17,13 @@ from resilience_operator.adapters.write import (
     Written,
 )
 from resilience_operator.core.errors import RequestFailed
-from resilience_operator.core.kinds import BY_NAME
+from resilience_operator.core.kinds import BY_NAME, Kind
+from resilience_operator.core.refs import ObjectRef
 from resilience_operator.planning.change import Change, Verb
 from resilience_operator.planning.withdrawal import forget_ownership, withdraw
+
+FORGETS = 5
+"""How often the trace of a withdrawal is tried to be removed."""
 
 
 class Done(StrEnum):
@@ -92,18 +96,22 @@ async def _withdraw(writer: Writer, change: Change, now: datetime) -> Report:
     outcome = await writer.json_patch(BY_NAME[change.object.kind], change.object, list(plan.ops))
     report = _report(change, outcome, now)
     if report.done is Done.DONE and not change.state:
-        await _forget(writer, change)
+        await forget(writer, kind, change.object)
     return replace(report, left_alone=(*plan.left_alone, *change.adopted))
 
 
-async def _forget(writer: Writer, change: Change) -> None:
-    """Remove the trace of the restoring patch; a race leaves a harmless entry, nothing is repeated for it."""
-    try:
-        ops = forget_ownership(await writer.read(BY_NAME[change.object.kind], change.object))
-    except RequestFailed:
-        return
-    if ops:
-        await writer.json_patch(BY_NAME[change.object.kind], change.object, list(ops))
+async def forget(writer: Writer, kind: Kind, ref: ObjectRef) -> None:
+    """Remove the trace of the restoring patch; else a harmless entry is left.
+
+    An autoscaler's controller writes the object's status as soon as its spec changes, and is faster now and then.
+    """
+    for _ in range(FORGETS):
+        try:
+            ops = forget_ownership(await writer.read(kind, ref))
+        except RequestFailed:
+            return
+        if not ops or not isinstance(await writer.json_patch(kind, ref, list(ops)), Stale):
+            return
 
 
 def _report(change: Change, outcome: Outcome, now: datetime) -> Report:

@@ -13,6 +13,7 @@ from typing import Any
 
 from resilience_operator.adapters.projections import project_dict
 from resilience_operator.adapters.write import Gone, Outcome, Stale, Writer, Written
+from resilience_operator.apply import forget
 from resilience_operator.cli.held import Step, held_by
 from resilience_operator.cli.naming import named
 from resilience_operator.core.errors import ApiError
@@ -26,7 +27,7 @@ from resilience_operator.observed.objects import Deployment, Target
 from resilience_operator.observed.view import DeploymentView, ScalerView
 from resilience_operator.planning.holds import adopted
 from resilience_operator.planning.optout import ALL, IGNORE
-from resilience_operator.planning.withdrawal import Op, Withdrawal, forget_ownership, withdraw
+from resilience_operator.planning.withdrawal import Op, Withdrawal, withdraw
 
 COMPLETE_SECONDS = 600.0
 HEARD_SECONDS = 2.0
@@ -93,8 +94,7 @@ async def _retried(writer: Writer, step: Step) -> tuple[Outcome, Withdrawal]:
 
 
 async def _remove(writer: Writer, step: Step, raw: Mapping[str, Any]) -> Outcome:
-    meta = raw["metadata"]
-    if meta.get("labels", {}).get(POLICY_LABEL) not in step.uids:
+    if raw["metadata"].get("labels", {}).get(POLICY_LABEL) not in step.uids:
         return Gone("it is another policy's by now")
     return await writer.delete(BUDGET, step.ref)
 
@@ -113,9 +113,7 @@ async def _withdraw(writer: Writer, step: Step, raw: dict[str, Any]) -> tuple[Ou
     ops = [*plan.ops, *opt_out_ops(raw, list(step.opt_out))]
     outcome = await writer.json_patch(kind, step.ref, ops)
     if isinstance(outcome, Written) and not after:
-        rest = forget_ownership(await writer.read(kind, step.ref))
-        if rest:
-            await writer.json_patch(kind, step.ref, list(rest))
+        await forget(writer, kind, step.ref)
     return outcome, plan
 
 
