@@ -8,6 +8,7 @@ from datetime import datetime
 
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.state import Held, ObjectState
+from resilience_operator.observed.autoscalers import stands_still
 from resilience_operator.observed.dns import DNSNeighbours
 from resilience_operator.observed.objects import (
     ConfigMap,
@@ -93,6 +94,11 @@ class DeploymentView:
     def held(self, path: str) -> Held | None:
         """What we hold at that written path, or None."""
         return self.state.leaves.get(path)
+
+    @property
+    def has_scaler(self) -> bool:
+        """True where something scales it, or will again once we let it: then no number is ours to give back."""
+        return bool(self.scalers) or not all(stands_still(one) for one in self.autoscalers)
 
     @property
     def newest_replica_set(self) -> ReplicaSet | None:
