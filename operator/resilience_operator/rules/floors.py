@@ -26,6 +26,9 @@ from resilience_operator.rules.texts import HELD_VALUE_DIFFERS
 KEDA_MAXIMUM = 100
 """maxReplicaCount where a ScaledObject says nothing (KEDA's documentation of the ScaledObject)."""
 
+_READ = (By.HPA, By.KEDA, By.CPA)
+"""Who scales by an object that is read, and judged itself."""
+
 TO_ZERO = "it may scale to zero, and that stays possible"
 
 
@@ -51,13 +54,38 @@ def of_deployment(least: Least, view: DeploymentView) -> Verdict:
         return EMPTY
     if scaling.by is By.NOBODY:
         return _pinned(least, view)
-    if scaling.by in (By.HPA, By.KEDA, By.CPA):
-        return EMPTY if scaling.target is not None else _unread(least, view, scaling)
+    if scaling.by in _READ:
+        unread = EMPTY if scaling.target is not None else _unread(least, view, scaling)
+        # Files say how many replicas it starts with, which is not how many there are.
+        return unread + (_too_few(least, view, scaling) if view.known.pods else EMPTY)
+    return _too_few(least, view, scaling)
+
+
+def _too_few(least: Least, view: DeploymentView, scaling: Scaling) -> Verdict:
+    """Too few replicas now, whatever its scaler was told: it may be stopped, or broken, or not have looked yet."""
+    replicas = view.deployment.replicas
     if replicas >= least.replicas:
         return EMPTY
-    message = f"{replicas} of at least {least.replicas} replicas; {scaling.who} scales it"
-    why = least.managed or f"{scaling.who} would revert the change"
+    does, why = f"{scaling.who} scales it", least.managed or f"{scaling.who} would revert the change"
+    if scaling.still:
+        does = f"{scaling.who} is to scale it, has 0 replicas itself and scales nobody"
+        why = least.managed or f"{scaling.who} would revert the change once it runs"
+    elif _lowest(scaling) >= least.replicas:
+        does += " and has not followed"
+    message = f"{replicas} of at least {least.replicas} replicas; {does}"
     return Verdict((Finding(least.rule, "TooFewReplicas", view.ref, message, report_only=why),))
+
+
+def _lowest(scaling: Scaling) -> int:
+    """The least number that a scaler may choose, as it is written now; 0 where that is not known."""
+    match scaling.target:
+        case ConfigMap() as found:
+            return cpa.read(found.data).effective_min or 0
+        case HorizontalPodAutoscaler() as hpa:
+            return 1 if hpa.spec.min_replicas is None else hpa.spec.min_replicas
+        case ScaledObject() as keda:
+            return keda.spec.min_replica_count or 0
+    return 0
 
 
 def _unread(least: Least, view: DeploymentView, scaling: Scaling) -> Verdict:
@@ -79,6 +107,8 @@ def of_scaler(least: Least, view: ScalerView) -> Verdict:
     if scaled is None or who_scales(scaled).target != view.target:
         return EMPTY
     why = least.managed or never_scaled(scaled)
+    owner = view.target.metadata.controller
+    why = why or (f"it is controlled by {owner.kind} {owner.name}" if owner is not None else "")
     match view.target:
         case ConfigMap():
             verdict = _cpa(least, view)
@@ -86,8 +116,6 @@ def of_scaler(least: Least, view: ScalerView) -> Verdict:
             maximum = (Path.parse("spec.maxReplicas"), hpa.spec.max_replicas)
             asleep = scaled.deployment.replicas == 0
             verdict = EMPTY if asleep else _bounded(least, view, (MIN_REPLICAS, maximum))
-            owner = hpa.metadata.controller
-            why = why or (f"it is controlled by {owner.kind} {owner.name}" if owner is not None else "")
             why = why or (TO_ZERO if hpa.spec.min_replicas == 0 else "")
         case ScaledObject() as keda:
             most = KEDA_MAXIMUM if keda.spec.max_replica_count is None else keda.spec.max_replica_count
