@@ -13,7 +13,19 @@ from resilience_operator.adapters.projections import project_dict
 from resilience_operator.core.findings import Verdict
 from resilience_operator.core.kinds import CONFIG_MAP, HPA, SCALED_OBJECT
 from resilience_operator.core.paths import ABSENT, Path
-from resilience_operator.core.policy import CoreDNS, Floor, Mode, Named, OnRelease, Policy, Replicas
+from resilience_operator.core.policy import (
+    CoreDNS,
+    Deployments,
+    DisruptionBudget,
+    Floor,
+    Mode,
+    Named,
+    OnRelease,
+    Policy,
+    Replicas,
+    Spread,
+)
+from resilience_operator.core.selectors import NamespaceScope
 from resilience_operator.core.state import ANNOTATION, FIELD_MANAGER, Held, ObjectState, encode
 from resilience_operator.evaluation import verdict_of
 from resilience_operator.observed.objects import (
@@ -578,6 +590,44 @@ def test_who_keeps_cluster_dns_is_respected() -> None:
         [],
     )
     assert OwnerReference("Rollout", "x", "u").controller is False
+
+
+@pytest.mark.parametrize(
+    ("namespace", "labels", "demanded"),
+    [
+        ("kube-system", {"addonmanager.kubernetes.io/mode": "Reconcile"}, False),
+        ("kube-system", {"kubernetes.azure.com/managedby": "aks"}, False),
+        ("kube-system", {}, True),
+        ("shop", {"addonmanager.kubernetes.io/mode": "Reconcile"}, True),
+    ],
+)
+def test_what_is_kept_with_the_cluster_is_not_changed_by_section_deployments_either(
+    namespace: str, labels: dict[str, str], demanded: bool
+) -> None:
+    everywhere = Deployments(
+        namespaces=NamespaceScope(include=(namespace,)),
+        replicas=Replicas(min=4),
+        spread=Spread(),
+        disruption_budget=DisruptionBudget(),
+    )
+    meta = {"namespace": namespace, "labels": labels}
+    alone = verdict_of(Policy("p", deployments=everywhere), view(deployment(meta=meta)))
+    assert alone is not None
+    reasons = {one.reason: bool(one.report_only) for one in alone.verdict.findings}
+    assert reasons == dict.fromkeys(("MissingConstraint", "TooFewReplicas", "NoBudget"), not demanded)
+    assert bool(alone.verdict.demands) is bool(alone.verdict.budgets) is demanded
+    scaler = ScalerView(hpa(), NOW, scaled=view(deployment(meta=meta), scalers=[hpa()]))
+    through = verdict_of(Policy("p", deployments=everywhere), scaler)
+    assert through is not None
+    assert bool(through.verdict.demands) is demanded
+
+
+def test_of_parameters_that_are_enough_nothing_is_added_by_rule_replicas() -> None:
+    enough = of_scaler(parameters(linear='{"nodesPerReplica":2,"min":2}'))
+    assert answer(replicas.check(AT_LEAST_2, enough)) == (
+        [],
+        [("data.linear", '{"nodesPerReplica":2,"min":2}')],
+    )
 
 
 def test_of_several_candidates_none_is_changed_until_one_is_named() -> None:

@@ -37,7 +37,7 @@ def check(settings: Floor, view: View) -> Verdict:
 
 def _least(settings: Floor, dns: DeploymentView | None) -> Least:
     managed = managed_by(dns) if dns is not None else ""
-    return Least(COREDNS_FLOOR, settings.min_replicas, settings.prevent_single_point_failure, managed)
+    return Least(COREDNS_FLOOR, settings.min_replicas, settings.prevent_single_point_failure, True, managed)
 
 
 def _of_dns(settings: Floor, view: DeploymentView) -> Verdict:

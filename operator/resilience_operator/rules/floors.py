@@ -34,11 +34,15 @@ TO_ZERO = "it may scale to zero, and that stays possible"
 
 @dataclass(frozen=True, slots=True)
 class Least:
-    """What a rule asks: its id and the least number; `prevent`: CPA is told to prevent a single point of failure."""
+    """What a rule asks: its id and the least number.
+
+    `prevent`: CPA is told to prevent a single point of failure; `cordoned`: and to count cordoned nodes in any case.
+    """
 
     rule: str
     replicas: int
     prevent: bool = False
+    cordoned: bool = False
     managed: str = ""
     """Why nothing of it may be changed at all, "" where it may."""
 
@@ -172,7 +176,7 @@ def owners_number(path: Path, view: View) -> int:
 def _cpa(least: Least, view: ScalerView) -> Verdict:
     """The floor in CPA's parameters, and what of these CPA itself rejects or misreads."""
     data = _owners_parameters(view)
-    reading, floor = cpa.read(data), cpa.Floor(least.replicas, least.prevent)
+    reading, floor = cpa.read(data), cpa.Floor(least.replicas, least.prevent, least.cordoned)
     blocked = cpa.blocked(reading, floor)
     problems = [*reading.problems, *([blocked] if blocked is not None else [])]
     why = "only its owner knows what was meant"
@@ -196,7 +200,7 @@ def _owners_parameters(view: ScalerView) -> dict[str, str]:
 
 def _parameters(least: Least, view: ScalerView, parsed: tuple[str, dict[str, str], int | None]) -> Verdict:
     mode, data, lowest = parsed
-    raised = cpa.raised(data, cpa.Floor(least.replicas, least.prevent))
+    raised = cpa.raised(data, cpa.Floor(least.replicas, least.prevent, least.cordoned))
     wanted = raised[1] if raised is not None else data[mode]
     demand = Demand(least.rule, CPA_MODES[mode], wanted)
     observed: JSON = observed_value(view.target, demand.path)
