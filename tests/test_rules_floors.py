@@ -36,7 +36,7 @@ from resilience_operator.observed.objects import (
     OwnerReference,
     ScaledObject,
 )
-from resilience_operator.observed.view import DeploymentView, Known, ScalerView
+from resilience_operator.observed.view import DeploymentView, Known, ScalerView, dns_first
 from resilience_operator.planning.holds import sort_holds
 from resilience_operator.planning.withdrawal import withdraw
 from resilience_operator.rules import coredns_floor, replicas
@@ -191,6 +191,7 @@ def test_who_scales_a_deployment_is_found(subject: DeploymentView, scaling: Scal
 
 FEW = "1 of at least 2 replicas; nobody scales it"
 SCALED = "1 of at least 2 replicas; HorizontalPodAutoscaler web scales it"
+KUBE_DNS = (service(name="kube-dns", namespace="kube-system"),)
 MIN_2 = parameters(linear='{"nodesPerReplica":2,"min":2}')
 
 
@@ -628,6 +629,24 @@ def test_of_parameters_that_are_enough_nothing_is_added_by_rule_replicas() -> No
         [],
         [("data.linear", '{"nodesPerReplica":2,"min":2}')],
     )
+
+
+def test_parameters_of_several_targets_are_judged_for_cluster_dns_among_them() -> None:
+    other = view(deployment(meta={"namespace": "kube-system", "name": "other"}))
+    dns = view(deployment(meta={"namespace": "kube-system"}))
+    named = Policy("p", core_dns=CoreDNS(deployment=Named("kube-system", "web"), floor=Floor()))
+    low = parameters(linear='{"nodesPerReplica":2}')
+    scaler = of_scaler(low).scaled
+    assert scaler is not None
+    dns = replace(dns, autoscalers=scaler.autoscalers, config_maps=scaler.config_maps)
+    both = verdict_of(named, ScalerView(low, NOW, scaled=other, scaled_too=(dns,)))
+    assert both is not None
+    assert [one.message for one in both.verdict.findings] == [
+        "linear lets Deployments web and other go down to 1; the floor is 3 replicas"
+    ]
+    assert len(both.verdict.demands) == 1
+    assert verdict_of(named, ScalerView(low, NOW, scaled=other)) is None
+    assert [one.ref.name for one in dns_first([other, replace(dns, services=KUBE_DNS)])] == ["web", "other"]
 
 
 def test_of_several_candidates_none_is_changed_until_one_is_named() -> None:

@@ -129,14 +129,20 @@ def of_scaler(least: Least, view: ScalerView) -> Verdict:
     return reported(verdict, view, why)
 
 
+def _scaled_names(view: ScalerView) -> str:
+    """What the scaler scales, for a person: a floor in it holds for all of them."""
+    names = [one.deployment.metadata.name for one in (view.scaled, *view.scaled_too) if one is not None]
+    return f"Deployment {names[0]}" if len(names) == 1 else f"Deployments {' and '.join(names)}"
+
+
 def _bounded(least: Least, view: ScalerView, leaf: tuple[Path, tuple[Path, int]]) -> Verdict:
     """The floor at a number beside which there is a maximum."""
     path, (limit, maximum) = leaf
-    observed, name = _present(path, view), view.scaled.deployment.metadata.name if view.scaled else ""
+    observed, name = _present(path, view), _scaled_names(view)
     if maximum < least.replicas:
         patch = json.dumps(nest({limit: least.replicas}), separators=(",", ":"))
         message = (
-            f"{limit} is {maximum}, below the floor of {least.replicas} replicas for Deployment {name};"
+            f"{limit} is {maximum}, below the floor of {least.replicas} replicas for {name};"
             f" to end it, commit {patch}"
         )
         why = "a maximum is never raised"
@@ -144,7 +150,7 @@ def _bounded(least: Least, view: ScalerView, leaf: tuple[Path, tuple[Path, int]]
             (Finding(least.rule, "MaximumBelowFloor", view.ref, message, maximum, report_only=why),)
         )
     wanted = max(owners_number(path, view), least.replicas)
-    message = f"{path} lets Deployment {name} go down to {observed}; the floor is {least.replicas} replicas"
+    message = f"{path} lets {name} go down to {observed}; the floor is {least.replicas} replicas"
     return _number(least, view, (path, observed, wanted), "FloorTooLow", message)
 
 
@@ -206,13 +212,13 @@ def _parameters(least: Least, view: ScalerView, parsed: tuple[str, dict[str, str
     observed: JSON = observed_value(view.target, demand.path)
     if observed == wanted:
         return Verdict(demands=(demand,))
-    name = view.scaled.deployment.metadata.name if view.scaled is not None else ""
+    name = _scaled_names(view)
     floor = f"the floor is {least.replicas} replicas"
-    reason, message = "FloorTooLow", f"{mode} lets Deployment {name} go down to {lowest}; {floor}"
+    reason, message = "FloorTooLow", f"{mode} lets {name} go down to {lowest}; {floor}"
     if raised is None:
         reason, message = HELD_VALUE_DIFFERS, f"{mode} was written for an earlier policy"
     elif lowest is not None and lowest >= least.replicas:
         reason = "FloorNotHeld"
-        message = f"{mode} counts no cordoned nodes, or lets one node hold all replicas of Deployment {name}"
+        message = f"{mode} counts no cordoned nodes, or lets one node hold all replicas of {name}"
     finding = Finding(least.rule, reason, view.ref, message, observed, wanted, demand.path)
     return Verdict((finding,), (demand,))
