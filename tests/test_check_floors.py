@@ -164,6 +164,35 @@ FLOOR = "lets Deployment web go down to 1; the floor is 2 replicas"
             id="cluster-proportional-autoscaler",
         ),
         pytest.param(
+            {
+                "autoscaler.yaml": [
+                    AUTOSCALER.replace("=Deployment/", "=Deployment/other,Deployment/"),
+                    PARAMETERS,
+                ],
+                "coredns.yaml": [COREDNS, KUBE_DNS, COREFILE],
+                "other.yaml": [
+                    deployment("other").replace(
+                        "  name: other\n", "  name: other\n  namespace: kube-system\n", 1
+                    )
+                ],
+            },
+            1,
+            [
+                (
+                    "all/autoscaler.yaml:12: [coredns-floor] Deployment kube-system/dns-autoscaler: --default-params of"
+                    " container autoscaler lack the floor of 3 replicas: a ConfigMap made of them lets cluster DNS go"
+                    " below it"
+                ),
+                (
+                    "all/autoscaler.yaml:22: [coredns-floor] ConfigMap kube-system/dns-autoscaler: linear lets"
+                    " Deployments coredns and other go down to 2; the floor is 3 replicas"
+                ),
+                skipped("1 Deployment", rule="coredns-budget"),
+                "2 findings in 2 of 3 objects, 1 out of the policy's scope (policy floors)",
+            ],
+            id="cluster-proportional-autoscaler-of-two-of-which-the-second-is-cluster-dns",
+        ),
+        pytest.param(
             {"web.yaml": [WEB, HPA, MANY]},
             1,
             [

@@ -88,7 +88,7 @@ def test_parameters_are_read_as_the_autoscaler_reads_them(mode: str, text: str, 
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [
-        ([], f"NoKey: there is no key: {ONE_KEY}"),
+        ([], f"NoKey: no key is linear or ladder: {ONE_KEY}"),
         (["linear", "ladder"], f"SeveralKeys: there are 2 keys (ladder, linear): {ONE_KEY}"),
         (
             ["Linear"],
@@ -600,7 +600,7 @@ def test_the_floor_is_written_into_the_default_params_and_no_other_argument_chan
             odd("", f"SeveralKeys: there are 2 keys (ladder, linear): {ONE_KEY}"),
             None,
         ),
-        ("null", odd("", f"NoKey: there is no key: {ONE_KEY}"), None),
+        ("null", odd("", f"NoKey: no key is linear or ladder: {ONE_KEY}"), None),
         (
             "{'linear': {}}",
             odd(
@@ -723,7 +723,7 @@ def config_maps(draw: st.DrawFn) -> tuple[dict[str, str], list[str]]:
 def without_floor(mode: str, text: str) -> str:
     """The text without what a floor may change: of linear its members, of a ladder the replicas of the steps."""
     if mode == "ladder":
-        return re.sub(r"(\[\s*\d+\s*,\s*)\d+", r"\1", text)
+        return re.sub(r"(\[\s*\d+\s*,\s*)\d+(\.\d+)?", r"\1", text)
     return re.sub(rf'[\s,]*"({FLOOR_KEYS})"\s*:\s*(true|false|null|\d+)', "", text, flags=re.IGNORECASE)
 
 

@@ -13,8 +13,20 @@ from resilience_operator.adapters.projections import project_dict
 from resilience_operator.core.findings import Verdict
 from resilience_operator.core.kinds import CONFIG_MAP, HPA, SCALED_OBJECT
 from resilience_operator.core.paths import ABSENT, Path
-from resilience_operator.core.policy import CoreDNS, Floor, Named, Policy, Replicas
-from resilience_operator.core.state import ANNOTATION, Held, ObjectState, encode
+from resilience_operator.core.policy import (
+    CoreDNS,
+    Deployments,
+    DisruptionBudget,
+    Floor,
+    Mode,
+    Named,
+    OnRelease,
+    Policy,
+    Replicas,
+    Spread,
+)
+from resilience_operator.core.selectors import NamespaceScope
+from resilience_operator.core.state import ANNOTATION, FIELD_MANAGER, Held, ObjectState, encode
 from resilience_operator.evaluation import verdict_of
 from resilience_operator.observed.objects import (
     Claim,
@@ -24,7 +36,8 @@ from resilience_operator.observed.objects import (
     OwnerReference,
     ScaledObject,
 )
-from resilience_operator.observed.view import DeploymentView, ScalerView
+from resilience_operator.observed.view import DeploymentView, Known, ScalerView, dns_first
+from resilience_operator.planning.holds import sort_holds
 from resilience_operator.planning.withdrawal import withdraw
 from resilience_operator.rules import coredns_floor, replicas
 from resilience_operator.rules.floors import Least, of_deployment
@@ -63,10 +76,18 @@ def scaled_object(minimum: int | None = None, **spec: Any) -> ScaledObject:
     return found
 
 
-def autoscaler(*flags: str) -> Deployment:
+OURS = Claim(FIELD_MANAGER, "Apply", "", "2026-11-22T08:00:00Z", frozenset({"spec.replicas"}), state=True)
+STOPPED = ObjectState("d-2", {"spec.replicas": Held("coredns-floor", 0, 1)})
+
+
+def autoscaler(*flags: str, replicas: int = 1, state: ObjectState | None = None) -> Deployment:
     command = ["/cluster-proportional-autoscaler", "--target=deployment/web", "--configmap=params", *flags]
     containers = [{"name": "autoscaler", "command": command}]
-    return deployment(meta={"name": "cpa", "uid": "d-2"}, pod={"containers": containers}, replicas=1)
+    meta: dict[str, Any] = {"name": "cpa", "uid": "d-2"}
+    if state is not None:
+        meta["annotations"] = {ANNOTATION: encode(state)}
+    made = deployment(meta=meta, pod={"containers": containers}, replicas=replicas)
+    return msgspec.structs.replace(made, claims=(OURS,)) if state is not None else made
 
 
 def parameters(**data: str) -> ConfigMap:
@@ -140,7 +161,27 @@ KEDA_OWNER = [
             claimed("cluster-proportional-autoscaler"),
             Scaling(By.OTHER, "cluster-proportional-autoscaler, which was not found"),
         ),
+        (
+            view(
+                deployment(),
+                autoscalers=[autoscaler(replicas=0)],
+                config_maps=[parameters(linear="{}")],
+            ),
+            Scaling(By.CPA, "cluster-proportional-autoscaler cpa", parameters(linear="{}"), still=True),
+        ),
+        (
+            view(deployment(), scalers=[hpa()], autoscalers=[autoscaler(replicas=0)]),
+            Scaling(By.HPA, "HorizontalPodAutoscaler web", hpa()),
+        ),
+        (
+            view(deployment(), scalers=[hpa()], autoscalers=[autoscaler(replicas=0, state=STOPPED)]),
+            Scaling(By.SEVERAL, "HorizontalPodAutoscaler web and cluster-proportional-autoscaler cpa"),
+        ),
         (claimed("kubectl"), Scaling(By.NOBODY)),
+        (claimed("k9s"), Scaling(By.NOBODY)),
+        (claimed("rancher"), Scaling(By.NOBODY)),
+        (claimed("node-fetch"), Scaling(By.NOBODY)),
+        (claimed("rollouts-controller"), Scaling(By.OTHER, "rollouts-controller, which was not found")),
         (claimed("kube-controller-manager"), Scaling(By.NOBODY)),
     ],
 )
@@ -149,6 +190,9 @@ def test_who_scales_a_deployment_is_found(subject: DeploymentView, scaling: Scal
 
 
 FEW = "1 of at least 2 replicas; nobody scales it"
+SCALED = "1 of at least 2 replicas; HorizontalPodAutoscaler web scales it"
+KUBE_DNS = (service(name="kube-dns", namespace="kube-system"),)
+MIN_2 = parameters(linear='{"nodesPerReplica":2,"min":2}')
 
 
 @pytest.mark.parametrize(
@@ -158,7 +202,55 @@ FEW = "1 of at least 2 replicas; nobody scales it"
         (view(deployment(replicas=2)), ([], [("spec.replicas", 2)])),
         (view(deployment(replicas=5)), ([], [("spec.replicas", 5)])),
         (view(deployment(replicas=0)), ([], [])),
-        (view(deployment(replicas=1), scalers=[hpa()]), ([], [])),
+        (view(deployment(replicas=2), scalers=[hpa()]), ([], [])),
+        (
+            view(deployment(replicas=1), scalers=[hpa()]),
+            ([("TooFewReplicas", SCALED, "HorizontalPodAutoscaler web would revert the change")], []),
+        ),
+        (
+            view(deployment(replicas=1), scalers=[hpa(minimum=2)]),
+            (
+                [
+                    (
+                        "TooFewReplicas",
+                        f"{SCALED} and has not followed",
+                        "HorizontalPodAutoscaler web would revert the change",
+                    )
+                ],
+                [],
+            ),
+        ),
+        (view(deployment(replicas=1), scalers=[hpa()], known=Known(pods=False)), ([], [])),
+        (view(deployment(replicas=0), scalers=[hpa(minimum=2)]), ([], [])),
+        (
+            view(deployment(replicas=1), autoscalers=[autoscaler()], config_maps=[MIN_2]),
+            (
+                [
+                    (
+                        "TooFewReplicas",
+                        "1 of at least 2 replicas; cluster-proportional-autoscaler cpa scales it and has not followed",
+                        "cluster-proportional-autoscaler cpa would revert the change",
+                    )
+                ],
+                [],
+            ),
+        ),
+        (
+            view(deployment(replicas=1), autoscalers=[autoscaler(replicas=0)], config_maps=[MIN_2]),
+            (
+                [
+                    (
+                        "TooFewReplicas",
+                        (
+                            "1 of at least 2 replicas; cluster-proportional-autoscaler cpa is to scale it, has 0"
+                            " replicas itself and scales nobody"
+                        ),
+                        "cluster-proportional-autoscaler cpa would revert the change once it runs",
+                    )
+                ],
+                [],
+            ),
+        ),
         (
             view(deployment(replicas=1, strategy={"type": "Recreate"})),
             ([("TooFewReplicas", FEW, "strategy Recreate stops all replicas before new ones start")], []),
@@ -208,6 +300,20 @@ def of_scaler(target: Any, replicas_now: int = 3, **known: Any) -> ScalerView:
     else:
         known.setdefault("scalers", [target])
     return ScalerView(target, NOW, scaled=view(deployment(replicas=replicas_now), **known))
+
+
+def owned(target: Any) -> Any:
+    owner = OwnerReference("Operator", "shop", "o-1", controller=True)
+    return msgspec.structs.replace(
+        target, metadata=msgspec.structs.replace(target.metadata, owner_references=(owner,))
+    )
+
+
+@pytest.mark.parametrize("target", [hpa(), scaled_object(1), parameters(linear='{"nodesPerReplica":2}')])
+def test_what_a_controller_keeps_is_only_reported(target: Any) -> None:
+    found, demands = answer(replicas.check(AT_LEAST_2, of_scaler(owned(target))))
+    assert [one[2] for one in found] == ["it is controlled by Operator shop"]
+    assert demands == []
 
 
 LOW = "spec.minReplicas lets Deployment web go down to 1; the floor is 2 replicas"
@@ -337,13 +443,132 @@ def test_an_absent_number_is_absent_again() -> None:
     assert Path.parse("spec.minReplicas").in_template is False
 
 
+FIXED = Floor(scaling="Fixed")
+CPA_FLAGS = ('--default-params={"linear":{"nodesPerReplica":2}}',)
+
+
+def cpa_view(dns: DeploymentView, replicas_now: int = 1, state: ObjectState | None = None) -> DeploymentView:
+    """The view of the first of its autoscalers."""
+    cpa = autoscaler(*CPA_FLAGS, replicas=replicas_now, state=state)
+    beside = replace(dns, autoscalers=(cpa, *dns.autoscalers[1:]))
+    return replace(view(cpa), scaled=beside, state=state or ObjectState())
+
+
+DNS = view(deployment(), autoscalers=[autoscaler(*CPA_FLAGS)], config_maps=[MIN_2])
+
+
+def test_fixed_stops_the_autoscaler_and_keep_starts_it_again() -> None:
+    stops = "1 replica scales cluster DNS; the policy stops it (scaling: Fixed)"
+    assert answer(coredns_floor.check(FIXED, cpa_view(DNS))) == (
+        [("AutoscalerRuns", stops, "")],
+        [("spec.replicas", 0)],
+    )
+    starts = "it was stopped for a policy with scaling: Fixed, which no longer says so; it is started again"
+    for was in (1, 2, ABSENT):
+        state = ObjectState("d-2", {"spec.replicas": Held("coredns-floor", 0, was)})
+        assert answer(coredns_floor.check(Floor(), cpa_view(DNS, 0, state))) == (
+            [("AutoscalerStopped", starts, "")],
+            [("spec.replicas", was if isinstance(was, int) else 1)],
+        )
+    started = ObjectState("d-2", {"spec.replicas": Held("coredns-floor", 1, 1)})
+    found, demands = answer(coredns_floor.check(Floor(), cpa_view(DNS, 1, started)))
+    assert [one[0] for one in found] == ["DefaultParamsBelowFloor"], "only once it runs"
+    assert demands[0] == ("spec.replicas", 1)
+
+
+def test_an_autoscaler_that_its_owner_stopped_is_not_started() -> None:
+    _, demands = answer(coredns_floor.check(Floor(), cpa_view(DNS, 0)))
+    assert "spec.replicas" not in dict(demands)
+
+
+@pytest.mark.parametrize("section", [Floor(), FIXED])
+@pytest.mark.parametrize("more", [{"autoscalers": [autoscaler(), autoscaler()]}, {"scalers": [hpa()]}])
+def test_of_several_scalers_none_is_stopped_or_edited(section: Floor, more: dict[str, Any]) -> None:
+    dns = view(deployment(), **({"autoscalers": [autoscaler()]} | more))
+    assert answer(coredns_floor.check(section, cpa_view(dns))) == ([], [])
+
+
+@pytest.mark.parametrize("strategy", [{"strategy": {"type": "Recreate"}}])
+def test_nothing_is_pinned_or_stopped_where_a_number_is_never_changed(strategy: dict[str, Any]) -> None:
+    why = "strategy Recreate stops all replicas before new ones start"
+    stopped = autoscaler(replicas=0, state=STOPPED)
+    stopped = msgspec.structs.replace(stopped, status=msgspec.structs.replace(stopped.status, replicas=0))
+    dns = view(deployment(replicas=2, **strategy), autoscalers=[stopped])
+    pins = "2 replicas; the policy pins 3 (scaling: Fixed)"
+    assert answer(coredns_floor.check(FIXED, dns)) == ([("NotPinned", pins, why)], [])
+    running = view(deployment(**strategy), autoscalers=[autoscaler()])
+    found, demands = answer(coredns_floor.check(FIXED, cpa_view(running)))
+    assert ([one[2] for one in found], demands) == ([why], [])
+
+
+@pytest.mark.parametrize(
+    ("subject", "who", "how"),
+    [
+        (
+            view(deployment(), scalers=[hpa()]),
+            "HorizontalPodAutoscaler web",
+            "the floor is kept through its minimum",
+        ),
+        (
+            view(deployment(), scalers=[scaled_object(1)]),
+            "ScaledObject web",
+            "the floor is kept through its minimum",
+        ),
+        (claimed("eks", ""), "the EKS add-on", "the floor is to be said in the configuration of the add-on"),
+    ],
+)
+def test_what_fixed_cannot_stop_is_said(subject: DeploymentView, who: str, how: str) -> None:
+    message = f"{who} scales it, which is not stopped (scaling: Fixed); {how}"
+    why = "a cluster-proportional-autoscaler is stopped alone; write scaling: Keep, or remove the other"
+    assert answer(coredns_floor.check(FIXED, subject)) == ([("ScalerNotStopped", message, why)], [])
+    assert answer(coredns_floor.check(Floor(), subject)) == ([], [])
+
+
+def sorted_holds(subject: DeploymentView) -> tuple[list[str], list[str]]:
+    """What is given back, and what is left as it is and forgotten, when the only policy is deleted."""
+    policy = Policy("p", uid="p-1", on_release=OnRelease.REVERT, deleting=True, mode=Mode.ENFORCE)
+    holds = sort_holds(subject, {}, {"p-1": policy})
+    return sorted(holds.released), sorted(holds.adopted)
+
+
+def pinned(**known: Any) -> DeploymentView:
+    held = Held("coredns-floor", 3, 1, policies=("p-1",))
+    mine = msgspec.structs.replace(deployment(), claims=(OURS,))
+    return view(mine, state=ObjectState("d-1", {"spec.replicas": held}), **known)
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [
+        pytest.param(pinned(), (["spec.replicas"], []), id="nobody-scales"),
+        pytest.param(
+            pinned(autoscalers=[autoscaler(replicas=0)]), (["spec.replicas"], []), id="stopped-by-its-owner"
+        ),
+        pytest.param(
+            pinned(autoscalers=[autoscaler(replicas=0, state=STOPPED)]),
+            ([], ["spec.replicas"]),
+            id="stopped-by-us",
+        ),
+        pytest.param(pinned(autoscalers=[autoscaler()]), ([], ["spec.replicas"]), id="started-already"),
+        pytest.param(pinned(scalers=[hpa()]), ([], ["spec.replicas"]), id="an-HPA-came-later"),
+        pytest.param(
+            pinned(scalers=[scaled_object(1)]), ([], ["spec.replicas"]), id="a-ScaledObject-came-later"
+        ),
+    ],
+)
+def test_a_number_that_somebody_scales_is_not_given_back(
+    subject: DeploymentView, expected: tuple[list[str], list[str]]
+) -> None:
+    assert sorted_holds(subject) == expected
+
+
 def test_default_parameters_lie_in_the_arguments_of_the_autoscaler() -> None:
     flags = ('--default-params={"linear":{"nodesPerReplica":2}}',)
     dns = view(deployment(), autoscalers=[autoscaler(*flags)])
     subject = replace(view(autoscaler(*flags)), scaled=dns)
     found, demands = answer(coredns_floor.check(Floor(), subject))
     assert [one[0] for one in found] == ["DefaultParamsBelowFloor"]
-    assert demands == [
+    assert demands[1:] == [
         (
             "spec.template.spec.containers[name=autoscaler].command",
             [
@@ -374,6 +599,62 @@ def test_who_keeps_cluster_dns_is_respected() -> None:
         [],
     )
     assert OwnerReference("Rollout", "x", "u").controller is False
+
+
+@pytest.mark.parametrize(
+    ("namespace", "labels", "demanded"),
+    [
+        ("kube-system", {"addonmanager.kubernetes.io/mode": "Reconcile"}, False),
+        ("kube-system", {"kubernetes.azure.com/managedby": "aks"}, False),
+        ("kube-system", {}, True),
+        ("shop", {"addonmanager.kubernetes.io/mode": "Reconcile"}, True),
+    ],
+)
+def test_what_is_kept_with_the_cluster_is_not_changed_by_section_deployments_either(
+    namespace: str, labels: dict[str, str], demanded: bool
+) -> None:
+    everywhere = Deployments(
+        namespaces=NamespaceScope(include=(namespace,)),
+        replicas=Replicas(min=4),
+        spread=Spread(),
+        disruption_budget=DisruptionBudget(),
+    )
+    meta = {"namespace": namespace, "labels": labels}
+    alone = verdict_of(Policy("p", deployments=everywhere), view(deployment(meta=meta)))
+    assert alone is not None
+    reasons = {one.reason: bool(one.report_only) for one in alone.verdict.findings}
+    assert reasons == dict.fromkeys(("MissingConstraint", "TooFewReplicas", "NoBudget"), not demanded)
+    assert bool(alone.verdict.demands) is bool(alone.verdict.budgets) is demanded
+    scaler = ScalerView(hpa(), NOW, scaled=view(deployment(meta=meta), scalers=[hpa()]))
+    through = verdict_of(Policy("p", deployments=everywhere), scaler)
+    assert through is not None
+    assert bool(through.verdict.demands) is demanded
+
+
+def test_of_parameters_that_are_enough_nothing_is_added_by_rule_replicas() -> None:
+    enough = of_scaler(parameters(linear='{"nodesPerReplica":2,"min":2}'))
+    assert answer(replicas.check(AT_LEAST_2, enough)) == (
+        [],
+        [("data.linear", '{"nodesPerReplica":2,"min":2}')],
+    )
+
+
+def test_parameters_of_several_targets_are_judged_for_cluster_dns_among_them() -> None:
+    other = view(deployment(meta={"namespace": "kube-system", "name": "other"}))
+    dns = view(deployment(meta={"namespace": "kube-system"}))
+    named = Policy("p", core_dns=CoreDNS(deployment=Named("kube-system", "web"), floor=Floor()))
+    low = parameters(linear='{"nodesPerReplica":2}')
+    scaler = of_scaler(low).scaled
+    assert scaler is not None
+    dns = replace(dns, autoscalers=scaler.autoscalers, config_maps=scaler.config_maps)
+    both = verdict_of(named, ScalerView(low, NOW, scaled=other, scaled_too=(dns,)))
+    assert both is not None
+    assert [one.message for one in both.verdict.findings] == [
+        "linear lets Deployments web and other go down to 1; the floor is 3 replicas"
+    ]
+    assert len(both.verdict.demands) == 1
+    assert verdict_of(named, ScalerView(low, NOW, scaled=other)) is None
+    assert [one.ref.name for one in dns_first([other, replace(dns, services=KUBE_DNS)])] == ["web", "other"]
 
 
 def test_of_several_candidates_none_is_changed_until_one_is_named() -> None:

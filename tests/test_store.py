@@ -72,7 +72,7 @@ from resilience_operator.observed.objects import (
     VolumeClaimSpec,
 )
 from resilience_operator.observed.store import Store, service_selects
-from resilience_operator.observed.view import DeploymentView, ScalerView
+from resilience_operator.observed.view import DeploymentView, ScalerView, View
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 WEB = ("shop", "web")
@@ -537,6 +537,7 @@ KEYS: tuple[Key, ...] = (
 )
 small = st.integers(0, 1)
 names = st.sampled_from(NAMES)
+targets = st.sampled_from([*NAMES, "web,deployment/api", "api,deployment/web"])
 
 
 def events() -> st.SearchStrategy[Event]:
@@ -568,7 +569,9 @@ def events() -> st.SearchStrategy[Event]:
         st.builds(lambda n, m: (VOLUME_CLAIM, claim(n, 0, "RWX" if m else "RWO")), names, small),
         st.builds(lambda n, t, m: (HPA, hpa(n, t, m)), names, names, small),
         st.builds(lambda n, t, m: (SCALED_OBJECT, scaled_object(n, t, m)), names, names, small),
-        st.builds(lambda t, m: (DEPLOYMENT, autoscaler(t, m)), names, st.sampled_from(["params", "others"])),
+        st.builds(
+            lambda t, m: (DEPLOYMENT, autoscaler(t, m)), targets, st.sampled_from(["params", "others"])
+        ),
         st.builds(lambda n, m: (CONFIG_MAP, parameters(n, m)), st.sampled_from(["params", "others"]), small),
         st.builds(lambda n, a, m: (BUDGET, budget(n, a, m)), names, names, small),
     )
@@ -651,10 +654,13 @@ def judged(store: Store, key: Key) -> object:
     if isinstance(view, ScalerView):
         said = view.target.data if isinstance(view.target, ConfigMap) else view.target.spec
         # Of what scales nothing that is known nothing is asked.
-        return (view.ref, said, of_deployment(view.scaled)) if view.scaled is not None else None
-    return (
-        None if view is None else (of_deployment(view), of_deployment(view.scaled) if view.scaled else None)
-    )
+        return (view.ref, said, scaled(view)) if view.scaled is not None else None
+    return None if view is None else (of_deployment(view), scaled(view))
+
+
+def scaled(view: View) -> list[object]:
+    """What is read of all that the object scales."""
+    return [of_deployment(one) for one in (view.scaled, *view.scaled_too) if one is not None]
 
 
 def of_deployment(view: DeploymentView) -> object:

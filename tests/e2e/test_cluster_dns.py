@@ -187,7 +187,7 @@ def test_a_ladder_gets_the_floor_in_every_step_and_its_own_text_back(scene: Scen
     assert parameters(scene) == {"ladder": ladder}
 
 
-def test_fixed_stops_the_autoscaler_first_then_pins_and_gives_both_back(scene: Scene) -> None:
+def test_fixed_stops_the_autoscaler_first_then_pins_and_starts_it_again_on_release(scene: Scene) -> None:
     lab = scene.lab
     dns.apply(lab, *dns.cluster_dns(replicas=2), *dns.autoscaler())
     mark = lab.audit.mark()
@@ -200,8 +200,31 @@ def test_fixed_stops_the_autoscaler_first_then_pins_and_gives_both_back(scene: S
         names = [one.name for one in writes if one.succeeded and one.verb == "patch"]
         assert names == ["coredns-autoscaler", "coredns"], "stopped first, then pinned"
         scene.delete_policy()
-    assert replicas(scene) == 2
+    assert replicas(scene) == 4, "no lower before the autoscaler has looked: from here on it decides"
+    assert set(dns.scaled_to(lab, mark)) == {4}
     assert dns.get(lab, "deployment", "coredns-autoscaler")["spec"]["replicas"] == 1
+
+
+def test_from_fixed_to_keep_the_autoscaler_runs_again(scene: Scene) -> None:
+    lab = scene.lab
+    dns.apply(lab, *dns.cluster_dns(replicas=2), *dns.autoscaler())
+
+    def autoscalers() -> int:
+        return int(dns.get(lab, "deployment", "coredns-autoscaler")["spec"]["replicas"])
+
+    with scene.operator():
+        scene.policy(onRelease="Revert", coreDNS={"floor": {"minReplicas": 3, "scaling": "Fixed"}})
+        scene.wait(lambda: (autoscalers(), replicas(scene)) == (0, 3), "stopped and pinned")
+        mark = lab.audit.mark()
+        scene.policy(onRelease="Revert", coreDNS=FLOOR)
+        scene.wait(lambda: autoscalers() == 1, "it is started")
+        scene.wait(lambda: parameters(scene) == {"linear": FLOORED}, "with the floor")
+        with dns.running_autoscaler(lab, scene.logs / "cpa.log"):
+            settle(2)
+        scene.delete_policy()
+    assert min([replicas(scene), *dns.scaled_to(lab, mark)]) == 3
+    for kind, name in (("deployment", "coredns"), ("deployment", "coredns-autoscaler")):
+        assert "resilience.dev/state" not in dns.get(lab, kind, name)["metadata"].get("annotations", {})
 
 
 def test_cluster_dns_is_spread_and_has_a_budget_and_an_unscaled_one_its_floor(scene: Scene) -> None:

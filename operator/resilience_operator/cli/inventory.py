@@ -35,7 +35,7 @@ from resilience_operator.observed.objects import (
     Service,
 )
 from resilience_operator.observed.selection import selects
-from resilience_operator.observed.view import DeploymentView, Known, ScalerView
+from resilience_operator.observed.view import DeploymentView, Known, ScalerView, dns_first
 
 Pair = tuple[str, str]
 
@@ -87,10 +87,10 @@ class Inventory:
                     yield Subject(self._scaler_view(scaler, now), spot)
 
     def _with_scaled(self, view: DeploymentView, now: datetime) -> DeploymentView:
-        """The view of a CPA with the Deployment that it scales."""
+        """The view of a CPA with the Deployments that it scales."""
         described = self._described.get(_place(view.deployment))
-        scaled = self._first(described.deployments) if described is not None else None
-        return view if scaled is None else replace(view, scaled=self._view(scaled, now))
+        scaled = self._scaled_views(described.deployments, now) if described is not None else ()
+        return replace(view, scaled=scaled[0], scaled_too=scaled[1:]) if scaled else view
 
     def _scaler_view(self, scaler: Scaler, now: datetime) -> ScalerView:
         keys = [key] if (key := scaled_by(scaler)) else []
@@ -98,16 +98,18 @@ class Inventory:
             place = _place(scaler)
             readers = (one for one in self._described.values() if (one.namespace, one.config_map) == place)
             keys = [key for one in readers for key in one.deployments]
-        scaled = self._first(keys)
+        scaled = [_beside(scaler, one) for one in self._scaled_views(keys, now)]
         return ScalerView(
             target=scaler,
             now=now,
-            scaled=_beside(scaler, self._view(scaled, now)) if scaled is not None else None,
+            scaled=scaled[0] if scaled else None,
+            scaled_too=tuple(scaled[1:]),
             namespace=self._namespaces.get(scaler.metadata.namespace),
         )
 
-    def _first(self, keys: Iterable[Key]) -> Deployment | None:
-        return next((self._by_name[key] for key in keys if key in self._by_name), None)
+    def _scaled_views(self, keys: Iterable[Key], now: datetime) -> tuple[DeploymentView, ...]:
+        known = (self._by_name[key] for key in dict.fromkeys(keys) if key in self._by_name)
+        return dns_first(self._view(one, now) for one in known)
 
     def _add(self, manifest: Manifest) -> None:
         found = manifest.object

@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 from resilience_operator.core.refs import Key
+from resilience_operator.observed.belief import believe
+from resilience_operator.observed.leaves import REPLICAS
 from resilience_operator.observed.objects import Deployment
 
 BINARY = "cluster-proportional-autoscaler"
@@ -60,6 +62,11 @@ def autoscaler_of(deployment: Deployment) -> Autoscaler | None:
             if found is not None:
                 return found
     return None
+
+
+def stands_still(autoscaler: Deployment) -> bool:
+    """True where its owner keeps a CPA's Deployment at 0 replicas: it scales nobody. One that we stopped will again."""
+    return autoscaler.replicas == 0 and str(REPLICAS) not in believe(autoscaler)[0].leaves
 
 
 @lru_cache(maxsize=256)

@@ -3,12 +3,14 @@
 There are two views: of a Deployment, and of an object that scales one.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.state import Held, ObjectState
-from resilience_operator.observed.dns import DNSNeighbours
+from resilience_operator.observed.autoscalers import stands_still
+from resilience_operator.observed.dns import DNSNeighbours, is_cluster_dns
 from resilience_operator.observed.objects import (
     ConfigMap,
     Deployment,
@@ -47,7 +49,8 @@ class DeploymentView:
     """A Deployment, its ReplicaSets and pods, the Services that select its pods, its claims, and all nodes.
 
     `scalers`: HPAs and ScaledObjects that target it. `autoscalers`: Deployments of CPAs that target it, and
-    `config_maps` the parameters of those. `scaled`: the Deployment that it scales itself, where it is a CPA.
+    `config_maps` the parameters of those. `scaled`: the Deployment that it scales itself, where it is a CPA, and
+    `scaled_too` those that it scales beside that one.
     `budgets`: PodDisruptionBudgets that select its pods. `twins`: names of other Deployments that one of its Services
     selects as well, and `dns` what the nodes do with queries, both asked for of cluster DNS alone.
 
@@ -67,6 +70,7 @@ class DeploymentView:
     autoscalers: tuple[Deployment, ...] = ()
     config_maps: tuple[ConfigMap, ...] = ()
     scaled: "DeploymentView | None" = None
+    scaled_too: "tuple[DeploymentView, ...]" = ()
     budgets: tuple[PodDisruptionBudget, ...] = ()
     twins: tuple[str, ...] = ()
     dns: DNSNeighbours | None = None
@@ -95,6 +99,11 @@ class DeploymentView:
         return self.state.leaves.get(path)
 
     @property
+    def has_scaler(self) -> bool:
+        """True where something scales it, or will again once we let it: then no number is ours to give back."""
+        return bool(self.scalers) or not all(stands_still(one) for one in self.autoscalers)
+
+    @property
     def newest_replica_set(self) -> ReplicaSet | None:
         """The ReplicaSet with the highest revision, or None where there is none."""
         return max(self.replica_sets, key=lambda replica_set: replica_set.revision, default=None)
@@ -104,12 +113,14 @@ class DeploymentView:
 class ScalerView:
     """An HPA, a ScaledObject or CPA's ConfigMap, and the Deployment that it scales (None where there is none).
 
+    Of CPA's several targets `scaled` is cluster DNS, else the first, and `scaled_too` are the others.
     `state`, `distrust` and `server` as in DeploymentView.
     """
 
     target: Scaler
     now: datetime
     scaled: DeploymentView | None = None
+    scaled_too: tuple[DeploymentView, ...] = ()
     namespace: Namespace | None = None
     state: ObjectState = ObjectState()
     distrust: str = ""
@@ -141,3 +152,8 @@ class ScalerView:
 
 View = DeploymentView | ScalerView
 """What a rule is asked about, and a decision made for."""
+
+
+def dns_first(views: Iterable[DeploymentView]) -> tuple[DeploymentView, ...]:
+    """The views of what one CPA scales, cluster DNS before all others: it is what its parameters are judged for."""
+    return tuple(sorted(views, key=lambda one: not is_cluster_dns(one.deployment, one.services)))

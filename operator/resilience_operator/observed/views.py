@@ -1,6 +1,6 @@
 """Views, put together from what is known of a cluster. Used by the store alone, which keeps it up to date."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -39,7 +39,7 @@ from resilience_operator.observed.objects import (
 )
 from resilience_operator.observed.selection import selects
 from resilience_operator.observed.shelf import Shelf
-from resilience_operator.observed.view import DeploymentView, ScalerView, View
+from resilience_operator.observed.view import DeploymentView, ScalerView, View, dns_first
 
 
 class Views:
@@ -61,11 +61,12 @@ class Views:
         if found is None or isinstance(found, Deployment):
             return None
         state, distrust = believe(found)
-        scaled = next(self.scaled(found), None)
+        scaled = self._scaled_views(self.scaled(found), now, server)
         return ScalerView(
             target=found,
             now=now,
-            scaled=self._view(scaled[0], scaled[1], now, server) if scaled is not None else None,
+            scaled=scaled[0] if scaled else None,
+            scaled_too=scaled[1:],
             namespace=self._shelves[NAMESPACE].get("", found.metadata.namespace),
             state=state,
             distrust=distrust,
@@ -80,8 +81,14 @@ class Views:
         autoscaler = autoscaler_of(view.deployment) if view is not None else None
         if view is None or autoscaler is None:
             return view
-        scaled = (self._view(key[0], key[1], now, server) for key in autoscaler.deployments)
-        return replace(view, scaled=next((each for each in scaled if each is not None), None))
+        scaled = self._scaled_views(autoscaler.deployments, now, server)
+        return replace(view, scaled=scaled[0], scaled_too=scaled[1:]) if scaled else view
+
+    def _scaled_views(
+        self, keys: Iterable[Key], now: datetime, server: tuple[int, int]
+    ) -> tuple[DeploymentView, ...]:
+        views = (self._view(key[0], key[1], now, server) for key in dict.fromkeys(keys))
+        return dns_first(each for each in views if each is not None)
 
     def _view(
         self, namespace: str, name: str, now: datetime, server: tuple[int, int]

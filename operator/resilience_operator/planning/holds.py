@@ -15,6 +15,7 @@ from resilience_operator.observed.claims import others, owned_by_us
 from resilience_operator.observed.leaves import (
     API_DEFAULTS,
     GRACE,
+    REPLICAS,
     home_exists,
     is_published,
     observed_value,
@@ -124,7 +125,13 @@ def superseded(view: View, written: Iterable[Path]) -> frozenset[Path]:
 
 
 def adopted(view: View, path: Path, held: Held) -> bool:
-    """True where the value that we set is another's as well: applied by them, or in their manifest where none was."""
+    """True where the value that we set is another's as well: applied by them, or in their manifest where none was.
+
+    Of a number of replicas also where something scales the Deployment now: it decides from here on, and the number
+    from before could be a low one that lasts until it has looked.
+    """
+    if path == REPLICAS and isinstance(view, DeploymentView) and view.has_scaler:
+        return True
     chosen = view.target.chosen
     committed = (held.was is ABSENT and str(path) in chosen) or f"{path}={held.set}" in chosen
     return committed or _applied_by_others(view, path)

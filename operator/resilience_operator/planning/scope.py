@@ -26,9 +26,16 @@ def asked_of(policy: Policy, view: View, own_namespace: str = "") -> dict[str, S
 
 
 def meant(policy: Policy, view: View) -> View:
-    """The view as the policy means it: where it names cluster DNS, others behind the Service raise no doubt."""
-    if policy.core_dns is None or policy.core_dns.deployment is None:
+    """The view as the policy means it: where it names cluster DNS, others behind the Service raise no doubt.
+
+    Of several targets of one autoscaler, cluster DNS is the one for which its parameters are judged.
+    """
+    section = policy.core_dns
+    if section is None or section.deployment is None:
         return view
+    if view.scaled is not None and view.scaled_too:
+        named = sorted(_scaled(view), key=lambda one: not is_dns(section, one))
+        view = replace(view, scaled=named[0], scaled_too=tuple(named[1:]))
     if view.scaled is not None:
         view = replace(view, scaled=replace(view.scaled, twins=()))
     return replace(view, twins=()) if isinstance(view, DeploymentView) else view
@@ -37,7 +44,7 @@ def meant(policy: Policy, view: View) -> View:
 def _of_deployments(section: Deployments, view: View, own_namespace: str) -> dict[str, Settings]:
     if isinstance(view, DeploymentView):
         return section.rules() if _in_scope(section, view, own_namespace) else {}
-    if view.scaled is None or not _in_scope(section, view.scaled, own_namespace):
+    if not any(_in_scope(section, one, own_namespace) for one in _scaled(view)):
         return {}
     return {rule: one for rule, one in section.rules().items() if rule in OF_SCALERS}
 
@@ -45,9 +52,14 @@ def _of_deployments(section: Deployments, view: View, own_namespace: str) -> dic
 def _of_dns(section: CoreDNS, view: View) -> dict[str, Settings]:
     if isinstance(view, DeploymentView) and is_dns(section, view):
         return section.rules()
-    if view.scaled is None or not is_dns(section, view.scaled):
+    if not any(is_dns(section, one) for one in _scaled(view)):
         return {}
     return {rule: one for rule, one in section.rules().items() if rule in OF_SCALERS}
+
+
+def _scaled(view: View) -> tuple[DeploymentView, ...]:
+    """All Deployments that the object scales."""
+    return (view.scaled, *view.scaled_too) if view.scaled is not None else ()
 
 
 def is_dns(section: CoreDNS, view: DeploymentView) -> bool:

@@ -23,6 +23,8 @@ from resilience_operator.rules import (
     resources,
     spread,
 )
+from resilience_operator.rules.dns import kept_with_the_cluster
+from resilience_operator.rules.eligibility import reported
 from resilience_operator.rules.texts import (
     COREDNS_BUDGET,
     COREDNS_FLOOR,
@@ -68,4 +70,5 @@ RULES: dict[str, Rule] = {rule: Rule(check, (TEXTS | FLOOR_TEXTS)[rule]) for rul
 
 def evaluate(asked: Mapping[str, Settings], view: View) -> Verdict:
     """The verdict of all rules that a policy asks of the object; what it asks, and opt-outs, planning judges."""
-    return sum((RULES[rule].check(settings, view) for rule, settings in asked.items()), EMPTY)
+    verdict = sum((RULES[rule].check(settings, view) for rule, settings in asked.items()), EMPTY)
+    return reported(verdict, view, kept_with_the_cluster(view))

@@ -7,16 +7,23 @@ Called by rules.evaluate for cluster DNS itself, for what scales it, and for the
 from resilience_operator.core.findings import EMPTY, Demand, Finding, Verdict
 from resilience_operator.core.policy import Floor
 from resilience_operator.observed.autoscalers import autoscaler_of
-from resilience_operator.observed.leaves import REPLICAS, argv_path
+from resilience_operator.observed.leaves import API_DEFAULTS, REPLICAS, argv_path
 from resilience_operator.observed.view import DeploymentView, ScalerView, View
 from resilience_operator.rules import cpa
 from resilience_operator.rules.dns import managed_by
-from resilience_operator.rules.eligibility import held_at, reported, settle
+from resilience_operator.rules.eligibility import held_at, never_scaled, reported, settle
 from resilience_operator.rules.floors import Least, of_deployment, of_scaler, owners_number
-from resilience_operator.rules.scaling import By, who_scales
+from resilience_operator.rules.scaling import By, Scaling, who_scales
 from resilience_operator.rules.texts import COREDNS_FLOOR
 
 FIXED = "Fixed"
+_UNSTOPPABLE = {
+    By.HPA: "the floor is kept through its minimum",
+    By.KEDA: "the floor is kept through its minimum",
+    By.EKS: "the floor is to be said in the configuration of the add-on",
+    By.OTHER: "the floor is to be said there",
+}
+"""Who scales cluster DNS and cannot be stopped -> how the floor is kept then."""
 
 
 def check(settings: Floor, view: View) -> Verdict:
@@ -30,22 +37,36 @@ def check(settings: Floor, view: View) -> Verdict:
 
 def _least(settings: Floor, dns: DeploymentView | None) -> Least:
     managed = managed_by(dns) if dns is not None else ""
-    return Least(COREDNS_FLOOR, settings.min_replicas, settings.prevent_single_point_failure, managed)
+    return Least(COREDNS_FLOOR, settings.min_replicas, settings.prevent_single_point_failure, True, managed)
 
 
 def _of_dns(settings: Floor, view: DeploymentView) -> Verdict:
     least, scaling = _least(settings, view), who_scales(view)
-    if settings.scaling != FIXED or scaling.by is not By.CPA or view.deployment.replicas == 0:
-        return of_deployment(least, view)
+    if settings.scaling == FIXED and scaling.by is By.CPA and view.deployment.replicas:
+        return reported(_fixed(settings, view, scaling), view, least.managed or never_scaled(view))
+    verdict = of_deployment(least, view)
+    if settings.scaling == FIXED and scaling.by in _UNSTOPPABLE:
+        return _not_stopped(view, scaling) + verdict
+    return verdict
+
+
+def _fixed(settings: Floor, view: DeploymentView, scaling: Scaling) -> Verdict:
+    """The replicas pinned, once the autoscaler stands still."""
     observed, wanted = view.deployment.replicas, max(owners_number(REPLICAS, view), settings.min_replicas)
     stopped = all(one.replicas == 0 and one.status.replicas == 0 for one in view.autoscalers)
     demand = Demand(COREDNS_FLOOR, REPLICAS, wanted, take=True)
     if observed == wanted:
-        return reported(Verdict(demands=(demand,) if stopped else ()), view, least.managed)
+        return Verdict(demands=(demand,) if stopped else ())
     message = f"{observed} replicas; the policy pins {wanted} (scaling: Fixed)"
     message += "" if stopped else f"; waits until {scaling.who} is stopped"
     finding = Finding(COREDNS_FLOOR, "NotPinned", view.ref, message, observed, wanted, REPLICAS)
-    return reported(Verdict((finding,), (demand,) if stopped else ()), view, least.managed)
+    return Verdict((finding,), (demand,) if stopped else ())
+
+
+def _not_stopped(view: DeploymentView, scaling: Scaling) -> Verdict:
+    message = f"{scaling.who} scales it, which is not stopped (scaling: Fixed); {_UNSTOPPABLE[scaling.by]}"
+    why = "a cluster-proportional-autoscaler is stopped alone; write scaling: Keep, or remove the other"
+    return Verdict((Finding(COREDNS_FLOOR, "ScalerNotStopped", view.ref, message, report_only=why),))
 
 
 def _twins(view: DeploymentView) -> Verdict:
@@ -66,10 +87,22 @@ def _too_few_ready(settings: Floor, view: DeploymentView) -> Verdict:
 
 
 def _of_autoscaler(settings: Floor, view: DeploymentView, dns: DeploymentView) -> Verdict:
-    """The Deployment of a CPA: its default parameters, and whether it is to stand still."""
-    # One that stands still makes no ConfigMap; a contested argument must not keep it from being stopped.
-    verdict = _stopped(view) if settings.scaling == FIXED else _default_params(settings, view)
-    return settle(verdict, view, managed_by(dns))
+    """The Deployment of a CPA: its default parameters, and whether it is to stand still.
+
+    Nothing where cluster DNS has other scalers: which of them is to go is for people to say.
+    """
+    if who_scales(dns).by is not By.CPA:
+        return EMPTY
+    # Of these one at a time: one that stands still makes no ConfigMap, and a contested argument must keep it neither
+    # from being stopped nor from being started.
+    if settings.scaling == FIXED:
+        return settle(_stopped(view), view, managed_by(dns) or never_scaled(dns))
+    started = _started(view)
+    return (
+        started
+        if started.findings
+        else started + settle(_default_params(settings, view), view, managed_by(dns))
+    )
 
 
 def _stopped(view: DeploymentView) -> Verdict:
@@ -79,6 +112,22 @@ def _stopped(view: DeploymentView) -> Verdict:
     message = f"{observed} replica scales cluster DNS; the policy stops it (scaling: Fixed)"
     finding = Finding(COREDNS_FLOOR, "AutoscalerRuns", view.ref, message, observed, 0, REPLICAS)
     return Verdict((finding,), (demand,))
+
+
+def _started(view: DeploymentView) -> Verdict:
+    """A CPA that we stopped runs again, and one that runs is to go on: a policy that would stop it disagrees.
+
+    Of one that its owner stopped nothing is demanded.
+    """
+    observed, held = view.deployment.replicas, held_at(REPLICAS, view)
+    if observed:
+        return Verdict(demands=(Demand(COREDNS_FLOOR, REPLICAS, observed),))
+    if held is None or held.set != 0:
+        return EMPTY
+    wanted = held.was if isinstance(held.was, int) else API_DEFAULTS[REPLICAS]
+    message = "it was stopped for a policy with scaling: Fixed, which no longer says so; it is started again"
+    finding = Finding(COREDNS_FLOOR, "AutoscalerStopped", view.ref, message, observed, wanted, REPLICAS)
+    return Verdict((finding,), (Demand(COREDNS_FLOOR, REPLICAS, wanted),))
 
 
 def _default_params(settings: Floor, view: DeploymentView) -> Verdict:

@@ -29,10 +29,14 @@ _INT32 = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """The policy's word: never fewer replicas, and never a single one where there are two nodes."""
+    """The policy's word: never fewer replicas, and never a single one where there are two nodes.
+
+    `count_cordoned`: cordoned nodes count, also where min is enough already.
+    """
 
     min_replicas: int
     prevent_single_point_failure: bool = True
+    count_cordoned: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,10 @@ def read(data: Mapping[str, str]) -> Reading:
     """The parameters in the data of the autoscaler's ConfigMap."""
     if len(data) == 1:
         return next(read_text(mode, text) for mode, text in data.items())
-    found = f"there are {len(data)} keys ({', '.join(sorted(data))})" if data else "there is no key"
+    # Of a ConfigMap that could not be known as an autoscaler's by its name, other keys were not kept.
+    found = (
+        f"there are {len(data)} keys ({', '.join(sorted(data))})" if data else "no key is linear or ladder"
+    )
     message = f"{found}: the autoscaler wants exactly one, {IDLE}; write one, linear or ladder"
     return _unreadable("", "SeveralKeys" if data else "NoKey", message)
 
@@ -184,7 +191,8 @@ def _edited(text: str, reading: Reading, floor: Floor) -> str | None:
 
 def _linear_edits(text: str, root: Node, least: int, floor: Floor) -> tuple[list[Edit], JSON]:
     wanted = {MIN: str(floor.min_replicas)} if least < floor.min_replicas else {}
-    asked = (SINGLE_POINT, UNSCHEDULABLE) if floor.prevent_single_point_failure else (UNSCHEDULABLE,)
+    asked: tuple[str, ...] = (SINGLE_POINT,) if floor.prevent_single_point_failure else ()
+    asked += (UNSCHEDULABLE,) if wanted or floor.count_cordoned else ()
     wanted |= {key: "true" for key in asked if not go.is_true(root, key)}
     edits, expected = [], go.plain(text)
     for key, literal in wanted.items():

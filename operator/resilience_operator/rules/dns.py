@@ -1,6 +1,8 @@
-"""Cluster DNS that somebody else keeps: who would revert a change of it. Used by the rules of section coreDNS."""
+"""Cluster DNS that somebody else keeps: who would revert a change of it. Used by the rules of section coreDNS,
+and by rules.evaluate for all others."""
 
-from resilience_operator.observed.view import DeploymentView
+from resilience_operator.observed.dns import DNS_NAMESPACE
+from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.rules.scaling import EKS_MANAGER
 
 _LABELS = {
@@ -14,6 +16,24 @@ _LABELS = {
 
 def managed_by(view: DeploymentView) -> str:
     """The sentence why cluster DNS is reported and never changed; "" where it may be."""
+    if why := kept_by(view):
+        return why
+    if view.twins:
+        return "which of several candidates is cluster DNS is not known: name it in coreDNS.deployment"
+    return ""
+
+
+def kept_with_the_cluster(view: View) -> str:
+    """The sentence why no rule changes what the cluster's provider keeps in kube-system, nor what scales it.
+
+    Whichever section of a policy speaks of it: what is changed there is fought over.
+    """
+    found = view if isinstance(view, DeploymentView) else view.scaled
+    return kept_by(found) if found is not None and found.ref.namespace == DNS_NAMESPACE else ""
+
+
+def kept_by(view: DeploymentView) -> str:
+    """The sentence who keeps a Deployment of the cluster's own; "" where nobody is known to."""
     meta = view.deployment.metadata
     if meta.controller is not None:
         return f"it is controlled by {meta.controller.kind} {meta.controller.name}, which would revert the change"
@@ -22,6 +42,4 @@ def managed_by(view: DeploymentView) -> str:
     for (label, value), who in _LABELS.items():
         if meta.labels.get(label) == value:
             return f"it is kept by {who}, which would revert the change"
-    if view.twins:
-        return "which of several candidates is cluster DNS is not known: name it in coreDNS.deployment"
     return ""

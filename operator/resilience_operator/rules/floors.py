@@ -28,16 +28,23 @@ from resilience_operator.rules.texts import HELD_VALUE_DIFFERS
 KEDA_MAXIMUM = 100
 """maxReplicaCount where a ScaledObject says nothing (KEDA's documentation of the ScaledObject)."""
 
+_READ = (By.HPA, By.KEDA, By.CPA)
+"""Who scales by an object that is read, and judged itself."""
+
 TO_ZERO = "it may scale to zero, and that stays possible"
 
 
 @dataclass(frozen=True, slots=True)
 class Least:
-    """What a rule asks: its id and the least number; `prevent`: CPA is told to prevent a single point of failure."""
+    """What a rule asks: its id and the least number.
+
+    `prevent`: CPA is told to prevent a single point of failure; `cordoned`: and to count cordoned nodes in any case.
+    """
 
     rule: str
     replicas: int
     prevent: bool = False
+    cordoned: bool = False
     managed: str = ""
     """Why nothing of it may be changed at all, "" where it may."""
 
@@ -53,13 +60,38 @@ def of_deployment(least: Least, view: DeploymentView) -> Verdict:
         return EMPTY
     if scaling.by is By.NOBODY:
         return _pinned(least, view)
-    if scaling.by in (By.HPA, By.KEDA, By.CPA):
-        return EMPTY if scaling.target is not None else _unread(least, view, scaling)
+    if scaling.by in _READ:
+        unread = EMPTY if scaling.target is not None else _unread(least, view, scaling)
+        # Files say how many replicas it starts with, which is not how many there are.
+        return unread + (_too_few(least, view, scaling) if view.known.pods else EMPTY)
+    return _too_few(least, view, scaling)
+
+
+def _too_few(least: Least, view: DeploymentView, scaling: Scaling) -> Verdict:
+    """Too few replicas now, whatever its scaler was told: it may be stopped, or broken, or not have looked yet."""
+    replicas = view.deployment.replicas
     if replicas >= least.replicas:
         return EMPTY
-    message = f"{replicas} of at least {least.replicas} replicas; {scaling.who} scales it"
-    why = least.managed or f"{scaling.who} would revert the change"
+    does, why = f"{scaling.who} scales it", least.managed or f"{scaling.who} would revert the change"
+    if scaling.still:
+        does = f"{scaling.who} is to scale it, has 0 replicas itself and scales nobody"
+        why = least.managed or f"{scaling.who} would revert the change once it runs"
+    elif _lowest(scaling) >= least.replicas:
+        does += " and has not followed"
+    message = f"{replicas} of at least {least.replicas} replicas; {does}"
     return Verdict((Finding(least.rule, "TooFewReplicas", view.ref, message, report_only=why),))
+
+
+def _lowest(scaling: Scaling) -> int:
+    """The least number that a scaler may choose, as it is written now; 0 where that is not known."""
+    match scaling.target:
+        case ConfigMap() as found:
+            return cpa.read(found.data).effective_min or 0
+        case HorizontalPodAutoscaler() as hpa:
+            return 1 if hpa.spec.min_replicas is None else hpa.spec.min_replicas
+        case ScaledObject() as keda:
+            return keda.spec.min_replica_count or 0
+    return 0
 
 
 def _unread(least: Least, view: DeploymentView, scaling: Scaling) -> Verdict:
@@ -81,6 +113,8 @@ def of_scaler(least: Least, view: ScalerView) -> Verdict:
     if scaled is None or who_scales(scaled).target != view.target:
         return EMPTY
     why = least.managed or never_scaled(scaled)
+    owner = view.target.metadata.controller
+    why = why or (f"it is controlled by {owner.kind} {owner.name}" if owner is not None else "")
     match view.target:
         case ConfigMap():
             verdict = _cpa(least, view)
@@ -88,8 +122,6 @@ def of_scaler(least: Least, view: ScalerView) -> Verdict:
             maximum = (Path.parse("spec.maxReplicas"), hpa.spec.max_replicas)
             asleep = scaled.deployment.replicas == 0
             verdict = EMPTY if asleep else _bounded(least, view, (MIN_REPLICAS, maximum))
-            owner = hpa.metadata.controller
-            why = why or (f"it is controlled by {owner.kind} {owner.name}" if owner is not None else "")
             why = why or (TO_ZERO if hpa.spec.min_replicas == 0 else "")
         case ScaledObject() as keda:
             most = KEDA_MAXIMUM if keda.spec.max_replica_count is None else keda.spec.max_replica_count
@@ -99,14 +131,20 @@ def of_scaler(least: Least, view: ScalerView) -> Verdict:
     return reported(verdict, view, why)
 
 
+def _scaled_names(view: ScalerView) -> str:
+    """What the scaler scales, for a person: a floor in it holds for all of them."""
+    names = [one.deployment.metadata.name for one in (view.scaled, *view.scaled_too) if one is not None]
+    return f"Deployment {names[0]}" if len(names) == 1 else f"Deployments {' and '.join(names)}"
+
+
 def _bounded(least: Least, view: ScalerView, leaf: tuple[Path, tuple[Path, int]]) -> Verdict:
     """The floor at a number beside which there is a maximum."""
     path, (limit, maximum) = leaf
-    observed, name = _present(path, view), view.scaled.deployment.metadata.name if view.scaled else ""
+    observed, name = _present(path, view), _scaled_names(view)
     if maximum < least.replicas:
         patch = json.dumps(nest({limit: least.replicas}), separators=(",", ":"))
         message = (
-            f"{limit} is {maximum}, below the floor of {least.replicas} replicas for Deployment {name};"
+            f"{limit} is {maximum}, below the floor of {least.replicas} replicas for {name};"
             f" to end it, commit {patch}"
         )
         why = "a maximum is never raised"
@@ -114,7 +152,7 @@ def _bounded(least: Least, view: ScalerView, leaf: tuple[Path, tuple[Path, int]]
             (Finding(least.rule, "MaximumBelowFloor", view.ref, message, maximum, report_only=why),)
         )
     wanted = max(owners_number(path, view), least.replicas)
-    message = f"{path} lets Deployment {name} go down to {observed}; the floor is {least.replicas} replicas"
+    message = f"{path} lets {name} go down to {observed}; the floor is {least.replicas} replicas"
     return _number(least, view, (path, observed, wanted), "FloorTooLow", message)
 
 
@@ -151,7 +189,7 @@ def _still_ours(path: Path, held: Held, view: View) -> bool:
 def _cpa(least: Least, view: ScalerView) -> Verdict:
     """The floor in CPA's parameters, and what of these CPA itself rejects or misreads."""
     data = _owners_parameters(view)
-    reading, floor = cpa.read(data), cpa.Floor(least.replicas, least.prevent)
+    reading, floor = cpa.read(data), cpa.Floor(least.replicas, least.prevent, least.cordoned)
     blocked = cpa.blocked(reading, floor)
     problems = [*reading.problems, *([blocked] if blocked is not None else [])]
     why = "only its owner knows what was meant"
@@ -176,22 +214,22 @@ def _owners_parameters(view: ScalerView) -> dict[str, str]:
 
 def _parameters(least: Least, view: ScalerView, parsed: tuple[str, dict[str, str], int | None]) -> Verdict:
     mode, data, lowest = parsed
-    raised = cpa.raised(data, cpa.Floor(least.replicas, least.prevent))
+    raised = cpa.raised(data, cpa.Floor(least.replicas, least.prevent, least.cordoned))
     wanted = raised[1] if raised is not None else data[mode]
     observed: JSON = observed_value(view.target, CPA_MODES[mode])
-    enough = cpa.raised({mode: observed}, cpa.Floor(least.replicas, least.prevent)) is None
+    enough = cpa.raised({mode: observed}, cpa.Floor(least.replicas, least.prevent, least.cordoned)) is None
     demand = Demand(
         least.rule, CPA_MODES[mode], wanted, floor=least.replicas, lowers=enough and observed != wanted
     )
     if observed == wanted:
         return Verdict(demands=(demand,))
-    name = view.scaled.deployment.metadata.name if view.scaled is not None else ""
+    name = _scaled_names(view)
     floor = f"the floor is {least.replicas} replicas"
-    reason, message = "FloorTooLow", f"{mode} lets Deployment {name} go down to {lowest}; {floor}"
+    reason, message = "FloorTooLow", f"{mode} lets {name} go down to {lowest}; {floor}"
     if demand.lowers:
         reason, message = HELD_VALUE_DIFFERS, f"{mode} was written for an earlier policy"
     elif lowest is not None and lowest >= least.replicas:
         reason = "FloorNotHeld"
-        message = f"{mode} counts no cordoned nodes, or lets one node hold all replicas of Deployment {name}"
+        message = f"{mode} counts no cordoned nodes, or lets one node hold all replicas of {name}"
     finding = Finding(least.rule, reason, view.ref, message, observed, wanted, demand.path)
     return Verdict((finding,), (demand,))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from resilience_operator.observed.autoscalers import BINARY, autoscaler_of
+from resilience_operator.observed.autoscalers import BINARY, autoscaler_of, stands_still
 from resilience_operator.observed.leaves import REPLICAS
 from resilience_operator.observed.objects import (
     ConfigMap,
@@ -22,8 +22,10 @@ EKS_MANAGER = "eks"
 """The field manager of Amazon EKS add-ons."""
 
 KEDA_LABEL = "scaledobject.keda.sh/name"
-PEOPLE = ("kubectl", "kube-controller-manager", "resilience-operator", "helm", "argocd", "Go-http-client")
-"""Managers (by their beginning) that set a number of replicas without scaling on and on; HPAs are seen as such."""
+AUTOSCALERS = ("scaler", "keda", "rollouts")
+"""Parts of the names of managers that scale on and on: the cluster-proportional-autoscaler, the Vertical Pod
+Autoscaler, kube-downscaler and their like, keda-operator, rollouts-controller.
+"""
 
 
 class By(StrEnum):
@@ -45,11 +47,13 @@ class Scaling:
     by: By
     who: str = "nobody"
     target: Scaler | None = None
+    still: bool = False
+    """It is a CPA that its owner keeps at 0 replicas: it would scale, and does not."""
 
 
 def who_scales(view: DeploymentView) -> Scaling:
     """Who decides how many replicas this Deployment has."""
-    found = [*_scalers(view), *_autoscalers(view)]
+    found = [*_scalers(view), *_autoscalers(view, still=False)] or [*_autoscalers(view, still=True)]
     if len(found) > 1:
         return Scaling(By.SEVERAL, " and ".join(one.who for one in found))
     if found:
@@ -75,9 +79,11 @@ def made_by_keda(hpa: HorizontalPodAutoscaler) -> str:
     return named or hpa.metadata.labels.get(KEDA_LABEL, "")
 
 
-def _autoscalers(view: DeploymentView) -> Iterator[Scaling]:
+def _autoscalers(view: DeploymentView, *, still: bool) -> Iterator[Scaling]:
     for deployment in view.autoscalers:
-        yield Scaling(By.CPA, f"{BINARY} {deployment.metadata.name}", _parameters(view, deployment))
+        if stands_still(deployment) is still:
+            who = f"{BINARY} {deployment.metadata.name}"
+            yield Scaling(By.CPA, who, _parameters(view, deployment), still)
 
 
 def _parameters(view: DeploymentView, autoscaler: Deployment) -> ConfigMap | None:
@@ -90,6 +96,11 @@ def _parameters(view: DeploymentView, autoscaler: Deployment) -> ConfigMap | Non
 
 
 def _others(view: DeploymentView) -> Iterator[Scaling]:
+    """Whoever else: a controller, the EKS add-on, or an autoscaler by its name that wrote subresource scale.
+
+    Any other manager of that subresource is a person with kubectl scale, k9s, Rancher or Lens: scaled once, for good.
+    Who writes the number again and again under another name is found by the contest (planning/contest).
+    """
     owner = view.deployment.metadata.controller
     if owner is not None:
         yield Scaling(By.OTHER, f"{owner.kind} {owner.name}")
@@ -97,5 +108,5 @@ def _others(view: DeploymentView) -> Iterator[Scaling]:
         yield Scaling(By.EKS, "the EKS add-on")
     for claim in view.deployment.claims:
         scales = claim.subresource == "scale" and str(REPLICAS) in claim.leaves
-        if scales and not claim.manager.startswith(PEOPLE):
+        if scales and any(part in claim.manager.lower() for part in AUTOSCALERS):
             yield Scaling(By.OTHER, f"{claim.manager}, which was not found")

@@ -127,6 +127,11 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
                 "A ConfigMap that the autoscaler makes anew of its --default-params would lack the floor."
             ),
             "AutoscalerRuns": "scaling is Fixed, and the autoscaler is not stopped yet.",
+            "AutoscalerStopped": "The autoscaler was stopped for scaling: Fixed, which the policy no longer says.",
+            "ScalerNotStopped": (
+                "scaling is Fixed, and what scales cluster DNS is no cluster-proportional-autoscaler: it goes on, and "
+                "the floor is kept through it."
+            ),
             "NotPinned": "scaling is Fixed, and the replicas are not what the policy pins.",
         },
         never_enforced=(*_NEVER_SCALED, _MANAGED),
