@@ -48,8 +48,10 @@ class DeploymentView:
 
     `scalers`: HPAs and ScaledObjects that target it. `autoscalers`: Deployments of CPAs that target it, and
     `config_maps` the parameters of those. `scaled`: the Deployment that it scales itself, where it is a CPA.
-    `budgets`: PodDisruptionBudgets that select its pods. `twins`: names of other Deployments that one of its Services
-    selects as well, and `dns` what the nodes do with queries, both asked for of cluster DNS alone.
+    `budgets`: PodDisruptionBudgets that select its pods, that we made for it, or that bear the name of ours.
+    `sharing`: names of other Deployments whose pods its selector selects as well. `twins`: names of other Deployments
+    that one of its Services selects as well, and `dns` what the nodes do with queries, both asked for of cluster DNS
+    alone.
 
     `state` is our annotation on it where it is believed, else the empty state; `distrust` says why it is not.
     `server` is the API server's (major, minor), (0, 0) where unknown (files: the newest is assumed).
@@ -68,6 +70,7 @@ class DeploymentView:
     config_maps: tuple[ConfigMap, ...] = ()
     scaled: "DeploymentView | None" = None
     budgets: tuple[PodDisruptionBudget, ...] = ()
+    sharing: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
     dns: DNSNeighbours | None = None
     known: Known = EVERYTHING_KNOWN
