@@ -140,9 +140,10 @@ class Place(NamedTuple):
             if isinstance(one, PodDisruptionBudget) and one.metadata.name == "web-resilience"
         )
         policy, _ = parse({"metadata": {"name": "p", "uid": "p-1"}, "spec": {"mode": "Enforce"}})
-        asked = (BudgetAsked(policy, BudgetDemand("disruption-budget", maximum), writes),)
+        demand = BudgetDemand("disruption-budget", maximum)
+        asked = (BudgetAsked(policy, demand.rule, demand, writes),)
         view = DeploymentView(web, NOW, budgets=beside)
-        (change,) = companions_of(view, asked if writes else (), {policy.uid: policy})
+        (change,) = companions_of(view, asked if writes else (), {policy.uid: policy}).changes
         return change
 
 

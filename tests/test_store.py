@@ -95,7 +95,8 @@ def deployment(
 ) -> Deployment:
     volumes = (Volume("data", VolumeClaim(claim)),) if claim else ()
     template = PodTemplate(TemplateMeta({"app": app or name, "tier": "front"}), PodSpec(volumes=volumes))
-    return Deployment(meta(name, version, uid=uid), DeploymentSpec(replicas=replicas, template=template))
+    spec = DeploymentSpec(replicas=replicas, template=template, selector=Selector({"app": app or name}))
+    return Deployment(meta(name, version, uid=uid), spec)
 
 
 def replica_set(name: str = "web-1", version: int = 2, of: str = "web", replicas: int = 3) -> ReplicaSet:
@@ -670,6 +671,7 @@ def of_deployment(view: DeploymentView) -> object:
         [found.spec for found in view.autoscalers],
         [(found.ref, found.data) for found in view.config_maps],
         [(found.ref, found.spec) for found in view.budgets],
+        view.sharing,
         view.deployment,
         view.namespace.metadata.labels if view.namespace else None,
         [(found.metadata.uid, found.spec) for found in view.replica_sets],

@@ -61,6 +61,8 @@ async def carry_out(writer: Writer, change: Change, now: datetime) -> Report:
             return await _withdraw(writer, change, now)
         case Verb.CREATE:
             outcome = await writer.create(kind, ref, change.body(now))
+        case Verb.UPDATE:
+            outcome = await writer.json_patch(kind, ref, change.operations())
         case Verb.DELETE:
             outcome = await writer.delete(kind, ref)
         case _:

@@ -5,11 +5,13 @@ and writes whose end is not known: while there is one, nothing disruptive starts
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from resilience_operator.core.policy import Policy
 from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.observed.objects import ConfigMap, Deployment
 from resilience_operator.observed.view import View
+from resilience_operator.planning.contest import MAX_REVERTS
 
 Place = tuple[str, str, str]
 """(kind, namespace, name) of an object that is written."""
@@ -45,11 +47,13 @@ class LostRight:
 class Memory:
     """Refusals by (uid, rule), back-offs by place, unknown ends by uid, and policies that bear our finalizer.
 
-    A place is (kind, namespace, name) of what is written. `lost_rights`: by (namespace, kind), for rights may be
-    granted for some and not for others. `broken`: objects about which nothing could be decided, and why.
+    `repeats`: by (uid, rule), when an object of ours was written while nothing else had changed. A place is (kind,
+    namespace, name) of what is written. `lost_rights`: by (namespace, kind), for rights may be granted for some and
+    not for others. `broken`: objects about which nothing could be decided, and why.
     """
 
     refusals: dict[tuple[str, str], tuple[object, str]] = field(default_factory=dict)
+    repeats: dict[tuple[str, str], tuple[object, list[datetime]]] = field(default_factory=dict)
     backoffs: dict[Place, Backoff] = field(default_factory=dict)
     unknown: dict[str, ObjectRef] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
@@ -59,6 +63,21 @@ class Memory:
     def refuse(self, uid: str, rule: str, fingerprint: object, message: str) -> None:
         """Remember that the API server refuses this rule on this object as it is now."""
         self.refusals[(uid, rule)] = (fingerprint, message)
+
+    def repeated(self, uid: str, rule: str, fingerprint: object, now: datetime, window: timedelta) -> bool:
+        """Count a write of an object of ours; True where it was one too many while nothing else had changed."""
+        seen, times = self.repeats.get((uid, rule), (fingerprint, []))
+        times = [at for at in times if seen == fingerprint and now - at < window] + [now]
+        self.repeats[uid, rule] = (fingerprint, times)
+        return len(times) >= MAX_REVERTS
+
+    def accepted(self, uid: str, rule: str) -> None:
+        """The API server took what it had refused."""
+        self.refusals.pop((uid, rule), None)
+
+    def known_refusal(self, uid: str, rule: str) -> str:
+        """What was remembered last of a refusal, "" where nothing was."""
+        return self.refusals.get((uid, rule), (None, ""))[1]
 
     def refused(self, view: View, policies: tuple[Policy, ...]) -> dict[str, str]:
         """Rule -> why the API server refuses it; what was refused of an older object or policy is forgotten."""

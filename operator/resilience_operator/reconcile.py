@@ -24,7 +24,7 @@ from resilience_operator.evaluation import judge
 from resilience_operator.finalizers import Finalizers
 from resilience_operator.memory import Memory, fingerprint
 from resilience_operator.planning.change import Change, Decision, Verb
-from resilience_operator.planning.contest import Patience
+from resilience_operator.planning.contest import MAX_REVERTS, Patience
 from resilience_operator.planning.decide import Surroundings
 from resilience_operator.planning.queue import OperatorLimits, Schedule, schedule
 from resilience_operator.telling import Teller
@@ -210,9 +210,10 @@ class Reconciler:
         going = [change for change in plan.now if not self._memory.waits(change.object.key, monotonic)]
         going = [change for change in going if await self._finalizers.hold(change)]
         reports = await asyncio.gather(*(self._one(change, now) for change in going))
+        told = [report for report in reports if self._remember(report, now)]
         for report in reports:
             self._settle(report)
-        self._teller.done(reports)
+        self._teller.done(told)
 
     async def _one(self, change: Change, now: datetime) -> Report:
         async with self._writers:
@@ -234,6 +235,34 @@ class Reconciler:
             message = refusals.get(rule, report.message)
             self._memory.refuse(change.object.uid, rule, fingerprint(view, accepted), message)
 
+    def _remember(self, report: Report, now: datetime) -> bool:
+        """Remember of an object of ours what is not to be tried again; False where the same was told before.
+
+        A removal is tried again, for it may hold up a drain, or its policy.
+        """
+        change = report.change
+        if change.owner is None or report.done is Done.AGAIN:
+            return True
+        view = self._services.store.look(_key(change), now, self._services.server_version)
+        if view is None:
+            return True
+        uid, (rule, *_), mark = view.ref.uid, change.rules, fingerprint(view, self._cluster.accepted())
+        if report.done is Done.REFUSED:
+            known = self._memory.known_refusal(uid, rule)
+            self._memory.refuse(uid, rule, mark, report.message)
+            return known != report.message
+        self._memory.accepted(uid, rule)
+        window = self._patience.window
+        if change.verb is not Verb.DELETE and self._memory.repeated(uid, rule, mark, now, window):
+            often = f"{MAX_REVERTS} times within {int(window.total_seconds())} s"
+            why = (
+                f"{change.object.kind} {change.object.name} was made or put back {often} and did not stay so"
+            )
+            self._memory.refuse(
+                uid, rule, mark, f"{why}: left alone until the Deployment or a policy changes"
+            )
+        return True
+
     def _settle(self, report: Report) -> None:
         """Look at the object again; after a failure not before its back-off ends."""
         place = report.change.object.key
@@ -245,7 +274,7 @@ class Reconciler:
         log.warning("%s %s: %s", report.change.verb.lower(), report.change.object, report.message)
         if report.forbidden:
             self._memory.forbidden(place, report.message, self._services.monotonic())
-        elif report.done is Done.AGAIN or report.change.verb is not Verb.APPLY:
+        elif report.done is Done.AGAIN or report.change.verb in (Verb.WITHDRAW, Verb.DELETE):
             self._memory.failed(place, self._services.monotonic(), report.retry_after, stale=report.stale)
         if report.unknown:
             self._memory.unknown[_mark(report.change)] = report.change.object

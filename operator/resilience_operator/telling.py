@@ -102,7 +102,7 @@ class Teller:
                 new = records.record(one.change, policy, rule, one.at, one.message, result)
                 self._records[policy.uid] = records.add(self._records.get(policy.uid, []), [new])
                 self._services.metrics.remediated(policy.name, rule, result)
-            for notice in announce.outcomes(one, one.change.revision):
+            for notice in announce.outcomes(one, one.change.number):
                 self._services.recorder.notify(notice)
 
     async def tell(

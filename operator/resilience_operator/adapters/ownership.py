@@ -14,7 +14,13 @@ from typing import Any
 
 import msgspec
 
-from resilience_operator.observed.objects import Claim
+from resilience_operator.observed.objects import (
+    EVICTION_POLICY,
+    MAX_UNAVAILABLE,
+    MIN_AVAILABLE,
+    SELECTOR,
+    Claim,
+)
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -109,7 +115,46 @@ class ManagedFields(_Wire):
     fields: _Fields | None = msgspec.field(default=None, name="fieldsV1")
 
 
+class _OwnedBudget(_Wire):
+    min_available: _Owned | None = msgspec.field(default=None, name="f:minAvailable")
+    max_unavailable: _Owned | None = msgspec.field(default=None, name="f:maxUnavailable")
+    selector: _Owned | None = msgspec.field(default=None, name="f:selector")
+    eviction_policy: _Owned | None = msgspec.field(default=None, name="f:unhealthyPodEvictionPolicy")
+
+
+class _BudgetFields(_Wire):
+    spec: _OwnedBudget | None = msgspec.field(default=None, name="f:spec")
+
+
+class BudgetFields(_Wire):
+    """One entry of a PodDisruptionBudget's metadata.managedFields."""
+
+    manager: str = ""
+    operation: str = ""
+    subresource: str = ""
+    time: str = ""
+    fields: _BudgetFields | None = msgspec.field(default=None, name="fieldsV1")
+
+
 _NOTHING: frozenset[str] = frozenset()
+
+
+def budget_claims(entries: tuple[BudgetFields, ...]) -> tuple[Claim, ...]:
+    """The claims of the managers that own a field of a budget's spec; of whoever owns none nothing is kept."""
+    made = []
+    for entry in entries:
+        spec = entry.fields.spec if entry.fields is not None else None
+        owned = {
+            MIN_AVAILABLE: spec and spec.min_available,
+            MAX_UNAVAILABLE: spec and spec.max_unavailable,
+            SELECTOR: spec and spec.selector,
+            EVICTION_POLICY: spec and spec.eviction_policy,
+        }
+        leaves = _shared(tuple(leaf for leaf, there in owned.items() if there is not None))
+        if leaves:
+            named = (intern(entry.manager), intern(entry.operation), intern(entry.subresource))
+            made.append(Claim(*named, entry.time, leaves))
+    return tuple(made)
 
 
 def claims(entries: tuple[ManagedFields, ...]) -> tuple[Claim, ...]:

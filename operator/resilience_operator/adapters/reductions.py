@@ -13,7 +13,14 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from resilience_operator.adapters import dns_settings
-from resilience_operator.adapters.ownership import LAST_APPLIED, ManagedFields, chosen, claims
+from resilience_operator.adapters.ownership import (
+    LAST_APPLIED,
+    BudgetFields,
+    ManagedFields,
+    budget_claims,
+    chosen,
+    claims,
+)
 from resilience_operator.adapters.sharing import interned, share, shared_labels
 from resilience_operator.core.state import ANNOTATION
 from resilience_operator.observed import objects as observed
@@ -129,10 +136,14 @@ class WireConfigMap(Wire):
     data: dict[str, str] = {}
 
 
+class _BudgetMeta(_Meta):
+    managed_fields: tuple[BudgetFields, ...] = ()
+
+
 class WireBudget(Wire):
     """policy/v1 PodDisruptionBudget."""
 
-    metadata: _Meta
+    metadata: _BudgetMeta
     spec: observed.BudgetSpec = observed.BudgetSpec()
 
 
@@ -257,8 +268,10 @@ def config_map(wire: WireConfigMap) -> observed.ConfigMap:
 
 
 def budget(wire: WireBudget) -> observed.PodDisruptionBudget:
-    """A PodDisruptionBudget."""
-    return observed.PodDisruptionBudget(_meta(wire.metadata), wire.spec)
+    """A PodDisruptionBudget with who set the fields of its spec."""
+    return observed.PodDisruptionBudget(
+        _meta(wire.metadata), wire.spec, budget_claims(wire.metadata.managed_fields)
+    )
 
 
 def daemon_set(wire: WireDaemonSet) -> observed.DaemonSet:

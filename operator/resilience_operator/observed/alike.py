@@ -5,6 +5,7 @@ Most events are none: heartbeats of nodes, counters, versions. Each that is reco
 
 from resilience_operator.observed.objects import (
     DaemonSet,
+    Deployment,
     Namespace,
     Node,
     PersistentVolumeClaim,
@@ -50,3 +51,11 @@ def alike_claim(old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | 
     if old is None or new is None:
         return old is new
     return old.spec.access_modes == new.spec.access_modes
+
+
+def alike_pods(old: Deployment | None, new: Deployment | None) -> bool:
+    """True where the pods have the same labels, and the same are selected."""
+    if old is None or new is None:
+        return old is new
+    was, now = old.spec, new.spec
+    return was.selector == now.selector and was.template.metadata.labels == now.template.metadata.labels

@@ -1,6 +1,21 @@
-"""PodDisruptionBudgets: which of them are ours, and how many pods they let go. Used by rules and planning."""
+"""PodDisruptionBudgets: which of them are ours, which select the same pods, and how many pods they let go.
 
-from resilience_operator.observed.objects import Deployment, PodDisruptionBudget
+Used by rules and planning. A budget of ours is known by its labels and its owner, whatever it selects by now: people
+edit what we made.
+"""
+
+from dataclasses import dataclass
+
+from resilience_operator.core.state import FIELD_MANAGER
+from resilience_operator.observed.objects import (
+    EVICTION_POLICY,
+    MAX_UNAVAILABLE,
+    MIN_AVAILABLE,
+    SELECTOR,
+    Deployment,
+    PodDisruptionBudget,
+)
+from resilience_operator.observed.selection import selects
 from resilience_operator.observed.view import DeploymentView
 
 POLICY_LABEL = "resilience.dev/policy"
@@ -8,22 +23,107 @@ POLICY_LABEL = "resilience.dev/policy"
 
 MANAGED_BY = ("app.kubernetes.io/managed-by", "resilience-operator")
 
+ALWAYS_ALLOW = "AlwaysAllow"
+SUFFIX = "-resilience"
+MAX_NAME = 253
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What of our budget is not as it is demanded, as a sentence's part, and which managers made it so."""
+
+    what: str
+    by: tuple[str, ...] = ()
+
+
+def name_of(deployment: Deployment) -> str:
+    """What our budget of that Deployment is called."""
+    return deployment.metadata.name[: MAX_NAME - len(SUFFIX)] + SUFFIX
+
+
+def is_made_by_us(budget: PodDisruptionBudget) -> bool:
+    """True where the operator, this one or another, made the budget for some Deployment."""
+    labels, owners = budget.metadata.labels, budget.metadata.owner_references
+    marked = labels.get(MANAGED_BY[0]) == MANAGED_BY[1] and POLICY_LABEL in labels
+    return marked and any(owner.kind == "Deployment" for owner in owners)
+
 
 def is_ours(budget: PodDisruptionBudget, deployment: Deployment) -> bool:
     """True where we made the budget, and for this very Deployment."""
-    labels, owners = budget.metadata.labels, budget.metadata.owner_references
-    mine = labels.get(MANAGED_BY[0]) == MANAGED_BY[1] and POLICY_LABEL in labels
-    return mine and any(owner.uid == deployment.metadata.uid for owner in owners)
+    owners = budget.metadata.owner_references
+    return is_made_by_us(budget) and any(owner.uid == deployment.metadata.uid for owner in owners)
 
 
 def ours(view: DeploymentView) -> tuple[PodDisruptionBudget, ...]:
-    """The budgets that we made for this Deployment."""
+    """The budgets that we made for this Deployment, whatever they select."""
     return tuple(one for one in view.budgets if is_ours(one, view.deployment))
+
+
+def covering(view: DeploymentView) -> tuple[PodDisruptionBudget, ...]:
+    """The budgets that select its pods, whoever made them."""
+    if not view.budgets:
+        return ()
+    every = [view.deployment.spec.template.metadata.labels, *(pod.metadata.labels for pod in view.pods)]
+    distinct = {id(labels): labels for labels in every}.values()
+    return tuple(
+        one for one in view.budgets if any(selects(one.spec.selector, labels) for labels in distinct)
+    )
 
 
 def foreign(view: DeploymentView) -> tuple[PodDisruptionBudget, ...]:
     """The budgets of others that select its pods."""
-    return tuple(one for one in view.budgets if not is_ours(one, view.deployment))
+    return tuple(one for one in covering(view) if not is_made_by_us(one))
+
+
+def excess(view: DeploymentView) -> tuple[PodDisruptionBudget, ...]:
+    """The budgets of the operator that select its pods and must go: all beside one of others, else all but one.
+
+    The one that stays is chosen from the objects alone, so that every decision, of this Deployment and of others,
+    chooses the same: one whose selector nobody edited, then the oldest.
+    """
+    every = covering(view)
+    made = sorted((one for one in every if is_made_by_us(one)), key=_seniority)
+    return tuple(made) if len(made) < len(every) else tuple(made[1:])
+
+
+def _seniority(budget: PodDisruptionBudget) -> tuple[bool, bool, float, str]:
+    born = budget.metadata.creation_timestamp
+    edited = bool(_managers(budget, SELECTOR))
+    return (edited, born is None, born.timestamp() if born is not None else 0.0, budget.metadata.uid)
+
+
+def differences(
+    budget: PodDisruptionBudget, deployment: Deployment, max_unavailable: int | str
+) -> tuple[Difference, ...]:
+    """What of our budget is not as it is demanded, and who set it so."""
+    spec, found = budget.spec, []
+    if spec.min_available is not None:
+        what = f"minAvailable {spec.min_available}, not maxUnavailable {max_unavailable}"
+        found.append(Difference(what, _managers(budget, MIN_AVAILABLE)))
+    elif spec.max_unavailable != max_unavailable:
+        what = f"maxUnavailable {spec.max_unavailable}, not {max_unavailable}"
+        found.append(Difference(what, _managers(budget, MAX_UNAVAILABLE)))
+    if spec.selector != deployment.spec.selector:
+        found.append(Difference("another selector than its Deployment", _managers(budget, SELECTOR)))
+    if spec.unhealthy_pod_eviction_policy != ALWAYS_ALLOW:
+        said = spec.unhealthy_pod_eviction_policy or "unset"
+        what = f"unhealthyPodEvictionPolicy {said}, not {ALWAYS_ALLOW}"
+        found.append(Difference(what, _managers(budget, EVICTION_POLICY)))
+    return tuple(found)
+
+
+def _managers(budget: PodDisruptionBudget, leaf: str) -> tuple[str, ...]:
+    """The other managers that set a field."""
+    mine = [claim for claim in budget.claims if leaf in claim.leaves and claim.manager != FIELD_MANAGER]
+    return tuple(f"{claim.manager} ({claim.operation})" for claim in mine)
+
+
+def limit_of(budget: PodDisruptionBudget) -> str:
+    """The limit as a person wrote it."""
+    spec = budget.spec
+    if spec.max_unavailable is not None:
+        return f"maxUnavailable {spec.max_unavailable}"
+    return f"minAvailable {spec.min_available}"
 
 
 def allows_none(budget: PodDisruptionBudget, replicas: int) -> bool:

@@ -35,6 +35,10 @@ from resilience_operator.observed.neighbours import (
     WaitingState,
 )
 from resilience_operator.observed.scalers import (
+    EVICTION_POLICY,
+    MAX_UNAVAILABLE,
+    MIN_AVAILABLE,
+    SELECTOR,
     BudgetSpec,
     ConfigMap,
     HorizontalPodAutoscaler,
@@ -61,6 +65,10 @@ from resilience_operator.observed.templates import (
 )
 
 __all__ = [
+    "EVICTION_POLICY",
+    "MAX_UNAVAILABLE",
+    "MIN_AVAILABLE",
+    "SELECTOR",
     "BudgetSpec",
     "Claim",
     "Condition",

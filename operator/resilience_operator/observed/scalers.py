@@ -4,6 +4,8 @@ Part of observed/objects, which names everything that others import. A cluster-p
 parameters in a ConfigMap; of other ConfigMaps nothing is kept but their names.
 """
 
+from typing import Final
+
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.observed.base import Claim, Meta, Observed, Selector
 
@@ -78,6 +80,13 @@ class ConfigMap(Observed, frozen=True):
         return ObjectRef("v1", "ConfigMap", meta.namespace, meta.name, meta.uid)
 
 
+MIN_AVAILABLE: Final = "spec.minAvailable"
+MAX_UNAVAILABLE: Final = "spec.maxUnavailable"
+SELECTOR: Final = "spec.selector"
+EVICTION_POLICY: Final = "spec.unhealthyPodEvictionPolicy"
+"""The written paths of what we set in a budget of ours, and of minAvailable, which others may set in its place."""
+
+
 class BudgetSpec(Observed, frozen=True):
     """A PodDisruptionBudget's spec; the limits are numbers or percentages, None where absent."""
 
@@ -88,10 +97,14 @@ class BudgetSpec(Observed, frozen=True):
 
 
 class PodDisruptionBudget(Observed, frozen=True):
-    """policy/v1 PodDisruptionBudget, projected; what it allows at this moment is no reason to decide anew."""
+    """policy/v1 PodDisruptionBudget, projected; what it allows at this moment is no reason to decide anew.
+
+    `claims`: who set the fields of its spec.
+    """
 
     metadata: Meta
     spec: BudgetSpec = BudgetSpec()
+    claims: tuple[Claim, ...] = ()
 
     @property
     def ref(self) -> ObjectRef:

@@ -26,7 +26,7 @@ from resilience_operator.core.kinds import (
 )
 from resilience_operator.core.refs import Key, key_of
 from resilience_operator.core.state import ANNOTATION
-from resilience_operator.observed.alike import alike, alike_claim, alike_node
+from resilience_operator.observed.alike import alike, alike_claim, alike_node, alike_pods
 from resilience_operator.observed.dns import matters
 from resilience_operator.observed.index import Index, scaled_by, service_selects
 from resilience_operator.observed.objects import (
@@ -52,7 +52,7 @@ from resilience_operator.observed.views import Views
 __all__ = ["Store", "service_selects"]
 
 MANY = 100
-"""A list of more Services makes everything dirty: to find what each selects would cost more."""
+"""More Services in a list, or Deployments, make everything dirty: to find what each selects would cost more."""
 
 
 class Store:
@@ -68,6 +68,7 @@ class Store:
         self._claims: Shelf[PersistentVolumeClaim] = Shelf()
         self._nodes: Shelf[Node] = Shelf()
         self._rewound: set[Kind] = set()
+        self._moved: list[Deployment] = []
         self._config_maps: Shelf[ConfigMap] = Shelf()
         self._budgets: Shelf[PodDisruptionBudget] = Shelf()
         self._shelves: dict[Kind, Shelf[Any]] = {
@@ -139,10 +140,12 @@ class Store:
     def take_dirty(self) -> set[Key]:
         """The key of each object to decide about that changed, or beside which something did; also of those gone."""
         dirty, self._dirty = self._dirty, set()
-        if self._all_dirty:
+        moved, self._moved = self._moved, []
+        if self._all_dirty or len(moved) > MANY:
             self._all_dirty = False
             dirty.update(self.subjects())
             return dirty
+        dirty = dirty.union(*(self._views.sharing.around(each) for each in moved))
         return dirty.union(*(self._views.judged_by(key) for key in dirty))
 
     def subjects(self) -> Iterator[Key]:
@@ -196,6 +199,9 @@ class Store:
         if new is not None:
             self._index.add_deployment(new)
         known = [each for each in (old, new) if each is not None]
+        if not alike_pods(old, new):
+            self._moved += known
+            self._views.sharing.changed(known[0].metadata.namespace)
         self._mark(map(_key, known))
         self._mark(key for each in known for key in self._views.beside(each))
 

@@ -51,8 +51,10 @@ class DeploymentView:
     `scalers`: HPAs and ScaledObjects that target it. `autoscalers`: Deployments of CPAs that target it, and
     `config_maps` the parameters of those. `scaled`: the Deployment that it scales itself, where it is a CPA, and
     `scaled_too` those that it scales beside that one.
-    `budgets`: PodDisruptionBudgets that select its pods. `twins`: names of other Deployments that one of its Services
-    selects as well, and `dns` what the nodes do with queries, both asked for of cluster DNS alone.
+    `budgets`: PodDisruptionBudgets that select its pods, that we made for it, or that bear the name of ours.
+    `sharing`: names of other Deployments whose pods its selector selects as well. `twins`: names of other Deployments
+    that one of its Services selects as well, and `dns` what the nodes do with queries, both asked for of cluster DNS
+    alone.
 
     `state` is our annotation on it where it is believed, else the empty state; `distrust` says why it is not.
     `server` is the API server's (major, minor), (0, 0) where unknown (files: the newest is assumed).
@@ -72,6 +74,7 @@ class DeploymentView:
     scaled: "DeploymentView | None" = None
     scaled_too: "tuple[DeploymentView, ...]" = ()
     budgets: tuple[PodDisruptionBudget, ...] = ()
+    sharing: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
     dns: DNSNeighbours | None = None
     known: Known = EVERYTHING_KNOWN

@@ -20,6 +20,7 @@ from resilience_operator.core.kinds import (
 from resilience_operator.core.refs import Key, key_of
 from resilience_operator.observed.autoscalers import autoscaler_of
 from resilience_operator.observed.belief import believe
+from resilience_operator.observed.budgets import is_ours, name_of
 from resilience_operator.observed.dns import (
     DNS_NAMESPACE,
     DNSNeighbours,
@@ -38,6 +39,7 @@ from resilience_operator.observed.objects import (
     Service,
 )
 from resilience_operator.observed.selection import selects
+from resilience_operator.observed.sharing import Sharing
 from resilience_operator.observed.shelf import Shelf
 from resilience_operator.observed.view import DeploymentView, ScalerView, View, dns_first
 
@@ -52,6 +54,7 @@ class Views:
         self._config_maps: Shelf[ConfigMap] = shelves[CONFIG_MAP]
         self._budgets: Shelf[PodDisruptionBudget] = shelves[BUDGET]
         self._nodes: Nodes | None = None
+        self.sharing = Sharing(self._deployments)
 
     def look(self, key: Key, now: datetime, server: tuple[int, int] = (1, 36)) -> View | None:
         """The view of the object with that key; None where there is none."""
@@ -116,6 +119,7 @@ class Views:
             autoscalers=autoscalers,
             config_maps=self.parameters(autoscalers),
             budgets=self._budgets_of(found, pods),
+            sharing=self.sharing.of(found),
             twins=tuple(self._twins(found, services)),
             dns=self._dns(found, services, server),
             state=state,
@@ -147,13 +151,19 @@ class Views:
         return tuple(each for each in known if each is not None)
 
     def _budgets_of(self, found: Deployment, pods: tuple[Pod, ...]) -> tuple[PodDisruptionBudget, ...]:
-        """Those that select its template, or any pod that it has: one of an earlier template counts as well."""
+        """Those that select its template or any pod that it has, of an earlier template as well; and ours of it."""
         within = list(self._budgets.within(found.metadata.namespace))
         if not within:
             return ()
         every = [found.spec.template.metadata.labels, *(pod.metadata.labels for pod in pods)]
-        distinct = {id(labels): labels for labels in every}.values()
-        chosen = (each for each in within if any(selects(each.spec.selector, labels) for labels in distinct))
+        distinct, name = {id(labels): labels for labels in every}.values(), name_of(found)
+        chosen = (
+            each
+            for each in within
+            if any(selects(each.spec.selector, labels) for labels in distinct)
+            or is_ours(each, found)
+            or each.metadata.name == name
+        )
         return tuple(sorted(chosen, key=lambda each: each.metadata.name))
 
     def _twins(self, found: Deployment, services: tuple[Service, ...]) -> Iterator[str]:

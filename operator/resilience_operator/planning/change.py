@@ -45,8 +45,8 @@ class Change:
     afterwards, without this apply's time. `written`: the paths whose value changes. `revision`: what the rollout
     becomes, 0 where no template changes. `disruptive`: pods restart. `urgent`: waits for no window and no limit.
     `repaired`: rules of which it puts back what somebody took from us. `adopted`: written paths whose values are left
-    as they are, because others have made them their own. `whole`: the object that is made, without its preconditions;
-    `owner`: the object beside which it stands.
+    as they are, because others have made them their own. `whole`: the object that is made, or the label and the spec
+    that it gets, without preconditions; `owner`: the object beside which it stands.
     """
 
     verb: Verb
@@ -76,6 +76,12 @@ class Change:
         return self.owner or self.object
 
     @property
+    def number(self) -> int:
+        """What tells its Events from those of other changes of the object: a revision, or a version of what is ours."""
+        version = self.resource_version if self.owner is not None else ""
+        return int(version) if version.isdecimal() else self.revision
+
+    @property
     def forgets(self) -> bool:
         """True where it only removes what is left of us, once the values given back have rolled out."""
         return self.verb is Verb.WITHDRAW and not self.given_back
@@ -99,11 +105,10 @@ class Change:
         return [part for part in found if part[2]]
 
     def body(self, now: datetime) -> dict[str, JSON]:
-        """The server-side apply of an APPLY change: identity, preconditions, every leaf, and our annotation."""
+        """What is sent: of a CREATE the object, of an APPLY identity, preconditions, every leaf, and our annotation."""
         ref = self.object
-        if self.owner is not None:
-            fence = {"uid": ref.uid, "resourceVersion": self.resource_version} if ref.uid else {}
-            return {**self.whole, "metadata": {**self.whole["metadata"], **fence}}
+        if self.verb is Verb.CREATE:
+            return dict(self.whole)
         body = nest(self.leaves)
         body["apiVersion"], body["kind"] = ref.api_version, ref.kind
         body["metadata"] = {
@@ -114,6 +119,16 @@ class Change:
             "annotations": {ANNOTATION: encode(self.stamped(now))},
         }
         return body
+
+    def operations(self) -> list[dict[str, JSON]]:
+        """The JSON patch of an UPDATE: server-side apply could not remove what others set."""
+        label, policy = next(iter(self.whole["metadata"]["labels"].items()))
+        return [
+            {"op": "test", "path": "/metadata/uid", "value": self.object.uid},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": self.resource_version},
+            {"op": "add", "path": f"/metadata/labels/{label.replace('/', '~1')}", "value": policy},
+            {"op": "add", "path": "/spec", "value": self.whole["spec"]},
+        ]
 
     def only(self, rule: str) -> "Change":
         """The same apply without what the other rules would newly write."""

@@ -1,109 +1,276 @@
 """PodDisruptionBudgets of our own: made, kept and removed beside the Deployment that they protect. Used by decide.
 
-Two budgets that select one pod make every eviction of it fail, and so does one that protects a single replica
-(measured): such a budget of ours goes at once, whatever window or queue there is. It belongs to one Deployment by
-ownerReference, and to one policy by label; nothing of it is remembered anywhere else.
+Two budgets that select one pod make every eviction of it fail (measured): one of ours goes at once, whatever window or
+queue there is, and where nobody may write it is a finding. It belongs to one Deployment by ownerReference, and to one
+policy by label; nothing of it is remembered anywhere else. A budget of a policy that is not known here is another
+operator's, or of a policy that is gone: it is left as it is until it does harm.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from resilience_operator.core.findings import BudgetDemand
 from resilience_operator.core.paths import JSON
-from resilience_operator.core.policy import Policy
+from resilience_operator.core.policy import SECTION_OF_RULE, Conflicts, Mode, Policy
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.state import ObjectState
-from resilience_operator.observed.budgets import MANAGED_BY, POLICY_LABEL, ours
+from resilience_operator.observed.budgets import (
+    ALWAYS_ALLOW,
+    MANAGED_BY,
+    POLICY_LABEL,
+    Difference,
+    covering,
+    differences,
+    excess,
+    foreign,
+    name_of,
+    ours,
+)
 from resilience_operator.observed.leaves import selector_object
 from resilience_operator.observed.objects import PodDisruptionBudget
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning.change import Change, Result, Verb
 
-SUFFIX = "-resilience"
-MAX_NAME = 253
+BUDGET_RULES = ("disruption-budget", "coredns-budget")
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetAsked:
-    """What one policy says of a budget for the object; `writes`: it enforces the rule here, and may write."""
+    """What one policy says of a budget for the object; `writes`: it enforces the rule here, and may write.
+
+    `demand` None: the rule wants no budget of ours as things are.
+    """
+
+    policy: Policy
+    rule: str
+    demand: BudgetDemand | None
+    writes: bool
+    opted_out: bool = False
+
+    @property
+    def ends_harm(self) -> bool:
+        """True where a budget that does harm may be removed for it: an opt-out holds no drain up."""
+        if self.writes or not self.opted_out or self.policy.suspend:
+            return self.writes
+        return self.policy.rule_mode(SECTION_OF_RULE[self.rule], self.rule) is Mode.ENFORCE
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """`changes` of budgets of ours; `contested`: (policy name, rule) -> why what it demands is not written."""
+
+    changes: tuple[Change, ...] = ()
+    contested: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A demand that is to hold, and the policy that it serves."""
 
     policy: Policy
     demand: BudgetDemand
-    writes: bool
 
 
 def companions_of(
-    view: View, asked: tuple[BudgetAsked, ...], directory: Mapping[str, Policy]
-) -> tuple[Change, ...]:
-    """What is to be done about our budget of this Deployment; `directory`: every policy by uid."""
+    view: View,
+    asked: tuple[BudgetAsked, ...],
+    directory: Mapping[str, Policy],
+    refused: Mapping[str, str] | None = None,
+) -> Beside:
+    """What is to be done about our budget of this Deployment; `directory`: every policy by uid.
+
+    `refused`: rule -> why the API server refuses what it wants. What is to go is sent again all the same.
+    """
     if not isinstance(view, DeploymentView) or not view.known.budgets:
-        return ()
-    mine = ours(view)
-    writers = sorted((one for one in asked if one.writes), key=lambda one: -one.policy.priority)
-    if not mine:
-        return _made(view, writers)
-    return tuple(change for one in mine if (change := _kept(view, one, asked, writers, directory)))
+        return Beside()
+    mine = [one for one in ours(view) if one.metadata.deletion_timestamp is None]
+    wish, contested = _merged(asked, [one.metadata.labels[POLICY_LABEL] for one in mine])
+    if wish is not None and wish.demand.rule in (refused or {}):
+        wish = None
+    changes = list(_made(view, wish)) if not ours(view) else []
+    for budget in mine:
+        change = _kept(view, budget, asked, directory)
+        if change is None and wish is not None and budget not in excess(view):
+            change, left = _updated(view, budget, wish, directory)
+            contested |= _to_all(asked, left) if left else {}
+        changes += [change] if change is not None else []
+    changes += _strays(view, asked)
+    return Beside(tuple(changes), contested)
 
 
-def _made(view: DeploymentView, writers: list[BudgetAsked]) -> tuple[Change, ...]:
-    if not writers or view.budgets or writers[0].demand.not_yet or _needless(view):
-        return ()
-    name = view.deployment.metadata.name[: MAX_NAME - len(SUFFIX)] + SUFFIX
-    ref = ObjectRef("policy/v1", "PodDisruptionBudget", view.deployment.metadata.namespace, name)
+def _merged(
+    asked: tuple[BudgetAsked, ...], holders: list[str]
+) -> tuple[_Wish | None, dict[tuple[str, str], str]]:
+    """The demand of the highest priority; equals that disagree write nothing, as with any leaf.
+
+    Of equals that agree it serves the one that our budget bears already, so that its label stays.
+    """
+    writers = [(one, one.demand) for one in asked if one.writes and one.demand is not None]
+    writers.sort(
+        key=lambda one: (-one[0].policy.priority, one[0].policy.uid not in holders, one[0].policy.name)
+    )
+    if not writers:
+        return None, {}
+    first, demand = writers[0]
+    top = first.policy.priority
+    equals = [one for one, _ in writers if one.policy.priority == top]
+    split = {one.policy.name for one in equals if _limit(one) != demand.max_unavailable}
+    contested = {}
+    for one, wanted in writers:
+        other = next((each for each in equals if _limit(each) != wanted.max_unavailable), None)
+        if other is None:
+            continue
+        name, limit = other.policy.name, f"maxUnavailable {_limit(other)}"
+        why = f"policy {name} (priority {top}) demands {limit}"
+        if one.policy.priority == top:
+            why = f"policy {name} has the same priority ({top}) and demands {limit}; nobody writes it"
+        contested[one.policy.name, one.rule] = why
+    return (None if split else _Wish(first.policy, demand)), contested
+
+
+def _limit(one: BudgetAsked) -> int | str | None:
+    return one.demand.max_unavailable if one.demand is not None else None
+
+
+def _to_all(asked: tuple[BudgetAsked, ...], why: str) -> dict[tuple[str, str], str]:
+    return {(one.policy.name, one.rule): why for one in asked if one.writes}
+
+
+def _made(view: DeploymentView, wish: _Wish | None) -> list[Change]:
+    if wish is None or view.budgets or wish.demand.not_yet:
+        return []
+    ref = ObjectRef(
+        "policy/v1",
+        "PodDisruptionBudget",
+        view.deployment.metadata.namespace,
+        name_of(view.deployment),
+    )
     reason = f"no budget limits how many pods of {view.deployment.metadata.name} may go at once"
-    return (_change(view, ref, Verb.CREATE, writers[0].policy, writers[0].demand, reason),)
+    return [_change(view, ref, Verb.CREATE, wish, reason)]
 
 
 def _kept(
     view: DeploymentView,
     budget: PodDisruptionBudget,
     asked: tuple[BudgetAsked, ...],
-    writers: list[BudgetAsked],
     directory: Mapping[str, Policy],
 ) -> Change | None:
-    holder = directory.get(budget.metadata.labels.get(POLICY_LABEL, ""))
+    """The removal of our budget, None where it stays."""
+    holder = directory.get(budget.metadata.labels[POLICY_LABEL])
     harm = _harm(view, budget)
-    rule = next((one.demand.rule for one in asked), "disruption-budget")
+    if holder is not None and holder.deleting:
+        return _release(view, budget, holder, asked, harm or f"policy {holder.name} no longer asks for it")
     if harm:
-        silent = holder is not None and holder.suspend and not holder.deleting
-        return None if silent else _removal(view, budget, holder, rule, harm)
-    if writers:
-        return _updated(view, budget, writers[0])
-    if holder is None or holder.suspend or (not holder.deleting and _asks(holder, asked)):
-        return None  # Of a policy that is not ours to see, or that rests: it stays.
-    return _removal(view, budget, holder, rule, f"policy {holder.name} no longer asks for it")
+        return _release(view, budget, holder, asked, harm) if _may_end(holder, asked) else None
+    if holder is None:
+        return None
+    others = [one for one in asked if one.writes and one.demand is not None]
+    if others or holder.suspend or any(_still(one) for one in asked if one.policy.uid == holder.uid):
+        return None
+    return _release(view, budget, holder, asked, f"policy {holder.name} no longer asks for it")
 
 
-def _asks(holder: Policy, asked: tuple[BudgetAsked, ...]) -> bool:
-    return any(one.policy.uid == holder.uid for one in asked)
+def _still(one: BudgetAsked) -> bool:
+    """True where the policy that asked for our budget keeps it: it demands one, or writes nothing any more."""
+    return one.demand is not None or not one.writes
+
+
+def _may_end(holder: Policy | None, asked: tuple[BudgetAsked, ...]) -> bool:
+    """True where a budget that does harm may be removed: in Audit, and while suspended, nothing is written."""
+    if any(one.ends_harm for one in asked):
+        return True
+    if holder is None:
+        return not asked
+    return not holder.suspend and all(one.policy.uid != holder.uid for one in asked)
 
 
 def _harm(view: DeploymentView, budget: PodDisruptionBudget) -> str:
-    """Why our budget would stop every eviction, "" where it would not."""
-    other = next((one for one in view.budgets if one is not budget), None)
-    if other is not None:
-        name = other.metadata.name
-        return f"PodDisruptionBudget {name} selects the same pods: with two, every eviction fails"
-    return _needless(view)
+    """Why our budget would stop every eviction, or protects nothing; "" where it should stay."""
+    others = foreign(view)
+    if others:
+        return _two(others[0])
+    if budget in excess(view):
+        return _two(_survivor(view))
+    if view.deployment.replicas == 1:
+        return (
+            "1 replica is left: a budget that lets it go protects nothing, and any other blocks every drain"
+        )
+    return ""
 
 
-def _needless(view: DeploymentView) -> str:
-    replicas = view.deployment.replicas
-    return f"{replicas} replica would be protected from every eviction" if replicas == 1 else ""
+def _survivor(view: DeploymentView) -> PodDisruptionBudget:
+    """The budget beside which those of ours that are too many go."""
+    going = excess(view)
+    return next((one for one in covering(view) if one not in going), going[0])
 
 
-def _updated(view: DeploymentView, budget: PodDisruptionBudget, first: BudgetAsked) -> Change | None:
-    demand, spec = first.demand, budget.spec
-    same = spec.max_unavailable == demand.max_unavailable and spec.min_available is None
-    evicts = spec.unhealthy_pod_eviction_policy == "AlwaysAllow"
-    if same and evicts and budget.metadata.labels.get(POLICY_LABEL) == first.policy.uid:
-        return None
-    reason = f"policy {first.policy.name} demands maxUnavailable {demand.max_unavailable}"
-    return _change(view, budget.ref, Verb.UPDATE, first.policy, demand, reason, budget)
+def _two(other: PodDisruptionBudget) -> str:
+    return f"PodDisruptionBudget {other.metadata.name} selects the same pods: with two, every eviction fails"
+
+
+def _strays(view: DeploymentView, asked: tuple[BudgetAsked, ...]) -> list[Change]:
+    """Removals of budgets that we made for other Deployments, and that stop every eviction of these pods.
+
+    Whose selector is the same, that Deployment's own decision sees it; others may select pods that it does not have.
+    """
+    ending = [one for one in asked if one.ends_harm]
+    if not ending:
+        return []
+    mine, selector = ours(view), view.deployment.spec.selector
+    strays = [one for one in excess(view) if one not in mine and one.spec.selector != selector]
+    return [
+        _removal(view, one, (ending[0].policy,), ending[0].rule, _two(_survivor(view)))
+        for one in strays
+        if one.metadata.deletion_timestamp is None
+    ]
+
+
+def _updated(
+    view: DeploymentView, budget: PodDisruptionBudget, wish: _Wish, directory: Mapping[str, Policy]
+) -> tuple[Change | None, str]:
+    """The change of our budget to what is demanded, or why it is left as it is ("" where it is right)."""
+    differs = differences(budget, view.deployment, wish.demand.max_unavailable)
+    label, name = budget.metadata.labels[POLICY_LABEL], budget.metadata.name
+    if label not in directory:
+        unseen = f"PodDisruptionBudget {name} was made for policy {label}, which this operator does not see"
+        way_out = f"it is left alone; kubectl resilience revert {label} removes it"
+        return None, f"{unseen}: {way_out}" if differs else ""
+    if not differs and label == wish.policy.uid:
+        return None, ""
+    edited = [one for one in differs if one.by]
+    conflicts = wish.policy.conflicts_of(wish.demand.rule, budget.ref.kind) if edited else None
+    if edited and conflicts is not Conflicts.TAKE_OVER:
+        return None, f"{_said(tuple(edited))}; left alone, for conflicts is Report"
+    reason = f"policy {wish.policy.name} demands another: it had {_said(differs)}"
+    if not differs:
+        reason = f"it serves policy {wish.policy.name} from now on"
+    return _change(view, budget.ref, Verb.UPDATE, wish, reason, budget.metadata.resource_version), ""
+
+
+def _said(differs: tuple[Difference, ...]) -> str:
+    """What differs, and who set it."""
+    return ", and ".join(
+        f"{one.what} (set by {' and '.join(one.by)})" if one.by else one.what for one in differs
+    )
+
+
+def _release(
+    view: DeploymentView,
+    budget: PodDisruptionBudget,
+    holder: Policy | None,
+    asked: tuple[BudgetAsked, ...],
+    why: str,
+) -> Change:
+    """The removal of our budget, told to its policy; to those that speak of the Deployment where that is not known."""
+    uid = holder.uid if holder is not None else ""
+    rules = [one.rule for one in asked if one.policy.uid == uid] or [one.rule for one in asked]
+    speaking = [one.policy for one in asked if one.ends_harm] or [one.policy for one in asked]
+    policies = (holder,) if holder is not None else tuple(speaking[:1])
+    return _removal(view, budget, policies, (rules or [BUDGET_RULES[0]])[0], why)
 
 
 def _removal(
-    view: DeploymentView, budget: PodDisruptionBudget, holder: Policy | None, rule: str, why: str
+    view: DeploymentView, budget: PodDisruptionBudget, policies: tuple[Policy, ...], rule: str, why: str
 ) -> Change:
     return Change(
         verb=Verb.DELETE,
@@ -114,7 +281,7 @@ def _removal(
         state=ObjectState(),
         written=(),
         rules=(rule,),
-        policies=(holder,) if holder is not None else (),
+        policies=policies,
         reason=why,
         disruptive=False,
         urgent=True,
@@ -123,49 +290,51 @@ def _removal(
 
 
 def _change(
-    view: DeploymentView,
-    ref: ObjectRef,
-    verb: Verb,
-    policy: Policy,
-    demand: BudgetDemand,
-    reason: str,
-    before: PodDisruptionBudget | None = None,
+    view: DeploymentView, ref: ObjectRef, verb: Verb, wish: _Wish, reason: str, resource_version: str = ""
 ) -> Change:
     return Change(
         verb=verb,
         result=Result.APPLIED,
         object=ref,
-        resource_version=before.metadata.resource_version if before is not None else "",
+        resource_version=resource_version,
         leaves={},
         state=ObjectState(),
         written=(),
-        rules=(demand.rule,),
-        policies=(policy,),
+        rules=(wish.demand.rule,),
+        policies=(wish.policy,),
         reason=reason,
         disruptive=False,
-        force=before is not None,  # What made it, made it by another operation than an apply.
-        whole=_body(view, ref, policy, demand),
+        whole=_body(view, ref, wish) if verb is Verb.CREATE else _rest(view, wish),
         owner=view.ref,
     )
 
 
-def _body(view: DeploymentView, ref: ObjectRef, policy: Policy, demand: BudgetDemand) -> dict[str, JSON]:
-    """The budget as it is sent. Its only owner is the Deployment: with two, it would outlive the first."""
+def _body(view: DeploymentView, ref: ObjectRef, wish: _Wish) -> dict[str, JSON]:
+    """The budget as it is made. Its only owner is the Deployment: with two, it would outlive the first."""
     owner = view.deployment.metadata
+    changing = _rest(view, wish)
     return {
         "apiVersion": ref.api_version,
         "kind": ref.kind,
         "metadata": {
             "name": ref.name,
             "namespace": ref.namespace,
-            "labels": {MANAGED_BY[0]: MANAGED_BY[1], POLICY_LABEL: policy.uid},
+            "labels": {MANAGED_BY[0]: MANAGED_BY[1], **changing["metadata"]["labels"]},
             "ownerReferences": [
                 {"apiVersion": "apps/v1", "kind": "Deployment", "name": owner.name, "uid": owner.uid}
             ],
         },
+        "spec": changing["spec"],
+    }
+
+
+def _rest(view: DeploymentView, wish: _Wish) -> dict[str, JSON]:
+    """What of a budget follows the policy and the Deployment, and is put right later on."""
+    return {
+        "metadata": {"labels": {POLICY_LABEL: wish.policy.uid}},
         "spec": {
-            "maxUnavailable": demand.max_unavailable,
+            "maxUnavailable": wish.demand.max_unavailable,
             "selector": selector_object(view.deployment.spec.selector),
-            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "unhealthyPodEvictionPolicy": ALWAYS_ALLOW,
         },
     }

@@ -14,7 +14,7 @@ from resilience_operator.core.state import Quarantine
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning import changes
 from resilience_operator.planning.change import Change, Decision, Verb
-from resilience_operator.planning.companions import BudgetAsked, companions_of
+from resilience_operator.planning.companions import BUDGET_RULES, BudgetAsked, companions_of
 from resilience_operator.planning.contest import Patience
 from resilience_operator.planning.holds import Covering, held_demands, sort_holds, superseded, without
 from resilience_operator.planning.optout import OptOut, optouts_of
@@ -81,12 +81,9 @@ def decide(view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings
     change = _change(view, around, keep, resolution, holds, rollout)
     applies = change is not None and change.verb is Verb.APPLY
     writing = frozenset(map(family, change.rules)) if change is not None and applies else frozenset()
+    beside = companions_of(view, _budgets_asked(verdicts), around.directory, around.refused)
+    resolution = replace(resolution, losers={**resolution.losers, **beside.contested})
     context = Context(view, resolution, quarantines, around.refused, around.stopped, writing, rollout)
-    beside = tuple(
-        BudgetAsked(one.policy, demand, one.enforces(demand.rule))
-        for one in verdicts
-        for demand in one.verdict.budgets
-    )
     judged = [
         one
         for verdict in verdicts
@@ -103,7 +100,7 @@ def decide(view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings
         evaluated=tuple(verdict.policy.name for verdict in verdicts if not verdict.ignored),
         ignored=tuple(verdict.policy.name for verdict in verdicts if verdict.ignored),
         change=change,
-        companions=companions_of(view, beside, around.directory),
+        companions=beside.changes,
         blocked=unhealthy_because(view) if change is not None and not change.urgent else "",
         rollout=rollout,
         rollout_policies=causing(view),
@@ -119,6 +116,21 @@ def decide(view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings
             )
         ),
         wake_at=min((at for at in wakes if at is not None and at > view.now), default=None),
+    )
+
+
+def _budgets_asked(verdicts: tuple[PolicyVerdict, ...]) -> tuple[BudgetAsked, ...]:
+    return tuple(
+        BudgetAsked(
+            policy=one.policy,
+            rule=rule,
+            demand=next((demand for demand in one.verdict.budgets if demand.rule == rule), None),
+            writes=one.enforces(rule),
+            opted_out=rule in one.opted_out,
+        )
+        for one in verdicts
+        for rule in one.rules
+        if rule in BUDGET_RULES
     )
 
 

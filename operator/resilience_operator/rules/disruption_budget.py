@@ -6,14 +6,24 @@ of it fail (measured). Budgets of others are judged, and never touched.
 
 from resilience_operator.core.findings import EMPTY, BudgetDemand, Finding, Skipped, Verdict
 from resilience_operator.core.policy import DisruptionBudget
-from resilience_operator.observed.budgets import allows_none, foreign, ours
+from resilience_operator.observed.budgets import (
+    allows_none,
+    covering,
+    differences,
+    excess,
+    foreign,
+    is_ours,
+    limit_of,
+    name_of,
+    ours,
+)
 from resilience_operator.observed.objects import HorizontalPodAutoscaler, PodDisruptionBudget
 from resilience_operator.observed.view import DeploymentView
 from resilience_operator.rules.eligibility import never_scaled, reported
 from resilience_operator.rules.texts import DISRUPTION_BUDGET
 
 ENOUGH = 2
-"""Replicas below which a budget would protect the only one, and block every drain."""
+"""Replicas from which on a budget protects anything: of one, it either lets the only pod go or blocks every drain."""
 
 
 def check(settings: DisruptionBudget, view: DeploymentView) -> Verdict:
@@ -21,51 +31,80 @@ def check(settings: DisruptionBudget, view: DeploymentView) -> Verdict:
     if not view.known.budgets:
         why = "no PodDisruptionBudget was read: whether one selects its pods is unknown"
         return Verdict(skipped=(Skipped(DISRUPTION_BUDGET, view.ref, why),))
-    others = foreign(view)
-    if others:
-        return sum((_judged(one, view) for one in others), _overlap(others, view))
-    if view.deployment.replicas < ENOUGH:
-        return EMPTY
-    return reported(_wanted(settings, view), view, never_scaled(view))
+    every = covering(view)
+    found = sum((_judged(one, view) for one in every), _overlap(every, view))
+    return found + reported(_wanted(settings, view), view, never_scaled(view))
 
 
 def _wanted(settings: DisruptionBudget, view: DeploymentView) -> Verdict:
-    ready = view.deployment.status.ready_replicas
-    not_yet = f"it waits until {ENOUGH} replicas are ready ({ready} are)" if ready < ENOUGH else ""
-    demand = BudgetDemand(DISRUPTION_BUDGET, settings.max_unavailable, not_yet)
-    if ours(view):
-        return Verdict(budgets=(demand,))
-    message = f"no PodDisruptionBudget selects the pods of its {view.deployment.replicas} replicas"
-    message += f"; {not_yet}" if not_yet and view.known.pods else ""
+    replicas, mine = view.deployment.replicas, ours(view)
+    if replicas == 1 or foreign(view) or (not mine and covering(view)):
+        return EMPTY
+    demand = BudgetDemand(DISRUPTION_BUDGET, settings.max_unavailable, _not_yet(view))
+    if mine or not replicas:
+        return sum((_compared(one, demand, view) for one in mine), Verdict(budgets=(demand,)))
+    message = f"no PodDisruptionBudget selects the pods of its {replicas} replicas"
+    never = _in_the_way(view)
+    if never:
+        return Verdict((Finding(DISRUPTION_BUDGET, "NoBudget", view.ref, message, report_only=never),))
+    message += f"; {demand.not_yet}" if demand.not_yet and view.known.pods else ""
     return Verdict((Finding(DISRUPTION_BUDGET, "NoBudget", view.ref, message),), budgets=(demand,))
 
 
-def _overlap(others: tuple[PodDisruptionBudget, ...], view: DeploymentView) -> Verdict:
-    if len(others) < 2:
+def _not_yet(view: DeploymentView) -> str:
+    ready = view.deployment.status.ready_replicas
+    return f"it waits until {ENOUGH} replicas are ready ({ready} are)" if ready < ENOUGH else ""
+
+
+def _in_the_way(view: DeploymentView) -> str:
+    """Why a budget of ours may not be made beside what there is."""
+    name = name_of(view.deployment)
+    if any(one.metadata.name == name for one in view.budgets):
+        return f"PodDisruptionBudget {name}, which selects none of them, is somebody else's, and bears the name of ours"
+    if view.sharing:
+        others = " and ".join(view.sharing)
+        return f"its selector selects the pods of {others} as well: with a budget each, every eviction fails"
+    return ""
+
+
+def _compared(budget: PodDisruptionBudget, demand: BudgetDemand, view: DeploymentView) -> Verdict:
+    differs = differences(budget, view.deployment, demand.max_unavailable)
+    if not differs or budget in excess(view):
         return EMPTY
-    names = " and ".join(one.metadata.name for one in others)
+    what = ", and ".join(one.what for one in differs)
+    message = f"PodDisruptionBudget {budget.metadata.name}, which the operator made, has {what}"
+    return Verdict((Finding(DISRUPTION_BUDGET, "BudgetDiffers", view.ref, message),))
+
+
+def _overlap(every: tuple[PodDisruptionBudget, ...], view: DeploymentView) -> Verdict:
+    if len(every) < 2:
+        return EMPTY
+    names = " and ".join(one.metadata.name for one in every)
     message = f"PodDisruptionBudgets {names} select the same pods: every eviction fails, and so every drain"
-    return _reported("OverlappingBudgets", message, view)
+    made = " and ".join(one.metadata.name for one in excess(view))
+    if not made:
+        return _of_others("OverlappingBudgets", message, view)
+    message += f"; to end it, delete {made}, which the operator made"
+    return Verdict((Finding(DISRUPTION_BUDGET, "OverlappingBudgets", view.ref, message),))
 
 
 def _judged(budget: PodDisruptionBudget, view: DeploymentView) -> Verdict:
     most = max([view.deployment.replicas, *_maxima(view)])
     if view.deployment.replicas == 0 or not allows_none(budget, most):
         return EMPTY
-    spec = budget.spec
-    said = f"maxUnavailable {spec.max_unavailable}" if spec.max_unavailable is not None else ""
-    said = said or f"minAvailable {spec.min_available}"
     message = (
-        f"PodDisruptionBudget {budget.metadata.name} ({said}) never lets any of {most} pods go:"
+        f"PodDisruptionBudget {budget.metadata.name} ({limit_of(budget)}) never lets any of {most} pods go:"
         " every drain of their nodes blocks"
     )
-    return _reported("BudgetAllowsNone", message, view)
+    if not is_ours(budget, view.deployment):
+        return _of_others("BudgetAllowsNone", message, view)
+    return Verdict((Finding(DISRUPTION_BUDGET, "BudgetAllowsNone", view.ref, message),))
 
 
 def _maxima(view: DeploymentView) -> list[int]:
     return [one.spec.max_replicas for one in view.scalers if isinstance(one, HorizontalPodAutoscaler)]
 
 
-def _reported(reason: str, message: str, view: DeploymentView) -> Verdict:
+def _of_others(reason: str, message: str, view: DeploymentView) -> Verdict:
     why = "a budget of others is never changed"
     return Verdict((Finding(DISRUPTION_BUDGET, reason, view.ref, message, report_only=why),))

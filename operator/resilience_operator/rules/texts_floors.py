@@ -61,7 +61,14 @@ CPA_REASONS: Final = {
 
 _BUDGET_REASONS = {
     "NoBudget": "No PodDisruptionBudget selects the pods of two or more replicas.",
-    "OverlappingBudgets": "Two budgets select the same pods, which makes every eviction of them fail.",
+    "BudgetDiffers": (
+        "The budget that the operator made is not as the policy demands. A limit, a selector or an eviction policy "
+        "that somebody set stays under conflicts: Report (Contested, with who set it), and is put back under TakeOver."
+    ),
+    "OverlappingBudgets": (
+        "Two budgets select the same pods, which makes every eviction of them fail. One of the operator's own goes at "
+        "once under Enforce; in Audit, while suspended or paused, and without the right, delete it as the message says."
+    ),
     "BudgetAllowsNone": "A budget lets no pod go while all are well: every drain of their nodes blocks.",
 }
 
@@ -95,14 +102,22 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
             "the pods, one is made as soon as two replicas are ready, with unhealthyPodEvictionPolicy AlwaysAllow. It "
             "belongs to the Deployment, and goes at once when another budget appears or one replica is left, and when "
             "the policy no longer asks for it, whatever onRelease says: a budget that nobody watches could block "
-            "every drain."
+            "every drain. Of several that the operator made for the same pods the oldest stays. None is made for a "
+            "Deployment whose selector selects the pods of another one as well. Audit and suspend write nothing here "
+            "either. A budget made for a policy that the operator does not see (another operator's, or one that is "
+            "gone) stays as it is until it does harm. What is made or put back three times within the contest window, "
+            "and does not stay, is left alone until the Deployment or a policy changes."
         ),
         why=(
             "Without a budget a drain of two nodes takes all replicas at once. With two budgets, or one that never "
             "lets a pod go, no drain ends at all."
         ),
         reasons=_BUDGET_REASONS,
-        never_enforced=(*_NEVER_SCALED, "budgets of others: they are never changed"),
+        never_enforced=(
+            *_NEVER_SCALED,
+            "budgets of others: they are never changed, one that bears the name of ours neither",
+            "a selector that selects the pods of another Deployment as well",
+        ),
     ),
     COREDNS_FLOOR: RuleText(
         rule=COREDNS_FLOOR,
