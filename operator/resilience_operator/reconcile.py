@@ -19,10 +19,11 @@ from resilience_operator.core.kinds import BY_NAME
 from resilience_operator.core.parsing import parse
 from resilience_operator.core.policy import Policy
 from resilience_operator.core.refs import Key, key_of
-from resilience_operator.decided import Decided, Known
+from resilience_operator.decided import Decided, Known, served_by
 from resilience_operator.evaluation import judge
 from resilience_operator.finalizers import Finalizers
 from resilience_operator.memory import Memory, fingerprint
+from resilience_operator.observed import addons
 from resilience_operator.planning.change import Change, Decision, Verb
 from resilience_operator.planning.contest import Patience
 from resilience_operator.planning.decide import Surroundings
@@ -113,6 +114,8 @@ class Reconciler:
             return BUSY_POLL
         await self._learn_unknown_ends()
         changed = await self._evaluate(now)
+        if services.addons is not None:
+            services.addons.want(services.lease.may_write() and self._addon_wanted())
         plan = self._last_plan = self._plan(now)
         if plan.stopped != self._stopped:  # Their rules are left out of every decision from the next pass on.
             self._stopped, self._cluster.everything = plan.stopped, True
@@ -177,6 +180,14 @@ class Reconciler:
             decision = judge(view, accepted, around, services.settings.namespace)
         self._cluster.put(key, decision)
 
+    def _addon_wanted(self) -> bool:
+        """True where a policy asks for the floor of a cluster DNS that an EKS add-on keeps, or still holds it."""
+        found, policies = self._services.store.deployment(*addons.PLACE), self._cluster.by_uid()
+        decision = self._cluster.get(addons.PLACE)
+        asked = decision is not None and any(rule == "coredns-floor" for _, rule in decision.asked)
+        held = served_by(self._cluster.get(addons.KEY)) & policies.keys()
+        return found is not None and ((asked and addons.managed(found)) or bool(held))
+
     def _plan(self, now: datetime) -> Schedule:
         services = self._services
         halted = "paused by ConfigMap resilience-operator (pause: true)" if services.paused() else ""
@@ -194,6 +205,7 @@ class Reconciler:
     async def _carry_out(self, plan: Schedule, now: datetime) -> None:
         monotonic = self._services.monotonic()
         going = [change for change in plan.now if not self._memory.waits(_key(change), monotonic)]
+        going = [change for change in going if change.object.kind != addons.KIND]  # AWS is not written yet.
         going = [change for change in going if await self._finalizers.hold(change)]
         reports = await asyncio.gather(*(self._one(change, now) for change in going))
         for report in reports:

@@ -15,6 +15,7 @@ from resilience_operator.observed.autoscalers import autoscaler_of
 from resilience_operator.observed.index import scaled_by
 from resilience_operator.observed.nodes import Nodes
 from resilience_operator.observed.objects import (
+    Addon,
     ConfigMap,
     Deployment,
     HorizontalPodAutoscaler,
@@ -130,7 +131,7 @@ class Inventory:
                 self._config_maps[found.metadata.namespace, found.metadata.name] = found
             return
         self._judged.append(manifest)
-        if key is not None:
+        if key is not None and not isinstance(found, Addon):  # No file holds an add-on.
             self._scalers[key].append(found)
 
     def _view(self, found: Deployment, now: datetime) -> DeploymentView:

@@ -5,6 +5,8 @@ Part of observed/objects, which names everything that others import.
 
 from datetime import datetime
 
+import msgspec
+
 from resilience_operator.observed.base import (
     Condition,
     Meta,
@@ -108,10 +110,11 @@ class Taint(Observed, frozen=True):
 
 
 class NodeSpec(Observed, frozen=True):
-    """A Node's spec."""
+    """A Node's spec; `provider_id` of AWS alone: by it the EKS cluster is found."""
 
     unschedulable: bool = False
     taints: tuple[Taint, ...] = ()
+    provider_id: str = msgspec.field(default="", name="providerID")
 
 
 class NodeStatus(Observed, frozen=True):

@@ -34,6 +34,8 @@ from resilience_operator.observed.neighbours import (
     WaitingState,
 )
 from resilience_operator.observed.scalers import (
+    Addon,
+    AddonReading,
     BudgetSpec,
     BudgetStatus,
     ConfigMap,
@@ -61,6 +63,8 @@ from resilience_operator.observed.templates import (
 )
 
 __all__ = [
+    "Addon",
+    "AddonReading",
     "BudgetSpec",
     "BudgetStatus",
     "Claim",

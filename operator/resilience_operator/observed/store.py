@@ -25,10 +25,11 @@ from resilience_operator.core.kinds import (
 )
 from resilience_operator.core.refs import Key, key_of
 from resilience_operator.core.state import ANNOTATION
+from resilience_operator.observed import addons
 from resilience_operator.observed.alike import alike, alike_claim, alike_node
-from resilience_operator.observed.autoscalers import autoscaler_of
 from resilience_operator.observed.index import Index, scaled_by, service_selects
 from resilience_operator.observed.objects import (
+    AddonReading,
     ConfigMap,
     Deployment,
     HorizontalPodAutoscaler,
@@ -145,6 +146,18 @@ class Store:
         yield from map(_key, self._deployments)
         for kind in SCALERS:
             yield from map(_key, self._shelves[kind])
+        if self._views.addon() is not None:
+            yield addons.KEY
+
+    def put_addon(self, reading: AddonReading | None) -> None:
+        """What AWS says of the EKS add-on that keeps cluster DNS; None: it is not asked any more."""
+        if reading != self._views.reading:
+            self._views.reading = reading
+            self._mark((addons.PLACE, addons.KEY))
+
+    def nodes(self) -> Iterator[Node]:
+        """Every node that is known."""
+        return iter(self._nodes)
 
     def deployments(self) -> Iterator[Deployment]:
         """Every Deployment that is known."""
@@ -192,17 +205,7 @@ class Store:
             self._index.add_deployment(new)
         known = [each for each in (old, new) if each is not None]
         self._mark(map(_key, known))
-        self._mark(key for each in known for key in self._beside(each))
-
-    def _beside(self, found: Deployment) -> Iterator[Key]:
-        """Objects whose answer depends on a Deployment: those that scale it and, of a CPA, what it scales and reads."""
-        yield from (_key(each) for each in self._index.scalers_of(_key(found)))
-        yield from map(_key, self._views.parameters(self._views.autoscalers(found)))
-        yield from self._index.autoscalers_of(_key(found))
-        autoscaler = autoscaler_of(found)
-        if autoscaler is not None:
-            yield from autoscaler.deployments
-            yield (autoscaler.namespace, autoscaler.config_map, CONFIG_MAP.kind)
+        self._mark(key for each in known for key in self._views.beside(each))
 
     def _scaler_changed(
         self,

@@ -9,6 +9,7 @@ from datetime import datetime
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.observed.objects import (
+    Addon,
     ConfigMap,
     Deployment,
     HorizontalPodAutoscaler,
@@ -46,6 +47,7 @@ class DeploymentView:
 
     `scalers`: HPAs and ScaledObjects that target it. `autoscalers`: Deployments of CPAs that target it, and
     `config_maps` the parameters of those. `scaled`: the Deployment that it scales itself, where it is a CPA.
+    `addon`: the EKS add-on that keeps it, None where none does or AWS was not asked.
     `budgets`: PodDisruptionBudgets that select its pods. `twins`: names of other Deployments that one of its Services
     selects as well, asked for of cluster DNS alone.
 
@@ -65,6 +67,7 @@ class DeploymentView:
     autoscalers: tuple[Deployment, ...] = ()
     config_maps: tuple[ConfigMap, ...] = ()
     scaled: "DeploymentView | None" = None
+    addon: Addon | None = None
     budgets: tuple[PodDisruptionBudget, ...] = ()
     twins: tuple[str, ...] = ()
     known: Known = EVERYTHING_KNOWN
@@ -99,7 +102,7 @@ class DeploymentView:
 
 @dataclass(frozen=True, slots=True)
 class ScalerView:
-    """An HPA, a ScaledObject or CPA's ConfigMap, and the Deployment that it scales (None where there is none).
+    """An HPA, a ScaledObject, CPA's ConfigMap or an EKS add-on, and the Deployment that it scales, None where none is.
 
     `state`, `distrust` and `server` as in DeploymentView.
     """

@@ -16,11 +16,15 @@ from resilience_operator.core.kinds import (
     Kind,
 )
 from resilience_operator.core.refs import Key, key_of
+from resilience_operator.core.state import ObjectState
+from resilience_operator.observed import addons
 from resilience_operator.observed.autoscalers import autoscaler_of
 from resilience_operator.observed.belief import believe
 from resilience_operator.observed.index import Index, claims_used, scaled_by, service_selects
 from resilience_operator.observed.nodes import Nodes
 from resilience_operator.observed.objects import (
+    Addon,
+    AddonReading,
     ConfigMap,
     Deployment,
     PodDisruptionBudget,
@@ -36,7 +40,10 @@ DNS_SERVICE = ("kube-system", "kube-dns")
 
 
 class Views:
-    """Makes views of the objects on `shelves`, related by `index`."""
+    """Makes views of the objects on `shelves`, related by `index`.
+
+    `reading`: what AWS says of the EKS add-on that keeps cluster DNS; None where it was not asked.
+    """
 
     def __init__(self, shelves: Mapping[Kind, Shelf[Any]], index: Index) -> None:
         self._shelves = shelves
@@ -45,6 +52,7 @@ class Views:
         self._config_maps: Shelf[ConfigMap] = shelves[CONFIG_MAP]
         self._budgets: Shelf[PodDisruptionBudget] = shelves[BUDGET]
         self._nodes: Nodes | None = None
+        self.reading: AddonReading | None = None
 
     def look(self, key: Key, now: datetime, server: tuple[int, int] = (1, 36)) -> View | None:
         """The view of the object with that key; None where there is none."""
@@ -53,7 +61,11 @@ class Views:
         found = self.find(key)
         if found is None or isinstance(found, Deployment):
             return None
-        state, distrust = believe(found)
+        if isinstance(found, Addon):
+            seen = self._seen(self._deployments.get(*addons.PLACE))
+            state, distrust = (seen.state, seen.distrust) if seen is not None else (ObjectState(), "")
+        else:
+            state, distrust = believe(found)
         scaled = next(self.scaled(found), None)
         return ScalerView(
             target=found,
@@ -100,6 +112,7 @@ class Views:
             scalers=self._index.scalers_of(key_of(found.ref)),
             autoscalers=autoscalers,
             config_maps=self.parameters(autoscalers),
+            addon=seen.addon if (seen := self._seen(found)) is not None else None,
             budgets=self._budgets_of(found),
             twins=tuple(self._twins(found, services)),
             state=state,
@@ -113,10 +126,22 @@ class Views:
 
     def find(self, key: Key) -> Deployment | Scaler | None:
         """The object with that key, or None."""
+        if key == addons.KEY:
+            return self.addon()
         namespace, name, *kind = key
         shelf: Shelf[Any] = self._shelves[BY_NAME[kind[0]]] if kind else self._deployments
         found: Deployment | Scaler | None = shelf.get(namespace, name)
         return found
+
+    def addon(self) -> Addon | None:
+        """The EKS add-on where there is something to decide about it, or None."""
+        seen = self._seen(self._deployments.get(*addons.PLACE))
+        return seen.addon if seen is not None and seen.decided_about else None
+
+    def _seen(self, found: Deployment | None) -> addons.Seen | None:
+        if found is None or (found.metadata.namespace, found.metadata.name) != addons.PLACE:
+            return None
+        return addons.see(found, self.reading)
 
     def autoscalers(self, found: Deployment) -> tuple[Deployment, ...]:
         """The Deployments of CPAs that scale this one."""
@@ -129,6 +154,18 @@ class Views:
         described = [one for each in autoscalers if (one := autoscaler_of(each)) is not None]
         known = (self._config_maps.get(one.namespace, one.config_map) for one in described)
         return tuple(each for each in known if each is not None)
+
+    def beside(self, found: Deployment) -> Iterator[Key]:
+        """Objects whose answer depends on a Deployment: those that scale it and, of a CPA, what it scales and reads."""
+        key = key_of(found.ref)
+        yield from (addons.KEY,) if key == addons.PLACE else ()
+        yield from (key_of(each.ref) for each in self._index.scalers_of(key))
+        yield from (key_of(each.ref) for each in self.parameters(self.autoscalers(found)))
+        yield from self._index.autoscalers_of(key)
+        autoscaler = autoscaler_of(found)
+        if autoscaler is not None:
+            yield from autoscaler.deployments
+            yield (autoscaler.namespace, autoscaler.config_map, CONFIG_MAP.kind)
 
     def _budgets_of(self, found: Deployment) -> tuple[PodDisruptionBudget, ...]:
         labels = found.spec.template.metadata.labels
