@@ -5,6 +5,7 @@ and writes whose end is not known: while there is one, nothing disruptive starts
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from resilience_operator.core.policy import Policy
 from resilience_operator.core.refs import Key, ObjectRef
@@ -44,24 +45,29 @@ class Memory:
     `lost_rights`: by namespace, for rights may be granted in some and not in others.
     """
 
-    refusals: dict[tuple[str, str], tuple[object, str]] = field(default_factory=dict)
+    refusals: dict[tuple[str, str], tuple[object, str, datetime | None]] = field(default_factory=dict)
     backoffs: dict[Key, Backoff] = field(default_factory=dict)
     unknown: dict[str, ObjectRef] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     lost_rights: dict[str, LostRight] = field(default_factory=dict)
 
-    def refuse(self, uid: str, rule: str, fingerprint: object, message: str) -> None:
-        """Remember that the API server refuses this rule on this object as it is now."""
-        self.refusals[(uid, rule)] = (fingerprint, message)
+    def refuse(
+        self, uid: str, rule: str, fingerprint: object, message: str, until: datetime | None = None
+    ) -> None:
+        """Remember that the API server, or AWS, refuses this rule on this object as it is now; `until`: no longer."""
+        self.refusals[(uid, rule)] = (fingerprint, message, until)
 
     def refused(self, view: View, policies: tuple[Policy, ...]) -> dict[str, str]:
         """Rule -> why the API server refuses it; what was refused of an older object or policy is forgotten."""
         uid, mark = view.ref.uid, fingerprint(view, policies)
         mine = [(key, entry) for key, entry in self.refusals.items() if key[0] == uid]
-        for key, (seen, _) in mine:
-            if seen != mark:
+        in_force = {
+            key for key, (seen, _, until) in mine if seen == mark and not (until and view.now >= until)
+        }
+        for key, _ in mine:
+            if key not in in_force:
                 del self.refusals[key]
-        return {rule: message for (_, rule), (seen, message) in mine if seen == mark}
+        return {key[1]: message for key, (_, message, _) in mine if key in in_force}
 
     def failed(self, key: Key, monotonic: float, retry_after: float, *, stale: bool = False) -> float:
         """Count a failure; returns when to try again (monotonic seconds); soon where only the object was newer."""

@@ -14,6 +14,7 @@ from typing import Any
 from resilience_operator import heap
 from resilience_operator.adapters.services import Services
 from resilience_operator.adapters.status import FINALIZER
+from resilience_operator.addon_updates import AddonUpdates
 from resilience_operator.apply import Done, Report, carry_out, rehearse
 from resilience_operator.core.kinds import BY_NAME
 from resilience_operator.core.parsing import parse
@@ -54,6 +55,7 @@ class Reconciler:
         self._memory = Memory()
         self._finalizers = Finalizers(services, self._cluster, self._memory)
         self._teller = Teller(services)
+        self._addon = AddonUpdates(services, self._addon_ended)
         self._wake = asyncio.Event()
         self._patience = Patience(
             timedelta(seconds=settings.contest_window), timedelta(seconds=settings.contest_backoff)
@@ -95,14 +97,17 @@ class Reconciler:
     async def run(self) -> None:
         """Pass after pass, for ever: one for each burst of events, and whenever time alone may change something."""
         wait = 0.0
-        while True:
-            # Not wait_for: on Python 3.11 it may swallow a cancellation that comes together with the event.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._wake.wait()
-                await asyncio.sleep(DEBOUNCE)
-            self._wake.clear()
-            wait = await self.one_pass()
+        try:
+            while True:
+                # Not wait_for: on Python 3.11 it may swallow a cancellation that comes together with the event.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._wake.wait()
+                    await asyncio.sleep(DEBOUNCE)
+                self._wake.clear()
+                wait = await self.one_pass()
+        finally:
+            self._addon.stop()
 
     async def one_pass(self) -> float:
         """Evaluate what changed, plan, write, tell; returns the seconds until time alone may change the answer."""
@@ -205,12 +210,26 @@ class Reconciler:
     async def _carry_out(self, plan: Schedule, now: datetime) -> None:
         monotonic = self._services.monotonic()
         going = [change for change in plan.now if not self._memory.waits(_key(change), monotonic)]
-        going = [change for change in going if change.object.kind != addons.KIND]  # AWS is not written yet.
         going = [change for change in going if await self._finalizers.hold(change)]
+        outside = [change for change in going if change.object.kind == addons.KIND]
+        going = [change for change in going if change not in outside]
+        for change in outside:  # AWS takes its time, and nothing else waits for it.
+            self._addon.start(change, now)
         reports = await asyncio.gather(*(self._one(change, now) for change in going))
         for report in reports:
             self._settle(report)
         self._teller.done(reports)
+
+    def _addon_ended(self, report: Report) -> None:
+        change = report.change
+        view = self._services.store.look(_key(change), report.at, self._services.server_version)
+        if report.done is Done.REFUSED and change.verb is Verb.APPLY and view is not None:
+            mark = fingerprint(view, self._cluster.accepted())
+            for rule in change.rules:
+                self._memory.refuse(change.object.uid, rule, mark, report.message, report.until)
+        self._settle(report)
+        self._teller.done([report])
+        self.wake()
 
     async def _one(self, change: Change, now: datetime) -> Report:
         async with self._writers:
@@ -236,7 +255,7 @@ class Reconciler:
         """Look at the object again; after a failure not before its back-off ends."""
         key = _key(report.change)
         self._cluster.due.add(key)
-        if report.done is Done.DONE:
+        if report.done in (Done.DONE, Done.UNDERWAY):
             self._memory.succeeded(key)
             self._memory.unknown.pop(_mark(report.change), None)
             return

@@ -106,7 +106,7 @@ class AddonFeed:
     async def update(self, before: str, configuration: str) -> None:
         """Have EKS take that configuration in place of `before`. Raises AddonError, or NotLeader.
 
-        Until AWS is looked at again, which it is at once, the update counts as in flight, whatever became of it.
+        Until AWS is looked at again the update counts as in flight, whatever became of it.
         """
         async with self._one:
             addon = self._last
@@ -115,8 +115,11 @@ class AddonFeed:
             self._store.put_addon(msgspec.structs.replace(shown(addon), in_flight=True))
             try:
                 await in_thread(lambda: self._addons.update(addon, configuration, self._fence))
-            finally:
+            except BaseException:
                 self._again.set()
+                raise
+            # Not at once: what AWS accepted it may not show yet, and would be asked for again.
+            asyncio.get_running_loop().call_later(min(self._every, SETTLING), self._again.set)
 
     async def _read(self) -> Addon | None:
         if not self._cluster:

@@ -88,9 +88,14 @@ def managed(deployment: Deployment) -> bool:
     return any(claim.manager == EKS_MANAGER for claim in deployment.claims)
 
 
-def uid_of(deployment: Deployment) -> str:
-    """What tells the add-on of this Deployment from any other object."""
-    return f"{deployment.metadata.uid}/addon"
+def uid_of(deployment_uid: str) -> str:
+    """What tells the add-on of the Deployment with that uid from any other object."""
+    return f"{deployment_uid}/addon"
+
+
+def intent(reading: AddonReading, configuration: str, policies: Mapping[str, str]) -> Intent:
+    """That this configuration is about to be written; `policies`: uid -> digest of spec."""
+    return Intent(digest(reading.configuration), digest(configuration), reading.modified, policies)
 
 
 def written(state: ObjectState, intent: Intent | None) -> str:
@@ -203,7 +208,7 @@ def _addon(deployment: Deployment, reading: AddonReading, busy: str, held: Held 
     made = Meta(
         name=meta.name,
         namespace=meta.namespace,
-        uid=uid_of(deployment),
+        uid=uid_of(meta.uid),
         resource_version=meta.resource_version,
         generation=zlib.crc32("\0".join((reading.version, here)).encode()) or 1,
         deletion_timestamp=meta.deletion_timestamp,
@@ -220,7 +225,7 @@ def _believed(deployment: Deployment, text: str | None) -> tuple[ObjectState, In
     except UnreadableStateError as error:
         return ObjectState(), None, f"The annotation {ADDON_ANNOTATION} is not believed: {error}."
     owners = [claim.manager for claim in deployment.claims if claim.addon_state]
-    if state.uid != uid_of(deployment) or FIELD_MANAGER not in owners:
+    if state.uid != uid_of(deployment.metadata.uid) or FIELD_MANAGER not in owners:
         why = f"The annotation {ADDON_ANNOTATION} is not believed: it was copied here, or an older one brought back."
         return ObjectState(), None, why
     return state, intent, ""

@@ -11,6 +11,7 @@ from functools import partial
 from resilience_operator.core.findings import Verdict
 from resilience_operator.core.policy import DEFAULT_LIMITS, SECTION_OF_RULE, Mode, Policy
 from resilience_operator.core.state import Quarantine
+from resilience_operator.observed.objects import Addon
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning import changes
 from resilience_operator.planning.change import Change, Decision
@@ -97,6 +98,7 @@ def decide(view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings
         change=change,
         companions=companions_of(view, beside, around.directory),
         blocked=unhealthy_because(view) if change is not None and not change.urgent else "",
+        busy=view.target.busy if isinstance(view.target, Addon) else "",
         rollout=rollout,
         rollout_policies=tuple(view.state.policies),
         state=view.state,
