@@ -110,7 +110,7 @@ class World:
         """GET."""
         assert ref.name == "coredns"
         eks = {"manager": "eks", "operation": "Apply", "fieldsV1": {}}
-        owned = {"f:metadata": {"f:annotations": {f"f:{ADDON_ANNOTATION}": {}}}}
+        owned: Body = {"f:metadata": {"f:annotations": {f"f:{ADDON_ANNOTATION}": {}}}}
         ours = {"manager": "resilience-operator", "operation": "Update", "fieldsV1": owned}
         found: Body = json.loads(json.dumps(self.raw))
         found["metadata"]["managedFields"] = [eks, ours] if self.note is not None else [eks]
