@@ -110,6 +110,7 @@ GOOD: dict[str, Any] = {
         "longest-sleep": "deployments: {gracefulShutdown:"
         " {preStopSleepSeconds: 3600, minTerminationGracePeriodSeconds: 7200}}",
         "sleep-just-within-the-default-grace": "deployments: {gracefulShutdown: {preStopSleepSeconds: 44}}",
+        "cache-of-the-nodes": "coreDNS: {nodeLocalCache: {mode: Enforce}}",
         "unknown-zone-of-good-form": "windows: {allow: ["
         "{name: h, days: [Sun], start: '23:59', end: '00:00', timeZone: Mars/Olympus}]}",
     }.items()

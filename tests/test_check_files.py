@@ -345,6 +345,120 @@ def test_workloads_that_are_not_covered_and_rules_without_their_kind_are_skipped
     ]
 
 
+COREDNS = """apiVersion: v1
+kind: Service
+metadata: {name: kube-dns, namespace: kube-system}
+spec: {clusterIP: 10.96.0.10, selector: {k8s-app: kube-dns}, ports: [{port: 53, protocol: UDP}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: coredns, namespace: kube-system}
+spec:
+  template:
+    metadata: {labels: {k8s-app: kube-dns}}
+    spec: {containers: [{name: coredns, image: coredns}]}
+"""
+CACHE = """---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: node-local-dns, namespace: kube-system}
+spec:
+  template:
+    spec: {containers: [{name: node-cache, args: [-localip, "169.254.20.10,10.96.0.10"]}]}
+"""
+KUBE_PROXY = """---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: kube-proxy, namespace: kube-system}
+data: {config.conf: "mode: ipvs"}
+"""
+CILIUM = """---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: cilium, namespace: kube-system}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: cilium-config, namespace: kube-system}
+data: {kube-proxy-replacement: "true"}
+"""
+ASKS_CACHE = """apiVersion: resilience.dev/v1alpha1
+kind: ResiliencePolicy
+metadata: {name: mine}
+spec: {coreDNS: {nodeLocalCache: {}}}
+"""
+SKIPPED = "skipped: [node-local-cache] 1 Deployment: "
+LIVE_CACHE = f"{SKIPPED}on how many nodes the DNS cache is ready is judged in a cluster (--cluster)"
+
+
+@pytest.mark.parametrize(
+    ("others", "starts"),
+    [
+        pytest.param(
+            "",
+            [f"{SKIPPED}no DaemonSet was read: whether the nodes run a DNS cache is unknown", "0 findings"],
+            id="no DaemonSet",
+        ),
+        pytest.param(
+            CILIUM,
+            [
+                f"{SKIPPED}no Node was read: whether there is one that lacks a DNS cache is unknown",
+                "skipped: 1 DaemonSet: the operator judges Deployments",
+                "0 findings",
+            ],
+            id="DaemonSets, and no cache among them",
+        ),
+        pytest.param(
+            CACHE,
+            [
+                LIVE_CACHE,
+                f"{SKIPPED}neither ConfigMap kube-proxy nor kube-proxy-config of kube-system says",
+                "0 findings",
+            ],
+            id="the cache alone",
+        ),
+        pytest.param(
+            CACHE + KUBE_PROXY,
+            [
+                "dns.yaml:6: [node-local-cache] Deployment kube-system/coredns: kube-proxy runs in ipvs mode,",
+                LIVE_CACHE,
+                "1 finding in 1 of 1 Deployment",
+            ],
+            id="the cache and kube-proxy's mode",
+        ),
+        pytest.param(
+            CACHE + KUBE_PROXY + CILIUM,
+            [
+                "dns.yaml:6: [node-local-cache] Deployment kube-system/coredns: Cilium replaces kube-proxy, and takes",
+                LIVE_CACHE,
+                "skipped: 1 DaemonSet: the operator judges Deployments",
+                "1 finding in 1 of 1 Deployment",
+            ],
+            id="the cache and Cilium",
+        ),
+        pytest.param(
+            f"{CACHE}---\napiVersion: v1\nkind: Node\nmetadata: {{name: node-1}}\n".replace(
+                "kube-system", "shop"
+            ),
+            [
+                f"{SKIPPED}no DaemonSet was read: whether the nodes run a DNS cache is unknown",
+                "skipped: 1 DaemonSet: the operator judges Deployments",
+                "0 findings",
+            ],
+            id="a namesake in another Namespace",
+        ),
+    ],
+)
+def test_the_dns_cache_of_the_nodes_is_judged_in_files_too(
+    check: Any, others: str, starts: list[str]
+) -> None:
+    write("dns.yaml", f"{COREDNS}{others}")
+    write("mine.yaml", ASKS_CACHE)
+    code, out, err = check("dns.yaml", "-p", "mine.yaml")
+    assert (code, err) == (int("1 finding in" in out[-1]), [])
+    assert [line[: len(start)] for line, start in zip(out, starts, strict=True)] == starts
+
+
 POLICY = """apiVersion: resilience.dev/v1alpha1
 kind: ResiliencePolicy
 metadata: {name: mine}
@@ -424,6 +538,7 @@ def test_json_output_is_one_object(check: Any) -> None:
     }
     assert body["summary"] == {
         "findings": 3,
+        "objects": 1,
         "deployments": 1,
         "drifted": 1,
         "outOfScope": 0,
@@ -500,15 +615,16 @@ def test_many_files_are_read_by_several_processes_and_said_in_order(
 
 
 INCIDENTS = {
-    "one-node-pileup": "spread",
-    "ungraceful-ingress": "graceful-shutdown",
-    "dns-five-seconds": "dns-config",
+    "one-node-pileup": {"spread"},
+    "ungraceful-ingress": {"graceful-shutdown"},
+    "dns-five-seconds": {"dns-config"},
+    "dns-scale-down": {"coredns-floor", "coredns-spread"},
 }
 
 
-@pytest.mark.parametrize(("incident", "rule"), INCIDENTS.items())
-def test_each_example_shows_exactly_its_incident(check: Any, incident: str, rule: str) -> None:
+@pytest.mark.parametrize(("incident", "rules"), INCIDENTS.items())
+def test_each_example_shows_exactly_its_incident(check: Any, incident: str, rules: set[str]) -> None:
     folder = ROOT / "examples" / incident
     code, out, err = check(str(folder / "broken.yaml"), "-p", str(folder / "policy.yaml"), "-o", "json")
     assert (code, err) == (1, [])
-    assert {finding["rule"] for finding in json.loads("\n".join(out))["findings"]} == {rule}
+    assert {finding["rule"] for finding in json.loads("\n".join(out))["findings"]} == rules

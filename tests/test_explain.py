@@ -15,6 +15,7 @@ from resilience_operator.cli.policies import recommended
 from resilience_operator.core.policy import SECTION_OF_RULE, Mode
 from resilience_operator.rules import (
     RULES,
+    cache_mode,
     coredns_budget,
     coredns_floor,
     coredns_spread,
@@ -24,6 +25,7 @@ from resilience_operator.rules import (
     floors,
     graceful_shutdown,
     json_text,
+    node_local_cache,
     probes,
     replicas,
     resources,
@@ -41,6 +43,7 @@ MODULES = {
     "coredns-floor": (coredns_floor, floors, cpa, json_text),
     "coredns-spread": (coredns_spread, spread),
     "coredns-budget": (coredns_budget, disruption_budget),
+    "node-local-cache": (node_local_cache, cache_mode),
 }
 WRITING = {"spread", "graceful-shutdown", "dns-config", "replicas", "coredns-floor", "coredns-spread"}
 REASON = re.compile(r"[A-Z][a-z]+(?:JSON|[A-Za-z]*[A-Z][a-z]*)")

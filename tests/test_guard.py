@@ -7,96 +7,71 @@ by the guard and not for want of a right.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import pykube
 import pytest
 import yaml
 from requests import Response
 
-from tests.lab import Lab, start
+from resilience_operator.observed.autoscalers import BINARY
+from resilience_operator.rules.cpa import Floor, raised_argv
+from tests.guarding import (
+    ACCOUNT,
+    APPLY,
+    DRY,
+    IGNORE,
+    JSON_PATCH,
+    NOT_ITS_OWN,
+    UNTIL,
+    Api,
+    Object,
+    accepted,
+    client,
+    denial,
+    guarding,
+)
+from tests.lab import Lab
 
 pytestmark = pytest.mark.lab
 
 TABLE = yaml.safe_load(Path(__file__).with_name("guarded.yaml").read_text(encoding="utf-8"))
 FORBIDDEN = [
-    pytest.param(patch, says, id=name)
-    for says, patches in TABLE["forbidden"].items()
-    for name, patch in patches.items()
+    pytest.param(name, patch, says, id=f"{name}-{what}")
+    for name, deployment in TABLE["deployments"].items()
+    for says, patches in deployment["forbidden"].items()
+    for what, patch in patches.items()
 ]
 LEAVES = TABLE["leaves"]
-ACCOUNT = "resilience-system/resilience-operator"
-STRATEGIC = "application/strategic-merge-patch+json"
-APPLY = "application/apply-patch+yaml"
-JSON_PATCH = "application/json-patch+json"
-DRY: dict[str, str] = {"dryRun": "All"}
-Object = dict[str, Any]
-
-
-class Api(NamedTuple):
-    """One user's requests for Deployments in a namespace."""
-
-    client: pykube.HTTPClient
-    namespace: str
-
-    def patch(
-        self, body: Any, kind: str = STRATEGIC, params: Object | None = None, name: str = "web"
-    ) -> Response:
-        """Patch a Deployment; a dry run unless `params` are given."""
-        where = {"version": "apps/v1", "namespace": self.namespace, "url": f"deployments/{name}"}
-        answer: Response = self.client.patch(
-            **where,
-            data=json.dumps(body),
-            headers={"Content-Type": kind},
-            params=DRY if params is None else params,
-        )
-        return answer
-
-    def call(self, method: str, url: str, **request: Any) -> Response:
-        """Any other request, in a dry run."""
-        where = {"version": "apps/v1", "namespace": self.namespace, "url": url, "params": DRY}
-        answer: Response = getattr(self.client, method)(**where, **request)
-        return answer
-
-    def read(self) -> Object:
-        """The Deployment as it is."""
-        found: Object = self.client.get(
-            version="apps/v1", namespace=self.namespace, url="deployments/web"
-        ).json()
-        return found
-
-
-def client(lab: Lab, **user: str) -> pykube.HTTPClient:
-    return pykube.HTTPClient(pykube.KubeConfig.from_file(str(lab.kubeconfig(**user))))
+CLOSED = {name: leaf for name, leaf in LEAVES.items() if "rules" in leaf}
 
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Lab]:
-    """A control plane of its own with manifests/enforce, where the operator's user is administrator."""
-    with start(nodes=0) as lab:
-        lab.needs("users")
-        lab.kubectl("apply", "-k", "manifests/enforce")
-        lab.kubectl(
-            *("create", "clusterrolebinding", "stolen", "--clusterrole=cluster-admin"),
-            f"--serviceaccount={ACCOUNT.replace('/', ':')}",
-        )
-        api = deployed(lab)
-        probe = {"metadata": {"labels": {"probe": "x"}}}
-        lab.wait(lambda: api.patch(probe).status_code == 422, what="the guard to be in force")
+    with guarding() as lab:
         yield lab
 
 
-def deployed(lab: Lab, metadata: Object | None = None) -> Api:
-    """The Deployment of the table in a new Namespace, and the operator's access to it."""
+def deployed(lab: Lab, metadata: Object | None = None, name: str = "web") -> Api:
+    """A Deployment of the table in a new Namespace, and the operator's access to it."""
     namespace = lab.namespace()
-    deployment = TABLE["deployment"] | {"metadata": TABLE["deployment"]["metadata"] | (metadata or {})}
-    lab.kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(deployment))
+    deployment = manifest(name)
+    lab.kubectl(
+        *("apply", "-n", namespace, "-f", "-"),
+        input=json.dumps(deployment | {"metadata": deployment["metadata"] | (metadata or {})}),
+    )
     return Api(client(lab, service_account=ACCOUNT), namespace)
+
+
+def manifest(name: str) -> Object:
+    found: Object = TABLE["deployments"][name]["manifest"]
+    return found
 
 
 @pytest.fixture(scope="module")
 def operator(guarded: Lab) -> Api:
-    return deployed(guarded)
+    operator = deployed(guarded)
+    for name in TABLE["deployments"]:
+        guarded.kubectl("apply", "-n", operator.namespace, "-f", "-", input=json.dumps(manifest(name)))
+    return operator
 
 
 @pytest.fixture(scope="module")
@@ -104,48 +79,71 @@ def person(guarded: Lab, operator: Api) -> Api:
     return Api(client(guarded), operator.namespace)
 
 
-@pytest.mark.parametrize(("patch", "says"), FORBIDDEN)
-def test_the_operator_cannot(operator: Api, patch: Object, says: str) -> None:
-    answer = operator.patch(patch)
-    assert answer.status_code == 422, answer.text
-    assert "ValidatingAdmissionPolicy 'resilience-operator-leaves'" in answer.json()["message"]
-    assert says in answer.json()["message"]
+@pytest.mark.parametrize(("name", "patch", "says"), FORBIDDEN)
+def test_the_operator_cannot(operator: Api, name: str, patch: Object, says: str) -> None:
+    assert says in denial(operator.patch(patch, name=name), "resilience-operator-leaves")
 
 
-@pytest.mark.parametrize(("patch", "says"), FORBIDDEN)
-def test_somebody_else_can(person: Api, patch: Object, says: str) -> None:
-    answer = person.patch(patch)
+@pytest.mark.parametrize(("name", "patch", "says"), FORBIDDEN)
+def test_somebody_else_can(person: Api, name: str, patch: Object, says: str) -> None:
+    answer = person.patch(patch, name=name)
     assert "ValidatingAdmissionPolicy" not in answer.text, says
 
 
-@pytest.mark.parametrize(
-    ("method", "url", "body"),
-    [
-        ("post", "deployments", TABLE["deployment"] | {"metadata": {"name": "new"}}),
-        ("delete", "deployments/web", None),
-        ("delete", "deployments", None),
-        ("patch", "deployments/web/scale", {"spec": {"replicas": 0}}),
-        ("patch", "deployments/web/status", {"status": {"replicas": 9}}),
-    ],
-)
-def test_the_operator_cannot_create_delete_or_scale(
-    operator: Api, method: str, url: str, body: Object
-) -> None:
-    merge = {"Content-Type": "application/merge-patch+json" if method == "patch" else "application/json"}
-    answer = operator.call(method, url, data=json.dumps(body or {}), headers=merge)
-    assert answer.status_code == 422, answer.text
-    assert "the operator may not create, delete or scale Deployments" in answer.text
+def test_the_operator_cannot_create_delete_or_scale(operator: Api) -> None:
+    answers = (
+        operator.create(manifest("web") | {"metadata": {"name": "new"}}),
+        operator.delete(),
+        operator.delete(""),
+        operator.subresource("scale", {"spec": {"replicas": 0}}),
+        operator.subresource("status", {"status": {"replicas": 9}}),
+    )
+    for answer in answers:
+        assert denial(answer, "resilience-operator-only-updates") == NOT_ITS_OWN
 
 
 def test_an_apply_to_what_is_gone_creates_nothing(operator: Api) -> None:
-    body = TABLE["deployment"] | {"metadata": {"name": "gone"}}
+    body = manifest("web") | {"metadata": {"name": "gone"}}
     answer = operator.patch(body, APPLY, DRY | {"fieldManager": "resilience-operator"}, name="gone")
-    assert (answer.status_code, "may not create" in answer.text) == (422, True)
+    assert denial(answer, "resilience-operator-only-updates") == NOT_ITS_OWN
 
 
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_the_operator_can_change_a_published_leaf(operator: Api, leaf: str) -> None:
-    assert operator.patch(LEAVES[leaf]["patch"]).status_code == 200
+    assert accepted(operator.patch(LEAVES[leaf]["patch"], name=LEAVES[leaf]["of"]))
+
+
+PARAMETERS = '{"linear":{"nodesPerReplica":2,"min":1}}'
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [f"/{BINARY}", "--target=deployment/dns", "--configmap=dns", f"--default-params={PARAMETERS}"],
+        [BINARY, "--logtostderr", f"-default-params={PARAMETERS}", "--v", "2"],
+        ["--target", "deployment/dns", "--configmap", "dns", "--default_params", f" \n{PARAMETERS}"],
+        [BINARY, "--default-params", "{", "--default-params", PARAMETERS],
+    ],
+    ids=["with-sign", "one-dash", "words", "twice"],
+)
+def test_what_the_operator_makes_of_the_words_of_an_autoscaler_passes(
+    guarded: Lab, operator: Api, argv: list[str]
+) -> None:
+    raised = raised_argv(argv, Floor(3))
+    assert raised
+    for field in ("command", "args"):
+        container = {"name": "web", "image": "cpa:1"}
+        before = with_container(manifest("asleep"), container | {field: argv})
+        guarded.kubectl("apply", "-n", operator.namespace, "-f", "-", input=json.dumps(before))
+        patch = {"spec": {"template": {"spec": {"containers": [{"name": "web", field: list(raised)}]}}}}
+        assert accepted(operator.patch(patch, name="words"))
+
+
+def with_container(deployment: Object, container: Object) -> Object:
+    """The Deployment under another name, with that container alone."""
+    copy: Object = json.loads(json.dumps(deployment | {"metadata": {"name": "words"}}))
+    copy["spec"]["template"]["spec"]["containers"] = [container]
+    return copy
 
 
 def test_an_apply_of_all_leaves_and_their_withdrawal_pass(guarded: Lab) -> None:
@@ -166,6 +164,7 @@ def test_an_apply_of_all_leaves_and_their_withdrawal_pass(guarded: Lab) -> None:
         "postStart": {"exec": {"command": ["warm-up"]}},
         "preStop": {"sleep": {"seconds": 15}},
     }
+    assert changed["spec"]["replicas"] == 5
     assert changed["metadata"]["annotations"]["resilience.dev/state"] == "{}"
     guarded.wait(withdraw, what="the withdrawal to pass")
     after = operator.read()
@@ -174,16 +173,17 @@ def test_an_apply_of_all_leaves_and_their_withdrawal_pass(guarded: Lab) -> None:
 
 
 def apply_body(before: Object) -> Object:
-    """A server-side apply of every leaf, with the state annotation."""
+    """A server-side apply of every leaf of the Deployment, with the state annotation."""
     template: Object = {}
     for leaf in LEAVES.values():
-        template |= leaf["patch"]["spec"]["template"]["spec"]
+        if leaf["of"] == "web":
+            template |= leaf["patch"]["spec"].get("template", {}).get("spec", {})
     identity = {name: before["metadata"][name] for name in ("name", "uid", "resourceVersion")}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": identity | {"annotations": {"resilience.dev/state": "{}"}},
-        "spec": {"template": {"spec": template}},
+        "spec": {"replicas": 5, "template": {"spec": template}},
     }
 
 
@@ -194,6 +194,7 @@ def withdrawal(before: Object, changed: Object) -> list[Object]:
     template = "/spec/template/spec"
     return [
         {"op": "test", "path": "/metadata/resourceVersion", "value": changed["metadata"]["resourceVersion"]},
+        {"op": "replace", "path": "/spec/replicas", "value": before["spec"]["replicas"]},
         {"op": "replace", "path": template, "value": before["spec"]["template"]["spec"]},
         {"op": "remove", "path": "/metadata/annotations/resilience.dev~1state"},
         {"op": "remove", "path": f"/metadata/managedFields/{ours}"},
@@ -207,10 +208,7 @@ def without_revision(deployment: Object) -> Object:
     }
 
 
-IGNORE, UNTIL = "resilience.dev/ignore", "resilience.dev/ignore-until"
-
-
-@pytest.mark.parametrize("leaf", LEAVES)
+@pytest.mark.parametrize("leaf", CLOSED)
 @pytest.mark.parametrize(
     "metadata",
     [
@@ -226,14 +224,28 @@ IGNORE, UNTIL = "resilience.dev/ignore", "resilience.dev/ignore-until"
 def test_an_opt_out_closes_the_leaves_of_its_rule(
     guarded: Lab, leaf: str, metadata: Object, on_namespace: bool
 ) -> None:
-    rule = LEAVES[leaf]["rule"]
-    said = json.loads(json.dumps(metadata).replace("RULE", rule))
-    operator = opted_out(guarded, said, on_namespace)
-    answer = operator.patch(LEAVES[leaf]["patch"])
-    assert (answer.status_code, "is opted out of" in answer.text) == (422, True)
-    other = next(each["patch"] for each in LEAVES.values() if each["rule"] != rule)
+    of, rules = CLOSED[leaf]["of"], CLOSED[leaf]["rules"]
+    said = json.loads(json.dumps(metadata).replace("RULE", rules[0]))
+    operator = opted_out(guarded, said, on_namespace, of)
+    refusal = denial(operator.patch(LEAVES[leaf]["patch"], name=of), "resilience-operator-leaves")
     everything = "all" in json.dumps(said)
-    assert operator.patch(other).status_code == (422 if everything else 200)
+    assert refusal == opted_out_of(["everything"] if everything else rules)
+    other = next(each["patch"] for each in CLOSED.values() if each["of"] == "web" and each["rules"] != rules)
+    assert operator.patch(other, name=of).status_code == (422 if everything else 200)
+
+
+def opted_out_of(rules: list[str]) -> str:
+    what, more = rules[0], f" (or {rules[1]})" if len(rules) > 1 else ""
+    more = " (resilience.dev/ignore)" if what == "everything" else more
+    return f"the object or its Namespace is opted out of {what}{more}"
+
+
+@pytest.mark.parametrize("leaf", [name for name, leaf in CLOSED.items() if len(leaf["rules"]) > 1])
+def test_of_rules_that_write_one_leaf_the_opt_out_of_either_closes_it(guarded: Lab, leaf: str) -> None:
+    of, rules = CLOSED[leaf]["of"], CLOSED[leaf]["rules"]
+    operator = opted_out(guarded, {"labels": {IGNORE: rules[1]}}, False, of)
+    refusal = denial(operator.patch(LEAVES[leaf]["patch"], name=of), "resilience-operator-leaves")
+    assert refusal == opted_out_of(rules)
 
 
 @pytest.mark.parametrize("end", ["2020-01-31", "2999-12-31T18:00:00Z"])
@@ -248,21 +260,21 @@ def test_an_opt_out_that_ends_is_left_to_the_operator(guarded: Lab, end: str, on
     assert operator.patch({"metadata": {"annotations": {UNTIL: "2000-01-01"}}}).status_code == 422
 
 
-def opted_out(lab: Lab, metadata: Object, on_namespace: bool) -> Api:
+def opted_out(lab: Lab, metadata: Object, on_namespace: bool, name: str = "web") -> Api:
     """A Deployment that is opted out by its own metadata or by that of its Namespace."""
-    own = TABLE["deployment"]["metadata"]
     if not on_namespace:
-        both = {key: own[key] | metadata.get(key, {}) for key in ("labels", "annotations")}
-        return deployed(lab, metadata=both)
-    api = deployed(lab)
+        own = manifest(name)["metadata"]
+        both = {key: own.get(key, {}) | metadata.get(key, {}) for key in ("labels", "annotations")}
+        return deployed(lab, both, name)
+    api = deployed(lab, name=name)
     lab.kubectl("patch", "namespace", api.namespace, "-p", json.dumps({"metadata": metadata}))
     # the API server's admission reads Namespaces from a cache that follows within moments
-    lab.wait(lambda: any_refused(api), what="the guard to see the Namespace")
+    leaves = [leaf["patch"] for leaf in LEAVES.values() if leaf["of"] == name]
+    lab.wait(
+        lambda: any(api.patch(leaf, name=name).status_code == 422 for leaf in leaves),
+        what="the guard to see the Namespace",
+    )
     return api
-
-
-def any_refused(api: Api) -> bool:
-    return any(api.patch(leaf["patch"]).status_code == 422 for leaf in LEAVES.values())
 
 
 def test_of_a_policy_the_operator_can_change_the_finalizer_alone(guarded: Lab) -> None:
@@ -287,3 +299,20 @@ def test_of_a_policy_the_operator_can_change_the_finalizer_alone(guarded: Lab) -
 def test_the_operators_own_pods_come_up_under_its_own_manifests(guarded: Lab) -> None:
     pods = ("get", "pods", "-n", "resilience-system", "-o", "name")
     guarded.wait(lambda: len(guarded.kubectl(*pods).split()) == 2, what="both replicas to be admitted")
+
+
+def test_the_api_server_doubts_no_expression_of_the_guard(guarded: Lab) -> None:
+    def checked() -> dict[str, Object]:
+        found = json.loads(guarded.kubectl("get", "validatingadmissionpolicies", "-o", "json"))["items"]
+        assert all("typeChecking" in one.get("status", {}) for one in found)
+        return {one["metadata"]["name"]: one["status"]["typeChecking"] for one in found}
+
+    verdicts = guarded.wait(checked, what="all policies to be checked")
+    assert set(verdicts) == {
+        "resilience-operator-budgets",
+        "resilience-operator-floors",
+        "resilience-operator-leaves",
+        "resilience-operator-only-updates",
+        "resilience-operator-own-kind",
+    }
+    assert all(verdict == {} for verdict in verdicts.values()), verdicts

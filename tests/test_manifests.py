@@ -9,7 +9,17 @@ import pytest
 import yaml
 from requests import Response
 
-from resilience_operator.core.kinds import POLICY, WATCHED
+from resilience_operator.core.kinds import (
+    BUDGET,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    HPA,
+    POLICY,
+    SCALED_OBJECT,
+    SCALERS,
+    WATCHED,
+    Kind,
+)
 from tests.lab import Lab
 
 pytestmark = pytest.mark.lab
@@ -33,17 +43,31 @@ def of(objects: list[Object], *kinds: str) -> list[Object]:
     return [each for each in objects if each["kind"] in kinds]
 
 
+def place(named: Object) -> str:
+    """The namespace in which an object lies, "" where in none."""
+    return str(named["metadata"].get("namespace", ""))
+
+
 Right = tuple[str, str, str, str]
 
 
-def rights(objects: list[Object], kind: str) -> Iterator[Right]:
-    """(group, resource, verb, names) of every role of a kind."""
-    for role in of(objects, kind):
-        for rule in role["rules"]:
-            names = ",".join(rule.get("resourceNames", []))
-            for group in rule["apiGroups"]:
-                for resource in rule["resources"]:
-                    yield from ((group, resource, verb, names) for verb in rule["verbs"])
+def rights(objects: list[Object], namespace: str = "") -> set[Right]:
+    """(group, resource, verb, names) of every rule of the Roles in a namespace, or of the ClusterRoles."""
+    roles = of(objects, "Role" if namespace else "ClusterRole")
+    return {
+        (group, resource, verb, ",".join(rule.get("resourceNames", [])))
+        for role in roles
+        if place(role) == namespace
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def whole(kind: Kind, *verbs: str) -> set[Right]:
+    """Rights to all objects of a kind."""
+    return {(kind.group, kind.plural, verb, "") for verb in verbs}
 
 
 CRD = "resiliencepolicies.resilience.dev"
@@ -51,6 +75,9 @@ CLUSTER_RIGHTS = {
     *(("apps", kind, verb, "") for kind in ("deployments", "replicasets") for verb in READ),
     *(("", kind, verb, "") for kind in ("pods", "services", "namespaces", "nodes") for verb in READ),
     *(("", "persistentvolumeclaims", verb, "") for verb in READ),
+    *(("autoscaling", "horizontalpodautoscalers", verb, "") for verb in READ),
+    *(("keda.sh", "scaledobjects", verb, "") for verb in READ),
+    *(("policy", "poddisruptionbudgets", verb, "") for verb in READ),
     *(("resilience.dev", "resiliencepolicies", verb, "") for verb in {"get", "patch"} | READ),
     ("resilience.dev", "resiliencepolicies/status", "patch", ""),
     *(("apiextensions.k8s.io", "customresourcedefinitions", verb, CRD) for verb in READ),
@@ -63,29 +90,53 @@ HOME_RIGHTS = {
     ("coordination.k8s.io", "leases", "update", "resilience-operator"),
     ("", "configmaps", "get", "resilience-operator"),
 }
-ENFORCING = {("apps", "deployments", "get", ""), ("apps", "deployments", "patch", "")}
+BESIDE_DNS = {
+    *(("", "configmaps", verb, "") for verb in READ),
+    *(("apps", "daemonsets", verb, "") for verb in READ),
+}
+"""Of kube-system, where what stands beside cluster DNS lies."""
+ENFORCING = {
+    *whole(DEPLOYMENT, "get", "patch"),
+    *whole(HPA, "get", "patch"),
+    *whole(SCALED_OBJECT, "get", "patch"),
+    *whole(BUDGET, "create", "delete", "get", "patch"),
+}
+ENFORCING_BESIDE_DNS = whole(CONFIG_MAP, "get", "patch")
 
 
 def test_the_rights_are_these_and_no_others(rendered: tuple[str, list[Object]]) -> None:
     overlay, objects = rendered
-    assert set(rights(objects, "ClusterRole")) == CLUSTER_RIGHTS | (
-        ENFORCING if overlay == "enforce" else set()
-    )
-    assert set(rights(objects, "Role")) == HOME_RIGHTS
-    subjects = [each["subjects"] for each in of(objects, "ClusterRoleBinding", "RoleBinding")]
-    assert all(each == [ACCOUNT] for each in subjects)
+    enforce = overlay == "enforce"
+    assert rights(objects) == CLUSTER_RIGHTS | (ENFORCING if enforce else set())
+    assert rights(objects, "resilience-system") == HOME_RIGHTS
+    assert rights(objects, "kube-system") == BESIDE_DNS | (ENFORCING_BESIDE_DNS if enforce else set())
+    assert {each["metadata"]["namespace"] for each in of(objects, "Role")} == {
+        "resilience-system",
+        "kube-system",
+    }
+    roles, bindings = of(objects, "ClusterRole", "Role"), of(objects, "ClusterRoleBinding", "RoleBinding")
+    bound = {(each["roleRef"]["kind"], each["roleRef"]["name"], place(each)) for each in bindings}
+    assert bound == {(each["kind"], each["metadata"]["name"], place(each)) for each in roles}
+    assert all(each["subjects"] == [ACCOUNT] for each in bindings)
 
 
-def test_every_kind_that_the_operator_watches_may_be_watched() -> None:
-    watched = {(kind.group, kind.plural, verb, "") for kind in (*WATCHED, POLICY) for verb in READ}
-    assert watched <= CLUSTER_RIGHTS
+@pytest.mark.parametrize("kind", [*WATCHED, POLICY], ids=str)
+def test_every_kind_that_the_operator_watches_may_be_watched(kind: Kind) -> None:
+    granted = {"": CLUSTER_RIGHTS, "kube-system": BESIDE_DNS}[kind.only_in]
+    assert whole(kind, *READ) <= granted
+
+
+@pytest.mark.parametrize("kind", [DEPLOYMENT, *SCALERS], ids=str)
+def test_every_kind_whose_leaves_the_operator_writes_may_be_changed_and_not_made(kind: Kind) -> None:
+    granted = {"": ENFORCING, "kube-system": ENFORCING_BESIDE_DNS}[kind.only_in]
+    assert {verb for _, plural, verb, _ in granted if plural == kind.plural} == {"get", "patch"}
 
 
 def test_the_guard_is_on_the_operators_user_and_on_nobody_else(rendered: tuple[str, list[Object]]) -> None:
     overlay, objects = rendered
     user = f"system:serviceaccount:{ACCOUNT['namespace']}:{ACCOUNT['name']}"
     policies = {each["metadata"]["name"]: each["spec"] for each in of(objects, "ValidatingAdmissionPolicy")}
-    assert len(policies) == (3 if overlay == "enforce" else 0)
+    assert len(policies) == (5 if overlay == "enforce" else 0)
     for spec in policies.values():
         assert spec["failurePolicy"] == "Fail"
         assert [each["expression"] for each in spec["matchConditions"]] == [

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from resilience_operator.core.policy import SECTION_OF_RULE
 from resilience_operator.planning.optout import OptOut, opted_out
 
 NOW = datetime(2026, 11, 22, 8, tzinfo=UTC)
@@ -30,6 +31,22 @@ def test_a_label_or_an_annotation_names_the_rule_or_all(
     labels: dict[str, str], annotations: dict[str, str], out: bool
 ) -> None:
     assert opted_out(labels, annotations, "spread", NOW) == (OptOut() if out else None)
+
+
+@pytest.mark.parametrize(
+    ("said", "rules"),
+    [
+        ("spread", {"spread", "coredns-spread"}),
+        ("coredns-spread", {"spread", "coredns-spread"}),
+        ("replicas", {"replicas", "coredns-floor"}),
+        ("coredns-floor", {"replicas", "coredns-floor"}),
+        ("disruption-budget", {"disruption-budget", "coredns-budget"}),
+        ("coredns-budget", {"disruption-budget", "coredns-budget"}),
+        ("dns-config", {"dns-config"}),
+    ],
+)
+def test_rules_that_write_the_same_are_opted_out_of_together(said: str, rules: set[str]) -> None:
+    assert {rule for rule in SECTION_OF_RULE if opted_out({IGNORE: said}, {}, rule, NOW)} == rules
 
 
 @pytest.mark.parametrize(

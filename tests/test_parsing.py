@@ -13,12 +13,14 @@ from resilience_operator.core.parsing import NO_SECTION, Problem, digest, parse
 from resilience_operator.core.policy import (
     AllowWindow,
     Conflicts,
+    CoreDNS,
     DenyWindow,
     Deployments,
     DNSConfig,
     DNSOption,
     GracefulShutdown,
     Mode,
+    NodeLocalCache,
     OnRelease,
     Policy,
     Rollout,
@@ -85,6 +87,11 @@ FULL = Policy(
 
 def test_every_field_of_a_policy_is_read() -> None:
     assert parse(document("full", GOOD["full"])) == (FULL, ())
+
+
+def test_an_empty_object_asks_for_the_rule() -> None:
+    policy, problems = parse(document("dns", {"coreDNS": {"nodeLocalCache": {}}}))
+    assert (policy.core_dns, problems) == (CoreDNS(node_local_cache=NodeLocalCache()), ())
 
 
 def test_a_policy_is_identified_by_its_metadata() -> None:

@@ -22,6 +22,7 @@ from resilience_operator.core.policy import (
     GracefulShutdown,
     Mode,
     Named,
+    NodeLocalCache,
     OnRelease,
     Policy,
     Probes,
@@ -68,6 +69,7 @@ OBJECTS = {
     "spec.coreDNS.spread": Spread,
     "spec.coreDNS.spread.constraints[]": SpreadConstraint,
     "spec.coreDNS.disruptionBudget": DisruptionBudget,
+    "spec.coreDNS.nodeLocalCache": NodeLocalCache,
 }
 NOT_IN_SPEC = {"name", "uid", "generation", "digest", "labels", "finalizers", "deleting", "warnings"}
 OTHER_NAMES: dict[tuple[type, str], str] = {(DenyWindow, "start"): "from", (Policy, "core_dns"): "coreDNS"}

@@ -20,6 +20,7 @@ from resilience_operator.core.errors import UnreadableObjectError
 from resilience_operator.core.kinds import (
     BUDGET,
     CONFIG_MAP,
+    DAEMON_SET,
     DEPLOYMENT,
     HPA,
     NAMESPACE,
@@ -35,9 +36,13 @@ from resilience_operator.core.kinds import (
 from resilience_operator.observed.objects import (
     Claim,
     Condition,
+    ConfigMap,
     Container,
     ContainerPort,
     ContainerStatus,
+    DaemonSet,
+    DaemonSetSpec,
+    DaemonSetStatus,
     Deployment,
     DeploymentSpec,
     DeploymentStatus,
@@ -64,6 +69,7 @@ from resilience_operator.observed.objects import (
     ServiceSpec,
     Strategy,
     TemplateMeta,
+    Toleration,
     TopologySpreadConstraint,
     Volume,
     VolumeClaim,
@@ -370,6 +376,99 @@ def test_services_namespaces_nodes_and_claims_are_kept_by_what_matters_of_them()
     )
 
 
+CACHE_MADE = datetime(2026, 11, 25, 19, 53, 5, tzinfo=UTC)
+
+
+def test_of_daemon_sets_the_template_of_the_dns_cache_is_kept_and_of_others_the_name() -> None:
+    found = project(DAEMON_SET, raw("daemonset-cache"))
+    assert isinstance(found, DaemonSet)
+    assert found == DaemonSet(
+        Meta(
+            name="node-local-dns",
+            namespace="kube-system",
+            uid="fe56cc83-39dc-46e7-9237-54fbeafc8e7a",
+            resource_version="323",
+            generation=1,
+            creation_timestamp=CACHE_MADE,
+            labels={"k8s-app": "node-local-dns"},
+        ),
+        found.spec,
+        DaemonSetStatus(2, 2),
+    )
+    pod = found.spec.template.spec
+    assert (found.spec.template.metadata.labels, pod.node_selector, pod.tolerations) == (
+        {"k8s-app": "node-local-dns"},
+        {"kubernetes.io/os": "linux"},
+        (
+            Toleration("CriticalAddonsOnly", "Exists"),
+            Toleration(operator="Exists", effect="NoExecute"),
+            Toleration(operator="Exists", effect="NoSchedule"),
+        ),
+    )
+    assert pod.containers[0].argv == (
+        *("-localip", "169.254.20.10,10.96.253.54", "-conf", "/etc/Corefile"),
+        *("-upstreamsvc", "kube-dns-upstream"),
+    )
+    other = json.loads(raw("daemonset-cache").replace(b"node-local-dns", b"kube-proxy"))
+    kept = project_dict(DAEMON_SET, other)
+    assert isinstance(kept, DaemonSet)
+    assert (kept.metadata.name, kept.spec, kept.status) == (
+        "kube-proxy",
+        DaemonSetSpec(),
+        DaemonSetStatus(2, 2),
+    )
+
+
+def test_the_address_of_a_service_is_kept_of_cluster_dns_alone() -> None:
+    found = [project(SERVICE, raw("service-kube-dns"))]
+    found += [project(SERVICE, raw("service-kube-dns").replace(*names)) for names in RENAMED]
+    assert [each.spec.addresses for each in found if isinstance(each, Service)] == [("10.96.253.54",), (), ()]
+
+
+RENAMED = [(b'"kube-dns"', b'"other"'), (b'"kube-system"', b'"shop"')]
+
+
+def settings(name: str, namespace: str = "kube-system", **data: str) -> dict[str, str]:
+    body = {"metadata": {"name": name, "namespace": namespace}, "data": data}
+    found = project_dict(CONFIG_MAP, body)
+    assert isinstance(found, ConfigMap)
+    return found.data
+
+
+def test_of_kube_proxys_configuration_the_mode_is_kept() -> None:
+    found = project(CONFIG_MAP, raw("configmap-kube-proxy"))
+    assert isinstance(found, ConfigMap)
+    assert found.data == {"mode": "ipvs"}
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('mode: "iptables"\n', {"mode": "iptables"}),
+        ("mode: ''\n", {"mode": ""}),
+        ("mode:\n", {"mode": ""}),
+        ("kind: KubeProxyConfiguration\nipvs: {mode: x}\n", {"mode": ""}),
+        ('{"kind": "KubeProxyConfiguration", "mode": "nftables"}', {"mode": "nftables"}),
+        ("mode: [ipvs]\n", {}),
+        ("just text", {}),
+        ("mode: {{ .Values.mode }}\n", {}),
+        ("", {}),
+    ],
+)
+def test_the_mode_is_read_as_kube_proxy_reads_it_or_not_known(text: str, kept: dict[str, str]) -> None:
+    assert settings("kube-proxy-config", config=text) == kept
+    assert settings("kube-proxy", **{"config.conf": text}) == kept
+    assert settings("kube-proxy", config=text) == {}
+    assert settings("kube-proxy-config", namespace="shop", config=text) == {}
+
+
+def test_of_ciliums_settings_those_that_lead_queries_are_kept() -> None:
+    two = {"kube-proxy-replacement": "true", "enable-local-redirect-policy": "true"}
+    assert settings("cilium-config", **two, debug="false") == two
+    assert settings("cilium-config", debug="false") == {}
+    assert settings("other-config", **two) == {}
+
+
 FILES: list[tuple[Kind, str]] = [
     (DEPLOYMENT, "deployment-web"),
     (DEPLOYMENT, "deployment-helm"),
@@ -383,6 +482,9 @@ FILES: list[tuple[Kind, str]] = [
     (SCALED_OBJECT, "scaledobject-worker"),
     (CONFIG_MAP, "configmap-autoscaler"),
     (BUDGET, "budget-web"),
+    (DAEMON_SET, "daemonset-cache"),
+    (CONFIG_MAP, "configmap-kube-proxy"),
+    (SERVICE, "service-kube-dns"),
 ]
 
 

@@ -4,28 +4,45 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from random import Random
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilience_operator.core.kinds import (
+    BUDGET,
+    CONFIG_MAP,
+    DAEMON_SET,
     DEPLOYMENT,
+    HPA,
     NAMESPACE,
     NODE,
     POD,
     REPLICA_SET,
+    SCALED_OBJECT,
     SERVICE,
     VOLUME_CLAIM,
     WATCHED,
     Kind,
 )
+from resilience_operator.core.refs import Key
 from resilience_operator.core.state import ANNOTATION, Held, ObjectState, encode
+from resilience_operator.observed.dns import DNSNeighbours
 from resilience_operator.observed.objects import (
+    Addon,
+    BudgetSpec,
     Claim,
     Condition,
+    ConfigMap,
+    Container,
+    DaemonSet,
+    DaemonSetStatus,
     Deployment,
     DeploymentSpec,
+    HorizontalPodAutoscaler,
+    HPASpec,
     Meta,
     Namespace,
     Node,
@@ -35,12 +52,17 @@ from resilience_operator.observed.objects import (
     OwnerReference,
     PersistentVolumeClaim,
     Pod,
+    PodDisruptionBudget,
     PodPlacement,
     PodSpec,
     PodStatus,
     PodTemplate,
     ReplicaSet,
     ReplicaSetSpec,
+    ScaledObject,
+    ScaledObjectSpec,
+    ScaleTarget,
+    Selector,
     Service,
     ServicePort,
     ServiceSpec,
@@ -51,7 +73,7 @@ from resilience_operator.observed.objects import (
     VolumeClaimSpec,
 )
 from resilience_operator.observed.store import Store, service_selects
-from resilience_operator.observed.view import DeploymentView
+from resilience_operator.observed.view import DeploymentView, ScalerView
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 WEB = ("shop", "web")
@@ -169,6 +191,7 @@ def test_a_view_has_all_that_lies_beside_a_deployment_and_nothing_of_its_neighbo
         "ScaledObject": 0,
         "ConfigMap": 0,
         "PodDisruptionBudget": 0,
+        "DaemonSet": 0,
     }
 
 
@@ -221,6 +244,104 @@ def test_an_event_touches_the_deployments_that_it_may_matter_to(
     store.put(kind, change)
     assert store.take_dirty() == touched
     assert store.take_dirty() == set()
+
+
+COREDNS = ("kube-system", "coredns")
+
+
+def of_system(
+    kind: type[DaemonSet] | type[ConfigMap] | type[Service], name: str, version: int, *rest: Any
+) -> Any:
+    return kind(meta(name, version, "kube-system", f"uid-{kind.__name__}-{name}"), *rest)
+
+
+def cluster_dns(name: str = "coredns", label: str = "kube-dns") -> Deployment:
+    template = PodTemplate(TemplateMeta({"k8s-app": label}))
+    return Deployment(meta(name, 1, "kube-system"), DeploymentSpec(template=template))
+
+
+@pytest.fixture
+def dns(store: Store) -> Store:
+    """The same with cluster DNS, another Deployment beside it, the DNS cache of the nodes and kube-proxy's mode."""
+    for kind, found in (
+        (DEPLOYMENT, cluster_dns()),
+        (DEPLOYMENT, cluster_dns("metrics-server", "metrics-server")),
+        (SERVICE, of_system(Service, "kube-dns", 1, ServiceSpec("ClusterIP", {"k8s-app": "kube-dns"}))),
+        (DAEMON_SET, of_system(DaemonSet, "node-local-dns", 1)),
+        (DAEMON_SET, of_system(DaemonSet, "kube-proxy", 1)),
+        (CONFIG_MAP, of_system(ConfigMap, "kube-proxy", 1, {"mode": "ipvs"})),
+        (CONFIG_MAP, of_system(ConfigMap, "coredns", 1)),
+    ):
+        store.put(kind, found)
+    store.take_dirty()
+    return store
+
+
+def test_cluster_dns_alone_is_seen_with_what_the_nodes_do_with_queries(dns: Store) -> None:
+    views = {name: dns.view("kube-system", name, NOW) for name in ("coredns", "metrics-server")}
+    assert {name: view.dns for name, view in views.items() if view is not None} == {
+        "coredns": DNSNeighbours(of_system(DaemonSet, "node-local-dns", 1), "ipvs"),
+        "metrics-server": None,
+    }
+    web = dns.view("shop", "web", NOW)
+    assert web is not None
+    assert web.dns is None
+
+
+def test_cluster_dns_without_a_service_is_known_by_its_label(dns: Store) -> None:
+    dns.delete(SERVICE, "kube-system", "kube-dns", "uid-Service-kube-dns")
+    view = dns.view("kube-system", "coredns", NOW)
+    assert view is not None
+    assert view.dns == DNSNeighbours(of_system(DaemonSet, "node-local-dns", 1), "ipvs")
+
+
+ON_TWO = DaemonSetStatus(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "touched"),
+    [
+        pytest.param(
+            DAEMON_SET,
+            of_system(DaemonSet, "node-local-dns", 9),
+            set(),
+            id="the DNS cache with nothing new",
+        ),
+        pytest.param(
+            DAEMON_SET,
+            msgspec.structs.replace(of_system(DaemonSet, "node-local-dns", 9), status=ON_TWO),
+            {COREDNS},
+            id="the DNS cache, ready elsewhere",
+        ),
+        pytest.param(
+            DAEMON_SET,
+            msgspec.structs.replace(of_system(DaemonSet, "kube-proxy", 9), status=ON_TWO),
+            set(),
+            id="another DaemonSet",
+        ),
+        pytest.param(DAEMON_SET, of_system(DaemonSet, "cilium", 9), {COREDNS}, id="Cilium comes"),
+        pytest.param(
+            CONFIG_MAP, of_system(ConfigMap, "kube-proxy", 9, {"mode": ""}), {COREDNS}, id="another mode"
+        ),
+        pytest.param(
+            CONFIG_MAP, of_system(ConfigMap, "kube-proxy", 9, {"mode": "ipvs"}), set(), id="the same mode"
+        ),
+        pytest.param(CONFIG_MAP, of_system(ConfigMap, "coredns", 9), set(), id="another ConfigMap"),
+        pytest.param(CONFIG_MAP, of_system(ConfigMap, "cilium-config", 9), {COREDNS}, id="Cilium's settings"),
+    ],
+)
+def test_what_changes_on_the_nodes_touches_cluster_dns_alone(
+    dns: Store, kind: Kind, change: Object, touched: set[tuple[str, str]]
+) -> None:
+    dns.put(kind, change)
+    assert dns.take_dirty() == touched
+
+
+def test_a_dns_cache_that_is_gone_touches_cluster_dns(dns: Store) -> None:
+    dns.delete(DAEMON_SET, "kube-system", "node-local-dns", "uid-DaemonSet-node-local-dns")
+    view = dns.view("kube-system", "coredns", NOW)
+    assert view is not None
+    assert (dns.take_dirty(), view.dns) == ({COREDNS}, DNSNeighbours(proxy_mode="ipvs"))
 
 
 def test_a_deletion_touches_what_the_object_belonged_to(store: Store) -> None:
@@ -410,6 +531,11 @@ def test_our_annotation_is_believed_only_as_we_wrote_it_on_this_object(
 
 Event = tuple[Kind, Object]
 NAMES = ("web", "api")
+KEYS: tuple[Key, ...] = (
+    *(("shop", name) for name in (*NAMES, "cpa")),
+    *(("shop", name, kind.kind) for name in NAMES for kind in (HPA, SCALED_OBJECT)),
+    *(("shop", name, "ConfigMap") for name in ("params", "others")),
+)
 small = st.integers(0, 1)
 names = st.sampled_from(NAMES)
 
@@ -441,7 +567,39 @@ def events() -> st.SearchStrategy[Event]:
         st.builds(lambda n, r, c: (NODE, node(n, 0, bool(r), bool(c))), names, small, small),
         st.builds(lambda i: (NAMESPACE, namespace("shop", 0, str(i))), small),
         st.builds(lambda n, m: (VOLUME_CLAIM, claim(n, 0, "RWX" if m else "RWO")), names, small),
+        st.builds(lambda n, t, m: (HPA, hpa(n, t, m)), names, names, small),
+        st.builds(lambda n, t, m: (SCALED_OBJECT, scaled_object(n, t, m)), names, names, small),
+        st.builds(lambda t, m: (DEPLOYMENT, autoscaler(t, m)), names, st.sampled_from(["params", "others"])),
+        st.builds(lambda n, m: (CONFIG_MAP, parameters(n, m)), st.sampled_from(["params", "others"]), small),
+        st.builds(lambda n, a, m: (BUDGET, budget(n, a, m)), names, names, small),
     )
+
+
+def hpa(name: str, target: str, minimum: int) -> HorizontalPodAutoscaler:
+    return HorizontalPodAutoscaler(
+        meta(name, 0, uid=f"uid-hpa-{name}"), HPASpec(ScaleTarget(name=target), minimum, 9)
+    )
+
+
+def scaled_object(name: str, target: str, minimum: int) -> ScaledObject:
+    spec = ScaledObjectSpec(ScaleTarget(name=target), minimum)
+    return ScaledObject(meta(name, 0, uid=f"uid-scaled-{name}"), spec)
+
+
+def autoscaler(target: str, config_map: str) -> Deployment:
+    """A cluster-proportional-autoscaler."""
+    command = (f"--target=deployment/{target}", f"--configmap={config_map}")
+    template = PodTemplate(TemplateMeta({"app": "cpa"}), PodSpec((Container("cpa", command=command),)))
+    return Deployment(meta("cpa", 0), DeploymentSpec(replicas=1, template=template))
+
+
+def parameters(name: str, minimum: int) -> ConfigMap:
+    return ConfigMap(meta(name, 0, uid=f"uid-map-{name}"), {"linear": str(minimum)})
+
+
+def budget(name: str, app: str, most: int) -> PodDisruptionBudget:
+    spec = BudgetSpec(None, most, Selector({"app": app}))
+    return PodDisruptionBudget(meta(name, 0, uid=f"uid-budget-{name}"), spec)
 
 
 class Cluster:
@@ -488,12 +646,27 @@ class Cluster:
         return (found for (its, _), found in self.objects.items() if its == kind)
 
 
-def judged(store: Store, name: str) -> object:
+def judged(store: Store, key: Key) -> object:
     """Everything that a rule may read of a view: all but versions, and a node's heartbeat."""
-    view = store.view("shop", name, NOW)
-    if view is None:
-        return None
+    view = store.look(key, NOW)
+    if isinstance(view, ScalerView):
+        target = view.target
+        assert not isinstance(target, Addon)
+        said = target.data if isinstance(target, ConfigMap) else target.spec
+        # Of what scales nothing that is known nothing is asked.
+        return (view.ref, said, of_deployment(view.scaled)) if view.scaled is not None else None
     return (
+        None if view is None else (of_deployment(view), of_deployment(view.scaled) if view.scaled else None)
+    )
+
+
+def of_deployment(view: DeploymentView) -> object:
+    """What is read of a Deployment's view."""
+    return (
+        [(found.ref, found.spec) for found in view.scalers],
+        [found.spec for found in view.autoscalers],
+        [(found.ref, found.data) for found in view.config_maps],
+        [(found.ref, found.spec) for found in view.budgets],
         view.deployment,
         view.namespace.metadata.labels if view.namespace else None,
         [(found.metadata.uid, found.spec) for found in view.replica_sets],
@@ -513,14 +686,14 @@ def test_to_judge_again_what_was_touched_is_the_same_as_to_judge_everything(
     history: list[tuple[Event, str]], batch: int
 ) -> None:
     store, cluster = Store(), Cluster()
-    known: dict[str, object] = dict.fromkeys(NAMES)
+    known: dict[Key, object] = dict.fromkeys(KEYS)
     for number, (event, how) in enumerate(history):
         cluster.change(store, event, how)
         if number % batch:
             continue
-        for _, name in store.take_dirty():
-            known[name] = judged(store, name)
-        assert known == {name: judged(store, name) for name in NAMES}
+        for key in store.take_dirty():
+            known[key] = judged(store, key)
+        assert known == {key: judged(store, key) for key in known}
 
 
 @settings(max_examples=100, deadline=None)
@@ -536,4 +709,24 @@ def test_versions_that_arrive_in_any_order_end_as_if_they_had_come_in_theirs(
     random.shuffle(versions)
     for kind, found in versions:
         shuffled.put(kind, found)
-    assert [judged(shuffled, name) for name in NAMES] == [judged(straight, name) for name in NAMES]
+    assert [judged(shuffled, key) for key in KEYS] == [judged(straight, key) for key in KEYS]
+
+
+def test_a_budget_of_pods_of_an_earlier_template_counts_and_a_new_version_of_it_marks_nothing(
+    store: Store,
+) -> None:
+    bare = pod(version=20)
+    old = msgspec.structs.replace(bare.metadata, labels={"app": "web", "release": "old"})
+    store.put(POD, msgspec.structs.replace(bare, metadata=old))
+    store.take_dirty()
+    theirs = msgspec.structs.replace(
+        budget("theirs", "web", 1), spec=BudgetSpec(None, 1, Selector({"release": "old"}))
+    )
+    store.put(BUDGET, theirs)
+    assert WEB in store.take_dirty()
+    view = store.view("shop", "web", NOW)
+    assert view is not None
+    assert [one.metadata.name for one in view.budgets] == ["theirs"]
+    newer = msgspec.structs.replace(theirs.metadata, resource_version="99")
+    store.put(BUDGET, msgspec.structs.replace(theirs, metadata=newer))
+    assert store.take_dirty() == set()

@@ -1,6 +1,7 @@
 """Seven real watch streams with one fault each at the same time: all catch up, none lies about its age."""
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,15 +19,16 @@ from resilience_operator.core.kinds import (
     NODE,
     POD,
     REPLICA_SET,
+    SCALED_OBJECT,
     SERVICE,
     VOLUME_CLAIM,
-    WATCHED,
     Kind,
 )
 from resilience_operator.observed.store import Store
 from tests.faults import Proxy, Stream
 from tests.lab import Lab
 from tests.lab.api import ApiError
+from tests.standins.keda import scaled_object_crd
 
 STALL_TIMEOUT = 15.0
 """Seconds; the beats below make no healthy stream silent for so long."""
@@ -35,6 +37,9 @@ BEAT = 1.0
 CAUGHT_UP_WITHIN = 90.0
 NOTICED_WITHIN = 2.0
 """Seconds between a change on the server and its event in a store that is well."""
+
+STRUCK = (DEPLOYMENT, REPLICA_SET, POD, SERVICE, NAMESPACE, NODE, VOLUME_CLAIM)
+"""The kinds of which a stream is struck; the others are mirrored by the same code."""
 
 POD_SPEC = {"containers": [{"name": "app", "image": "app"}]}
 SELECTOR = {"matchLabels": {"app": "beacon"}}
@@ -58,9 +63,9 @@ class Beacons:
 
     def __init__(self, lab: Lab, namespace: str) -> None:
         self.lab, self.namespace = lab, namespace
-        self.changes: dict[Kind, list[tuple[float, int]]] = {kind: [] for kind in WATCHED}
+        self.changes: dict[Kind, list[tuple[float, int]]] = {kind: [] for kind in STRUCK}
         self._stop = threading.Event()
-        for kind in WATCHED:
+        for kind in STRUCK:
             for name in ("beacon", "victim"):
                 body = {"metadata": {"name": self.name(kind, name)}, "spec": SPECS[kind]}
                 lab.api.create(kind.path(namespace), body)
@@ -88,7 +93,7 @@ class Beacons:
         number = 0
         while not self._stop.wait(BEAT):
             number += 1
-            for kind in WATCHED:
+            for kind in STRUCK:
                 with suppress(ApiError, OSError):
                     changed = self.lab.api.patch(
                         self.path(kind, "beacon"),
@@ -98,7 +103,7 @@ class Beacons:
 
     def delete_victims(self) -> None:
         """Delete the other object of each kind."""
-        for kind in WATCHED:
+        for kind in STRUCK:
             self.lab.api.request(
                 "DELETE",
                 self.path(kind, "victim"),
@@ -111,7 +116,7 @@ class Witness:
 
     def __init__(self, reflectors: list[Reflector], store: Store, beacons: Beacons) -> None:
         self.reflectors, self.store, self.beacons = reflectors, store, beacons
-        self.errors: dict[Kind, set[str]] = {kind: set() for kind in WATCHED}
+        self.errors: dict[Kind, set[str]] = {kind: set() for kind in STRUCK}
         self.lies: list[str] = []
         self.stale: set[Kind] = set()
         self.caught_up: dict[Kind, float] = {}
@@ -170,7 +175,7 @@ SEEN: dict[Kind, str] = {
 
 async def strike(proxy: Proxy, lab: Lab, beacons: Beacons) -> None:
     """All faults at once; nothing that is deleted meanwhile is seen by a stream that is struck."""
-    streams = {kind: proxy.streams(f"/{kind.plural}$")[-1] for kind in WATCHED}
+    streams = {kind: proxy.streams(f"/{kind.plural}$")[-1] for kind in STRUCK}
     for kind, fault in FAULTS.items():
         fault(streams[kind])
     await asyncio.to_thread(beacons.delete_victims)
@@ -196,11 +201,11 @@ async def test_seven_streams_with_one_fault_each_catch_up_and_none_says_it_is_fr
             str(operator), None, qps=9, burst=9, user_agent="operator/1"
         ) as session:
             scope = Scope(stall_timeout=STALL_TIMEOUT)
-            reflectors = [Reflector(session, kind, store, time.monotonic, scope) for kind in WATCHED]
+            reflectors = [Reflector(session, kind, store, time.monotonic, scope) for kind in STRUCK]
             tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
             witness = Witness(reflectors, store, beacons)
             await asyncio.sleep(5)
-            assert {kind for kind in WATCHED if witness.known(kind, "victim")} == set(WATCHED)
+            assert {kind for kind in STRUCK if witness.known(kind, "victim")} == set(STRUCK)
             assert [reflector.fresh for reflector in reflectors] == [True] * 7
             since = time.monotonic()
             striking = asyncio.create_task(strike(proxy, lab, beacons))
@@ -221,6 +226,42 @@ async def test_seven_streams_with_one_fault_each_catch_up_and_none_says_it_is_fr
     assert ended == []
     assert witness.lies == []
     assert SERVICE in witness.stale
-    assert {
-        kind: [said for said in witness.errors[kind] if SEEN[kind] in said] != [] for kind in WATCHED
-    } == (dict.fromkeys(WATCHED, True))
+    assert {kind: [said for said in witness.errors[kind] if SEEN[kind] in said] != [] for kind in STRUCK} == (
+        dict.fromkeys(STRUCK, True)
+    )
+
+
+@pytest.mark.lab
+async def test_a_kind_that_the_cluster_lacks_is_no_fault_and_is_seen_once_it_is_there(
+    own_lab: Callable[..., Lab],
+) -> None:
+    lab = await asyncio.to_thread(own_lab, nodes=1)
+    store, scope = Store(), Scope(stall_timeout=3.0)
+    kubeconfig = str(lab.kubeconfig())
+    async with await Session.connect(kubeconfig, None, qps=9, burst=9, user_agent="operator/1") as session:
+        reflector = Reflector(session, SCALED_OBJECT, store, time.monotonic, scope)
+        task = asyncio.create_task(reflector.run())
+        await asyncio.sleep(5)
+        assert (reflector.fresh, store.count(SCALED_OBJECT)) == (True, 0)
+        crd = json.dumps(scaled_object_crd())
+        await asyncio.to_thread(lab.kubectl, "apply", "--server-side", "-f", "-", input=crd)
+        body = {
+            "apiVersion": "keda.sh/v1alpha1",
+            "kind": "ScaledObject",
+            "metadata": {"name": "web"},
+            "spec": {"scaleTargetRef": {"name": "web"}, "triggers": [{"type": "cron", "metadata": {}}]},
+        }
+        path = SCALED_OBJECT.path("default")
+        await asyncio.to_thread(lab.wait, lambda: created(lab, path, body), 30, "the new kind is served")
+        await asyncio.to_thread(lab.wait, lambda: store.count(SCALED_OBJECT) == 1, 30, "it is seen")
+        assert (reflector.fresh, task.done()) == (True, False)
+        task.cancel()
+
+
+def created(lab: Lab, path: str, body: dict[str, Any]) -> bool:
+    """True once an object could be made."""
+    try:
+        lab.api.create(path, body)
+    except ApiError:
+        return False
+    return True

@@ -11,7 +11,7 @@ from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning.change import Decision
 from resilience_operator.planning.decide import PolicyVerdict, Surroundings, decide
 from resilience_operator.planning.optout import optouts_of
-from resilience_operator.planning.scope import asked_of
+from resilience_operator.planning.scope import asked_of, meant
 from resilience_operator.rules import evaluate
 
 
@@ -36,4 +36,4 @@ def verdict_of(policy: Policy, view: View, own_namespace: str = "") -> PolicyVer
     asked = asked_of(policy, view, own_namespace)
     if not asked:
         return None
-    return PolicyVerdict(policy, evaluate(asked, view), optouts_of(asked, view), tuple(asked))
+    return PolicyVerdict(policy, evaluate(asked, meant(policy, view)), optouts_of(asked, view), tuple(asked))

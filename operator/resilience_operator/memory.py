@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from resilience_operator.core.policy import Policy
-from resilience_operator.core.refs import Key, ObjectRef
+from resilience_operator.core.refs import ObjectRef
 from resilience_operator.observed.view import View
+
+Place = tuple[str, str, str]
+"""(kind, namespace, name) of an object that is written."""
 
 FIRST_WAIT = 0.5
 STALE_WAIT = 0.05
@@ -40,16 +43,17 @@ class LostRight:
 
 @dataclass(slots=True)
 class Memory:
-    """Refusals by (uid, rule), back-offs by key, unknown ends by uid, and policies that bear our finalizer.
+    """Refusals by (uid, rule), back-offs by place, unknown ends by uid, and policies that bear our finalizer.
 
-    `lost_rights`: by namespace, for rights may be granted in some and not in others.
+    A place is (kind, namespace, name) of what is written. `lost_rights`: by (namespace, kind), for rights may be
+    granted for some and not for others.
     """
 
     refusals: dict[tuple[str, str], tuple[object, str, datetime | None]] = field(default_factory=dict)
-    backoffs: dict[Key, Backoff] = field(default_factory=dict)
+    backoffs: dict[Place, Backoff] = field(default_factory=dict)
     unknown: dict[str, ObjectRef] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
-    lost_rights: dict[str, LostRight] = field(default_factory=dict)
+    lost_rights: dict[tuple[str, str], LostRight] = field(default_factory=dict)
 
     def refuse(
         self, uid: str, rule: str, fingerprint: object, message: str, until: datetime | None = None
@@ -69,27 +73,29 @@ class Memory:
                 del self.refusals[key]
         return {key[1]: message for key, (_, message, _) in mine if key in in_force}
 
-    def failed(self, key: Key, monotonic: float, retry_after: float, *, stale: bool = False) -> float:
+    def failed(self, place: Place, monotonic: float, retry_after: float, *, stale: bool = False) -> float:
         """Count a failure; returns when to try again (monotonic seconds); soon where only the object was newer."""
-        backoff = self.backoffs.setdefault(key, Backoff())
+        backoff = self.backoffs.setdefault(place, Backoff())
         first = STALE_WAIT if stale else FIRST_WAIT
         wait = max(retry_after, min(first * 2**backoff.failures, LONGEST_WAIT))
         backoff.failures += 1
         backoff.until = monotonic + wait
         return backoff.until
 
-    def succeeded(self, key: Key) -> None:
+    def succeeded(self, place: Place) -> None:
         """The object was written: its failures are forgotten, and the right to it is there."""
-        self.backoffs.pop(key, None)
-        self.lost_rights.pop(key[0], None)
+        kind, namespace, _ = place
+        self.backoffs.pop(place, None)
+        self.lost_rights.pop((namespace, kind), None)
 
-    def forbidden(self, key: Key, message: str, monotonic: float) -> None:
-        """The operator lacks the right to write in that namespace."""
-        self.lost_rights[key[0]] = LostRight(message, monotonic + RIGHTS_RETRY)
+    def forbidden(self, place: Place, message: str, monotonic: float) -> None:
+        """The operator lacks the right to write objects of that kind in that namespace."""
+        kind, namespace, _ = place
+        self.lost_rights[namespace, kind] = LostRight(message, monotonic + RIGHTS_RETRY)
 
-    def keep_rights(self, namespaces: set[str]) -> None:
-        """Only there is anything to write; a right that nothing needs is not missed."""
-        self.lost_rights = {name: lost for name, lost in self.lost_rights.items() if name in namespaces}
+    def keep_rights(self, needed: set[tuple[str, str]]) -> None:
+        """Only these (namespace, kind) are to be written; a right that nothing needs is not missed."""
+        self.lost_rights = {what: lost for what, lost in self.lost_rights.items() if what in needed}
 
     def troubles(self, stale: tuple[str, ...]) -> tuple[str, ...]:
         """What the operator itself lacks, as sentences; `stale`: names of streams."""
@@ -97,7 +103,8 @@ class Memory:
         lost = self.lost_rights
         if not lost:
             return streams
-        more = f", and so in {len(lost) - 1} more namespaces" if len(lost) > 1 else ""
+        others = {namespace for namespace, _ in lost} - {min(lost)[0]}
+        more = f", and so in {len(others)} more namespaces" if others else ""
         return (*streams, f"the operator lacks a right: {lost[min(lost)].message}{more} ({GRANT})")
 
     def next_try(self, monotonic: float) -> float:
@@ -105,9 +112,10 @@ class Memory:
         untils = [one.until for one in self.backoffs.values()]
         return min((until - monotonic for until in untils if until > monotonic), default=float("inf"))
 
-    def waits(self, key: Key, monotonic: float) -> bool:
-        """True while the object is left alone after a failure, its own or one of the whole namespace."""
-        backoff, lost = self.backoffs.get(key), self.lost_rights.get(key[0])
+    def waits(self, place: Place, monotonic: float) -> bool:
+        """True while the object is left alone after a failure, its own or one of its kind in the whole namespace."""
+        kind, namespace, _ = place
+        backoff, lost = self.backoffs.get(place), self.lost_rights.get((namespace, kind))
         untils = [one.until for one in (backoff, lost) if one is not None]
         return any(monotonic < until for until in untils)
 

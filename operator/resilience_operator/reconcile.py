@@ -203,13 +203,15 @@ class Reconciler:
             services.settings.max_rollouts, services.settings.max_unhealthy_percent, halted
         )
         active = self._cluster.active
-        self._memory.keep_rights({one.object.namespace for one in active if one.changes})
+        self._memory.keep_rights(
+            {(change.object.namespace, change.object.kind) for one in active for change in one.changes}
+        )
         services.metrics.rollouts_in_flight(sum(decision.rollout.running for decision in active))
         return schedule(active, self._cluster.by_uid(), limits, now, self._cluster.health)
 
     async def _carry_out(self, plan: Schedule, now: datetime) -> None:
         monotonic = self._services.monotonic()
-        going = [change for change in plan.now if not self._memory.waits(_key(change), monotonic)]
+        going = [change for change in plan.now if not self._memory.waits(change.object.key, monotonic)]
         going = [change for change in going if await self._finalizers.hold(change)]
         outside = [change for change in going if change.object.kind == addons.KIND]
         going = [change for change in going if change not in outside]
@@ -253,17 +255,17 @@ class Reconciler:
 
     def _settle(self, report: Report) -> None:
         """Look at the object again; after a failure not before its back-off ends."""
-        key = _key(report.change)
-        self._cluster.due.add(key)
+        place = report.change.object.key
+        self._cluster.due.add(_key(report.change))
         if report.done in (Done.DONE, Done.UNDERWAY):
-            self._memory.succeeded(key)
+            self._memory.succeeded(place)
             self._memory.unknown.pop(_mark(report.change), None)
             return
         log.warning("%s %s: %s", report.change.verb.lower(), report.change.object, report.message)
         if report.forbidden:
-            self._memory.forbidden(key, report.message, self._services.monotonic())
+            self._memory.forbidden(place, report.message, self._services.monotonic())
         elif report.done is Done.AGAIN or report.change.verb is not Verb.APPLY:
-            self._memory.failed(key, self._services.monotonic(), report.retry_after, stale=report.stale)
+            self._memory.failed(place, self._services.monotonic(), report.retry_after, stale=report.stale)
         if report.unknown:
             self._memory.unknown[_mark(report.change)] = report.change.object
 

@@ -3,22 +3,36 @@
 What it may do is read from the rendered manifests, what it does from the API server's audit log.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pykube
 import yaml
 
+from tests.e2e import dns
 from tests.e2e.conftest import make_scene
-from tests.e2e.process import pretty
+from tests.e2e.process import OperatorProcess, pretty
 from tests.e2e.scene import ROOT, Body, Scene, service, settle, workload
+from tests.e2e.test_floors import hpa, scaled_object
+from tests.faults import Proxy, drop_reply
 from tests.lab import Lab
 from tests.lab.audit import Mark, Read
+from tests.standins.keda import scaled_object_crd
 
 ACCOUNT = "resilience-system/resilience-operator"
 USER = "system:serviceaccount:resilience-system:resilience-operator"
 RULES: Body = {"spread": {}, "gracefulShutdown": {}, "dnsConfig": {}}
 ALL_RULES = {"spread", "graceful-shutdown", "dns-config"}
+FLOORS: Body = {"conflicts": "TakeOver", "replicas": {"min": 2}, "disruptionBudget": {"maxUnavailable": 1}}
+FLOORED = {"replicas", "disruption-budget", "coredns-floor", "coredns-spread", "coredns-budget"}
+DNS: Body = {
+    "conflicts": "TakeOver",
+    "floor": {"minReplicas": 3},
+    "spread": {"constraints": [{"topologyKey": "kubernetes.io/hostname"}]},
+    "disruptionBudget": {"maxUnavailable": 1},
+}
 Labs = Callable[..., Lab]
 
 
@@ -42,8 +56,44 @@ def broken(scene: Scene, name: str) -> None:
     scene.wait_rolled_out(name)
 
 
-def operator_of_the_manifests(scene: Scene) -> Any:
-    config = scene.lab.kubeconfig(service_account=ACCOUNT)
+def scaled(scene: Scene) -> None:
+    """Deployments that an HPA and KEDA scale, and cluster DNS with its autoscaler: all may fall to one replica."""
+    lab = scene.lab
+    lab.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(scaled_object_crd()))
+    lab.kubectl("wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=30s")
+    for name, scaler in (("shop", hpa), ("queue", scaled_object)):
+        scene.apply(workload(scene.namespace, name))
+        least = "minReplicas" if scaler is hpa else "minReplicaCount"
+        scene.apply(scaler(scene, name, **{least: 1}))
+        scene.wait_rolled_out(name)
+    dns.apply(lab, *dns.cluster_dns(), *dns.autoscaler())
+    for name in ("coredns", "coredns-autoscaler"):
+        lab.kubectl("-n", dns.NAMESPACE, "rollout", "status", f"deployment/{name}", "--timeout=60s")
+
+
+def as_they_are(scene: Scene) -> dict[str, Any]:
+    """What is said in every object that the operator may change, and the names of all budgets."""
+    kinds = "deployments,horizontalpodautoscalers,scaledobjects,configmaps,poddisruptionbudgets"
+    found = {}
+    for namespace in (scene.namespace, dns.NAMESPACE):
+        for body in json.loads(scene.lab.kubectl("-n", namespace, "get", kinds, "-o", "json"))["items"]:
+            found[f"{namespace}/{body['kind']}/{body['metadata']['name']}"] = body.get(
+                "spec", body.get("data")
+            )
+    return found
+
+
+def budgets(scene: Scene) -> dict[str, Any]:
+    """Name -> maxUnavailable of every budget beside what the operator may change."""
+    return {
+        one.name: one.obj["spec"]["maxUnavailable"]
+        for namespace in (scene.namespace, dns.NAMESPACE)
+        for one in scene.query(pykube.PodDisruptionBudget, namespace)
+    }
+
+
+def operator_of_the_manifests(scene: Scene, kubeconfig: Path | None = None) -> OperatorProcess:
+    config = kubeconfig or scene.lab.kubeconfig(service_account=ACCOUNT)
     return scene.operator("--namespace=resilience-system", kubeconfig=config)
 
 
@@ -62,11 +112,15 @@ def resource(request: Read) -> str:
     return f"{request.resource}/{request.subresource}" if request.subresource else request.resource
 
 
-def granted(lab: Lab, overlay: str) -> set[tuple[str, str, str]]:
-    """(verb, group, resource) of every rule of every role that is rendered."""
+Right = tuple[str, str, str, str]
+"""Verb, group, resource, and the namespace of a Role, "" of a ClusterRole."""
+
+
+def granted(lab: Lab, overlay: str) -> set[Right]:
+    """Every rule of every role that is rendered."""
     objects = yaml.safe_load_all(lab.kubectl("kustomize", str(ROOT / "manifests" / overlay)))
     return {
-        (verb, group, kind)
+        (verb, group, kind, role["metadata"].get("namespace", ""))
         for role in objects
         if role["kind"] in ("Role", "ClusterRole")
         for rule in role["rules"]
@@ -76,8 +130,10 @@ def granted(lab: Lab, overlay: str) -> set[tuple[str, str, str]]:
     }
 
 
-def used(lab: Lab) -> set[tuple[str, str, str]]:
-    return {(one.verb, one.group, resource(one)) for one in requests(lab) if one.code < 400}
+def used(lab: Lab) -> set[Right]:
+    """What was asked for with success, in its namespace and anywhere."""
+    done = [one for one in requests(lab) if one.code < 400]
+    return {(one.verb, one.group, resource(one), where) for one in done for where in ("", one.namespace)}
 
 
 def test_base_audits_and_where_it_shall_enforce_it_says_what_it_may_not(
@@ -86,11 +142,16 @@ def test_base_audits_and_where_it_shall_enforce_it_says_what_it_may_not(
     lab = own_lab()
     scene = installed(lab, "base", tmp_path)
     broken(scene, "web")
+    scaled(scene)
     before = scene.spec("web")
+    everything = as_they_are(scene)
     with operator_of_the_manifests(scene) as operator:
-        scene.policy(mode="Audit", deployments=RULES)
-        scene.wait(lambda: {rule for rule, _ in scene.states()} == ALL_RULES, "the three incidents are found")
+        scene.policy(mode="Audit", deployments=RULES | FLOORS, coreDNS=DNS)
+        scene.wait(
+            lambda: {rule for rule, _ in scene.states()} == ALL_RULES | FLOORED, "all incidents are found"
+        )
         assert forbidden(lab) == []
+        assert as_they_are(scene) == everything
 
         scene.policy(mode="Enforce", deployments=RULES)
         scene.wait(lambda: scene.condition("Degraded").get("status") == "True", "it says so", 30)
@@ -115,19 +176,40 @@ def test_enforce_needs_every_right_that_it_has_and_no_other(own_lab: Labs, tmp_p
     lab = own_lab()
     scene = installed(lab, "enforce", tmp_path)
     broken(scene, "web")
-    before = scene.spec("web")
-    with operator_of_the_manifests(scene) as operator, operator_of_the_manifests(scene):
-        scene.policy(mode="Audit", onRelease="Revert", deployments=RULES)
-        scene.wait(lambda: {rule for rule, _ in scene.states()} == ALL_RULES, "the three incidents are found")
+    scaled(scene)
+    before = as_they_are(scene)
+    with (
+        Proxy(lab.kubeconfig(service_account=ACCOUNT)) as proxy,
+        operator_of_the_manifests(scene, proxy.kubeconfig(tmp_path / "proxy")) as operator,
+        operator_of_the_manifests(scene, proxy.kubeconfig(tmp_path / "proxy")),
+    ):
+        scene.policy(mode="Audit", onRelease="Revert", deployments=RULES | FLOORS, coreDNS=DNS)
+        scene.wait(
+            lambda: {rule for rule, _ in scene.states()} == ALL_RULES | FLOORED, "all incidents are found"
+        )
         broken(scene, "later")
-        scene.wait(lambda: {name for _, name in scene.states()} == {"web", "later"}, "one more object drifts")
+        scene.wait(lambda: "later" in {name for _, name in scene.states()}, "one more object drifts")
         wait_for_a_series(scene)
-        scene.policy(mode="Enforce", onRelease="Revert", deployments=RULES)
+        before |= {key: spec for key, spec in as_they_are(scene).items() if key.endswith("/later")}
+        lost = proxy.on("POST", "/poddisruptionbudgets$", drop_reply())
+        scene.policy(mode="Enforce", onRelease="Revert", deployments=RULES | FLOORS, coreDNS=DNS)
         scene.wait_compliant()
+        assert lost.matched, "of one budget, the operator had to ask whether it is there"
         assert sorted(scene.nodes_of("web").values()) == [1, 1, 1]
+        names = ("web", "later", "shop", "queue", "coredns")
+        assert budgets(scene) == {f"{name}-resilience": 1 for name in names}
+        changed = as_they_are(scene)
+        same = {key for key, spec in before.items() if changed[key] == spec}
+        assert {key.split("/")[1] for key in before.keys() - same} == {
+            *("Deployment", "HorizontalPodAutoscaler", "ScaledObject", "ConfigMap")
+        }
+
+        wider = RULES | FLOORS | {"disruptionBudget": {"maxUnavailable": "50%"}}
+        scene.policy(mode="Enforce", onRelease="Revert", deployments=wider, coreDNS=DNS)
+        scene.wait(lambda: budgets(scene)["web-resilience"] == "50%", "a budget is changed")
+        scene.wait_compliant()
         scene.delete_policy()
-        scene.wait_rolled_out("web", "later")
-        assert scene.spec("web") == before
+        scene.wait(lambda: as_they_are(scene) == before, "everything is as it was, without a budget")
     assert forbidden(lab) == []
     unused = granted(lab, "enforce") - used(lab)
     assert unused == set(), pretty(sorted(unused))

@@ -95,6 +95,7 @@ _PROJECTIONS: dict[Kind, _Projection[Any]] = {
     kinds.SCALED_OBJECT: _Projection(reductions.WireScaledObject, reductions.scaled_object),
     kinds.CONFIG_MAP: _Projection(reductions.WireConfigMap, reductions.config_map),
     kinds.BUDGET: _Projection(reductions.WireBudget, reductions.budget),
+    kinds.DAEMON_SET: _Projection(reductions.WireDaemonSet, reductions.daemon_set),
 }
 
 _decode_bookmark = msgspec.json.Decoder(_Bookmark).decode

@@ -12,11 +12,13 @@ from typing import Final
 import msgspec
 from msgspec.structs import force_setattr
 
-from resilience_operator.adapters.ownership import CPA_MODES, LAST_APPLIED, ManagedFields, chosen, claims
+from resilience_operator.adapters import dns_settings
+from resilience_operator.adapters.ownership import LAST_APPLIED, ManagedFields, chosen, claims
 from resilience_operator.adapters.sharing import interned, share, shared_labels
 from resilience_operator.core.state import ADDON_ANNOTATION, ANNOTATION
 from resilience_operator.observed import objects as observed
-from resilience_operator.observed.autoscalers import looks_like
+from resilience_operator.observed.autoscalers import looks_like, may_be_parameters
+from resilience_operator.observed.dns import DNS_SERVICE, is_cache
 
 REVISION = "deployment.kubernetes.io/revision"
 KEPT_ANNOTATIONS: Final = frozenset(
@@ -134,7 +136,14 @@ class WireBudget(Wire):
 
     metadata: _Meta
     spec: observed.BudgetSpec = observed.BudgetSpec()
-    status: observed.BudgetStatus = observed.BudgetStatus()
+
+
+class WireDaemonSet(Wire):
+    """apps/v1 DaemonSet."""
+
+    metadata: _Meta
+    spec: observed.DaemonSetSpec = observed.DaemonSetSpec()
+    status: observed.DaemonSetStatus = observed.DaemonSetStatus()
 
 
 def _annotations(found: dict[str, str]) -> dict[str, str]:
@@ -208,7 +217,10 @@ def _alike(condition: observed.Condition) -> observed.Condition:
 
 
 def service(wire: WireService) -> observed.Service:
-    """A Service."""
+    """A Service; with its addresses where it is the one of cluster DNS."""
+    if (wire.metadata.namespace, wire.metadata.name) != DNS_SERVICE:
+        force_setattr(wire.spec, "cluster_ip", "")
+        force_setattr(wire.spec, "cluster_ips", ())
     return observed.Service(_meta(wire.metadata), wire.spec)
 
 
@@ -241,15 +253,24 @@ def scaled_object(wire: WireScaledObject) -> observed.ScaledObject:
 
 
 def config_map(wire: WireConfigMap) -> observed.ConfigMap:
-    """A ConfigMap; of one that can be no autoscaler's nothing but its name."""
+    """A ConfigMap; of one that can be no autoscaler's the settings that a rule reads, of most none."""
     name, data = wire.metadata.name, wire.data
-    kept = data if "autoscaler" in name or data.keys() & CPA_MODES else {}
+    whole = may_be_parameters(name, data)
+    kept = data if whole else dns_settings.kept(wire.metadata.namespace, name, data)
     return observed.ConfigMap(_meta(wire.metadata), kept, *_ownership(wire.metadata))
 
 
 def budget(wire: WireBudget) -> observed.PodDisruptionBudget:
     """A PodDisruptionBudget."""
-    return observed.PodDisruptionBudget(_meta(wire.metadata), wire.spec, wire.status)
+    return observed.PodDisruptionBudget(_meta(wire.metadata), wire.spec)
+
+
+def daemon_set(wire: WireDaemonSet) -> observed.DaemonSet:
+    """A DaemonSet; its template where it is the DNS cache of the nodes."""
+    meta, spec = wire.metadata, wire.spec
+    if not is_cache(meta.name, meta.labels, spec.template.metadata.labels):
+        spec = observed.DaemonSetSpec()
+    return observed.DaemonSet(_meta(meta), spec, wire.status)
 
 
 def _ownership(meta: _OwnedMeta) -> tuple[tuple[observed.Claim, ...], frozenset[str]]:

@@ -5,7 +5,7 @@ Used by check --cluster, plan, report and revert.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,8 +16,10 @@ from resilience_operator.core.errors import ApiError, ConfigurationError
 from resilience_operator.core.kinds import POLICY, WATCHED, Kind
 from resilience_operator.core.parsing import parse
 from resilience_operator.core.policy import Policy
+from resilience_operator.core.refs import Key
 from resilience_operator.evaluation import judge
 from resilience_operator.observed.store import Store
+from resilience_operator.observed.view import View
 from resilience_operator.planning.change import Decision
 from resilience_operator.planning.decide import Surroundings
 from resilience_operator.planning.queue import stopped_policies
@@ -28,13 +30,21 @@ NOT_FOUND = 404
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What was read: the store, every policy that can be honoured by name, and the server's version."""
+    """What was read: the store, every policy that can be honoured by name, and the server's version.
+
+    `uids`: name -> uid of every policy, also of those that cannot be honoured.
+    """
 
     store: Store
     policies: Mapping[str, Policy]
     refused: Mapping[str, str]
     version: tuple[int, int]
     now: datetime
+    uids: Mapping[str, str] = field(default_factory=dict)
+
+    def look(self, key: Key) -> View | None:
+        """The view of the object with that key; None where there is none."""
+        return self.store.look(key, self.now, self.version)
 
     def policy(self, name: str) -> Policy:
         """A policy by name. Raises ConfigurationError with the names that there are."""
@@ -56,7 +66,7 @@ class Cluster:
     def _decide(self, asked: Mapping[str, Policy], around: Surroundings) -> list[Decision]:
         found = []
         for key in self.store.subjects():
-            view = self.store.look(key, self.now, self.version)
+            view = self.look(key)
             decision = judge(view, tuple(asked.values()), around) if view is not None else None
             if decision is not None:
                 found.append(decision)
@@ -74,14 +84,17 @@ async def read(session: Session) -> Cluster:
     store = await read_store(session)
     policies: dict[str, Policy] = {}
     refused: dict[str, str] = {}
+    uids: dict[str, str] = {}
     body = json.loads(await session.request("GET", POLICY.path()))
     for raw in body["items"]:
         policy, problems = parse(raw)
+        uids[policy.name] = policy.uid
         if problems:
             refused[policy.name] = "; ".join(f"{one.path}: {one.message}" for one in problems)
         else:
             policies[policy.name] = policy
-    return Cluster(store, policies, refused, await session.server_version(), datetime.now(UTC))
+    version = await session.server_version()
+    return Cluster(store, policies, refused, version, datetime.now(UTC), uids)
 
 
 async def read_store(session: Session) -> Store:

@@ -10,13 +10,21 @@ from datetime import datetime
 
 from resilience_operator.cli.judging import Spot, Subject
 from resilience_operator.cli.manifests import Manifest
-from resilience_operator.core.refs import Key, key_of
-from resilience_operator.observed.autoscalers import autoscaler_of
-from resilience_operator.observed.index import scaled_by
+from resilience_operator.core.refs import Key
+from resilience_operator.observed.autoscalers import Autoscaler, autoscaler_of
+from resilience_operator.observed.dns import (
+    DNS_NAMESPACE,
+    DNS_SERVICE,
+    DNSNeighbours,
+    is_cluster_dns,
+    neighbours,
+)
+from resilience_operator.observed.index import scaled_by, service_selects
 from resilience_operator.observed.nodes import Nodes
 from resilience_operator.observed.objects import (
     Addon,
     ConfigMap,
+    DaemonSet,
     Deployment,
     HorizontalPodAutoscaler,
     Namespace,
@@ -34,18 +42,23 @@ Pair = tuple[str, str]
 
 
 class Inventory:
-    """Everything that files gave, indexed by what a Deployment needs of it."""
+    """Everything that files gave, indexed by what a Deployment needs of it.
+
+    An object that stands in several files (overlays) is judged in each, and is one beside a Deployment: the last.
+    """
 
     def __init__(self, manifests: Iterable[Manifest]) -> None:
         self._judged: list[Manifest] = []
         self._services: dict[tuple[str, Pair], list[Service]] = defaultdict(list)
         self._namespaces: dict[str, Namespace] = {}
         self._claims: dict[Pair, PersistentVolumeClaim] = {}
-        self._scalers: dict[Key, list[HorizontalPodAutoscaler | ScaledObject]] = defaultdict(list)
-        self._autoscalers: dict[Key, list[Deployment]] = defaultdict(list)
+        self._scalers: dict[Key, dict[Pair, HorizontalPodAutoscaler | ScaledObject]] = defaultdict(dict)
+        self._autoscalers: dict[Key, dict[Pair, None]] = defaultdict(dict)
+        self._described: dict[Pair, Autoscaler] = {}
         self._config_maps: dict[Pair, ConfigMap] = {}
-        self._budgets: dict[str, list[PodDisruptionBudget]] = defaultdict(list)
+        self._budgets: dict[str, dict[str, PodDisruptionBudget]] = defaultdict(dict)
         self._by_name: dict[Key, Deployment] = {}
+        self._daemon_sets: list[DaemonSet] = []
         nodes: list[Node] = []
         for manifest in manifests:
             if isinstance(manifest.object, Node):
@@ -59,7 +72,9 @@ class Inventory:
             nodes=bool(self._nodes),
             namespaces=bool(self._namespaces),
             volume_claims=bool(self._claims),
+            scalers=bool(self._scalers or self._autoscalers),
             budgets=bool(self._budgets),
+            daemon_sets=bool(self._daemon_sets),
         )
 
     def subjects(self, now: datetime) -> Iterator[Subject]:
@@ -74,30 +89,26 @@ class Inventory:
 
     def _with_scaled(self, view: DeploymentView, now: datetime) -> DeploymentView:
         """The view of a CPA with the Deployment that it scales."""
-        keys = self._scaled_by_autoscaler(view.deployment)
-        scaled = next((self._by_name[key] for key in keys if key in self._by_name), None)
+        described = self._described.get(_place(view.deployment))
+        scaled = self._first(described.deployments) if described is not None else None
         return view if scaled is None else replace(view, scaled=self._view(scaled, now))
 
     def _scaler_view(self, scaler: Scaler, now: datetime) -> ScalerView:
         keys = [key] if (key := scaled_by(scaler)) else []
-        for readers in self._autoscalers.values() if isinstance(scaler, ConfigMap) else ():
-            for reader in readers:
-                described = autoscaler_of(reader)
-                if described and (described.namespace, described.config_map) == key_of(scaler.ref)[:2]:
-                    keys += self._scaled_by_autoscaler(reader)
-        scaled = next((self._by_name[key] for key in keys if key in self._by_name), None)
+        if isinstance(scaler, ConfigMap):
+            place = _place(scaler)
+            readers = (one for one in self._described.values() if (one.namespace, one.config_map) == place)
+            keys = [key for one in readers for key in one.deployments]
+        scaled = self._first(keys)
         return ScalerView(
             target=scaler,
             now=now,
-            scaled=self._view(scaled, now) if scaled is not None else None,
+            scaled=_beside(scaler, self._view(scaled, now)) if scaled is not None else None,
             namespace=self._namespaces.get(scaler.metadata.namespace),
         )
 
-    def _scaled_by_autoscaler(self, found: Deployment) -> list[Key]:
-        described = autoscaler_of(found)
-        if described is None:
-            return []
-        return [(described.namespace, name) for kind, name in described.targets if kind == "deployment"]
+    def _first(self, keys: Iterable[Key]) -> Deployment | None:
+        return next((self._by_name[key] for key in keys if key in self._by_name), None)
 
     def _add(self, manifest: Manifest) -> None:
         found = manifest.object
@@ -107,7 +118,9 @@ class Inventory:
             case HorizontalPodAutoscaler() | ScaledObject() | ConfigMap():
                 self._add_scaler(manifest, found)
             case PodDisruptionBudget():
-                self._budgets[found.metadata.namespace].append(found)
+                self._budgets[found.metadata.namespace][found.metadata.name] = found
+            case DaemonSet():
+                self._daemon_sets.append(found)
             case Service():
                 # One label of the selector is enough to find the few Services that may select a pod.
                 for pair in sorted(found.spec.selector.items())[:1] or [("", "")]:
@@ -119,27 +132,29 @@ class Inventory:
 
     def _add_deployment(self, manifest: Manifest, found: Deployment) -> None:
         self._judged.append(manifest)
-        self._by_name[key_of(found.ref)] = found
-        for key in self._scaled_by_autoscaler(found):
-            self._autoscalers[key].append(found)
+        place = _place(found)
+        self._by_name[place] = found
+        described = autoscaler_of(found)
+        if described is not None:
+            self._described[place] = described
+            for key in described.deployments:
+                self._autoscalers[key][place] = None
 
     def _add_scaler(self, manifest: Manifest, found: Scaler) -> None:
-        key = scaled_by(found)
-        if isinstance(found, ConfigMap):
-            if found.data:
-                self._judged.append(manifest)
-                self._config_maps[found.metadata.namespace, found.metadata.name] = found
-            return
         self._judged.append(manifest)
-        if key is not None and not isinstance(found, Addon):  # No file holds an add-on.
-            self._scalers[key].append(found)
+        if isinstance(found, ConfigMap):
+            self._config_maps[_place(found)] = found
+        elif not isinstance(found, Addon) and (key := scaled_by(found)):  # No file holds an add-on.
+            self._scalers[key][found.ref.kind, found.metadata.name] = found
 
     def _view(self, found: Deployment, now: datetime) -> DeploymentView:
-        namespace, template = found.metadata.namespace, found.spec.template
-        services = (
+        place, template = _place(found), found.spec.template
+        namespace, labels = place[0], template.metadata.labels
+        services = tuple(
             service
-            for pair in template.metadata.labels.items()
+            for pair in labels.items()
             for service in self._services.get((namespace, pair), ())
+            if service_selects(service, labels)
         )
         names = (
             volume.persistent_volume_claim.claim_name
@@ -147,20 +162,48 @@ class Inventory:
             if volume.persistent_volume_claim is not None
         )
         claims = (self._claims.get((namespace, name)) for name in names)
-        autoscalers = self._autoscalers.get(key_of(found.ref), ())
-        described = [one for each in autoscalers if (one := autoscaler_of(each)) is not None]
+        readers = self._autoscalers.get(place, ())
+        described = (self._described[reader] for reader in readers)
         parameters = (self._config_maps.get((one.namespace, one.config_map)) for one in described)
-        budgets = self._budgets.get(namespace, ())
+        budgets = self._budgets.get(namespace, {}).values()
         return DeploymentView(
             deployment=found,
             now=now,
             namespace=self._namespaces.get(namespace),
-            services=tuple(services),
+            services=services,
             volume_claims=tuple(claim for claim in claims if claim is not None),
             nodes=self._nodes,
-            scalers=tuple(self._scalers.get(key_of(found.ref), ())),
-            autoscalers=tuple(autoscalers),
+            scalers=tuple(one for _, one in sorted(self._scalers.get(place, {}).items())),
+            autoscalers=tuple(self._by_name[reader] for reader in readers),
             config_maps=tuple(one for one in parameters if one is not None),
-            budgets=tuple(one for one in budgets if selects(one.spec.selector, template.metadata.labels)),
+            budgets=tuple(one for one in budgets if selects(one.spec.selector, labels)),
+            twins=self._twins(place, services),
+            dns=self._dns() if is_cluster_dns(found, services) else None,
             known=self._known,
         )
+
+    def _dns(self) -> DNSNeighbours:
+        return neighbours(self._daemon_sets, lambda name: self._config_maps.get((DNS_NAMESPACE, name)))
+
+    def _twins(self, place: Pair, services: Iterable[Service]) -> tuple[str, ...]:
+        """Names of the other Deployments that the Service of cluster DNS selects, where it selects this one."""
+        dns = next((one for one in services if _place(one) == DNS_SERVICE), None)
+        if dns is None:
+            return ()
+        beside = (one for key, one in self._by_name.items() if key != place and key[0] == place[0])
+        chosen = (one for one in beside if service_selects(dns, one.spec.template.metadata.labels))
+        return tuple(one.metadata.name for one in chosen)
+
+
+def _place(found: Deployment | ConfigMap | Service) -> Pair:
+    return (found.metadata.namespace, found.metadata.name)
+
+
+def _beside(scaler: Scaler, view: DeploymentView) -> DeploymentView:
+    """The view with that very scaler in the place of a namesake from another file."""
+    if isinstance(scaler, ConfigMap):
+        maps = tuple(scaler if each.ref == scaler.ref else each for each in view.config_maps)
+        return replace(view, config_maps=maps)
+    if isinstance(scaler, Addon):
+        return view
+    return replace(view, scalers=tuple(scaler if each.ref == scaler.ref else each for each in view.scalers))

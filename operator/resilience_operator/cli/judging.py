@@ -10,10 +10,14 @@ from resilience_operator.core.findings import Finding, Skipped
 from resilience_operator.core.policy import Policy, Settings
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.selectors import EVERYTHING
+from resilience_operator.observed.index import scaled_by
+from resilience_operator.observed.objects import Deployment, Meta
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning.optout import OptOut, optouts_of
-from resilience_operator.planning.scope import asked_of
+from resilience_operator.planning.scope import asked_of, meant
 from resilience_operator.rules import evaluate
+
+TARGET_UNREAD = "the Deployment that it scales was not read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +57,18 @@ class Ignored:
 
 @dataclass(slots=True)
 class Judgement:
-    """All that was found; `judged` counts objects of which something is asked, and not opted out of all of it."""
+    """All that was found; `judged` counts objects of which something is asked, and not opted out of all of it.
+
+    `deployments`: how many of them are Deployments.
+    """
 
     policy: Policy
     hits: list[Hit] = field(default_factory=list)
     skipped: list[tuple[Skipped, Spot]] = field(default_factory=list)
     ignored: list[Ignored] = field(default_factory=list)
     judged: int = 0
+    deployments: int = 0
     out_of_scope: int = 0
-    only_deployments: bool = True
 
     @property
     def drifted(self) -> int:
@@ -74,21 +81,21 @@ def judge(policy: Policy, subjects: Iterable[Subject]) -> Judgement:
     result = Judgement(policy)
     for subject in subjects:
         view, spot = subject.view, subject.spot
-        asked, unknown = asked_of(policy, view), _scope_unknown(policy, view)
+        asked = asked_of(policy, view)
         if asked:
             _judge_one(result, subject, asked)
-        if unknown:
-            why = f"Namespace {view.ref.namespace} was not read: namespaceSelector decides"
-            result.skipped += [(Skipped(rule, view.ref, why), spot) for rule in unknown]
+        unknown = _scope_unknown(policy, view) or (_target_unread(policy, view) if spot.file else [])
+        result.skipped += [(one, spot) for one in unknown]
         if not asked and not unknown:
             result.out_of_scope += isinstance(view, DeploymentView)
     return result
 
 
 def _judge_one(result: Judgement, subject: Subject, asked: Mapping[str, Settings]) -> None:
-    verdict, left_out = evaluate(asked, subject.view), optouts_of(asked, subject.view)
-    result.judged += any(rule not in left_out for rule in asked)
-    result.only_deployments = result.only_deployments and isinstance(subject.view, DeploymentView)
+    verdict, left_out = evaluate(asked, meant(result.policy, subject.view)), optouts_of(asked, subject.view)
+    counts = any(rule not in left_out for rule in asked)
+    result.judged += counts
+    result.deployments += counts and isinstance(subject.view, DeploymentView)
     result.hits += [Hit(one, subject.spot) for one in verdict.findings if one.rule not in left_out]
     result.skipped += [(one, subject.spot) for one in verdict.skipped if one.rule not in left_out]
     for optout in dict.fromkeys(left_out.values()):
@@ -96,11 +103,27 @@ def _judge_one(result: Judgement, subject: Subject, asked: Mapping[str, Settings
         result.ignored.append(Ignored(subject.view.ref, named, optout, subject.spot))
 
 
-def _scope_unknown(policy: Policy, view: View) -> list[str]:
+def _scope_unknown(policy: Policy, view: View) -> list[Skipped]:
     """The rules that only a namespaceSelector over a Namespace that was not read keeps from being asked."""
     section = policy.deployments
-    if section is None or view.namespace is not None:
+    if section is None or view.namespace is not None or section.namespace_selector == EVERYTHING:
         return []
     everywhere = replace(policy, deployments=replace(section, namespace_selector=EVERYTHING))
     known = asked_of(policy, view)
-    return [rule for rule in asked_of(everywhere, view) if rule not in known]
+    why = f"Namespace {view.ref.namespace} was not read: namespaceSelector decides"
+    return [Skipped(rule, view.ref, why) for rule in asked_of(everywhere, view) if rule not in known]
+
+
+def _target_unread(policy: Policy, view: View) -> list[Skipped]:
+    """The rules that would be asked of a scaler, had the Deployment that it scales been read."""
+    section = policy.deployments
+    if isinstance(view, DeploymentView) or view.scaled is not None or section is None:
+        return []
+    key = scaled_by(view.target)
+    if key is None:
+        return []
+    scaled = DeploymentView(Deployment(Meta(key[1], key[0])), view.now, namespace=view.namespace)
+    anything = replace(section, selector=EVERYTHING, namespace_selector=EVERYTHING)
+    asked = asked_of(replace(policy, deployments=anything), replace(view, scaled=scaled))
+    left_out = optouts_of(asked, view)
+    return [Skipped(rule, view.ref, TARGET_UNREAD) for rule in asked if rule not in left_out]

@@ -17,7 +17,10 @@ from resilience_operator.cli.positions import child, landmarks, line_of_message
 from resilience_operator.core.errors import UnreadableObjectError
 from resilience_operator.core.kinds import (
     BUDGET,
+    CONFIG_MAP,
+    DAEMON_SET,
     DEPLOYMENT,
+    HPA,
     NAMESPACE,
     NODE,
     SCALERS,
@@ -26,14 +29,25 @@ from resilience_operator.core.kinds import (
     Kind,
 )
 from resilience_operator.core.refs import ObjectRef
-from resilience_operator.observed.objects import Object
+from resilience_operator.observed.autoscalers import may_be_parameters
+from resilience_operator.observed.dns import CILIUM_CONFIG, PROXY_CONFIGS, runs_cache
+from resilience_operator.observed.objects import DaemonSet, Object
 
 READ = {
     (kind.api_version, kind.kind): kind
     for kind in (DEPLOYMENT, SERVICE, NAMESPACE, NODE, VOLUME_CLAIM, *SCALERS, BUDGET)
 }
+READ["autoscaling/v1", HPA.kind] = HPA
+"""(API version, kind) of what is read; of the older HPA the same fields."""
+RETIRED = {
+    ("apps", DEPLOYMENT.kind): DEPLOYMENT,
+    ("extensions", DEPLOYMENT.kind): DEPLOYMENT,
+    (HPA.group, HPA.kind): HPA,
+    (BUDGET.group, BUDGET.kind): BUDGET,
+}
+"""(API group, kind) -> what is served of it instead of any other version."""
 UNCOVERED = frozenset({("apps", "StatefulSet"), ("apps", "DaemonSet"), ("argoproj.io", "Rollout")})
-"""(API group, kind) of workloads that the operator does not cover."""
+"""(API group, kind) of workloads that the operator does not cover; of DaemonSets it looks at the DNS cache of nodes."""
 _JUDGED = frozenset({DEPLOYMENT, *SCALERS})
 DEFAULT_NAMESPACE = "default"
 
@@ -136,19 +150,23 @@ class _Reader:
     def _take_object(self, value: dict[str, Any], node: yaml.Node | None, version: str, kind: str) -> None:
         group = version.rpartition("/")[0]
         if (group, kind) in UNCOVERED:
-            ref = ObjectRef(version, kind, *_names(value))
-            self.loaded.uncovered.append(Place(ref, self.file, self._line(node)))
-        elif (
-            kind == DEPLOYMENT.kind and group in {"apps", "extensions"} and version != DEPLOYMENT.api_version
-        ):
-            message = (
-                f"{version} Deployment is no longer served by any API server; write {DEPLOYMENT.api_version}"
-            )
+            self._take_uncovered(value, node, ObjectRef(version, kind, *_names(value)))
+        elif found := READ.get((version, kind)):
+            if found is not CONFIG_MAP or _may_be_read(*_parameters(value)):
+                self._project(found, value, node)
+        elif served := RETIRED.get((group, kind)):
+            message = f"{version} {kind} is no longer served by any API server; write {served.api_version}"
             self._refuse(node, message)
-        elif (version, kind) in READ:
-            self._project(READ[version, kind], value, node)
 
-    def _project(self, kind: Kind, value: dict[str, Any], node: yaml.Node | None) -> None:
+    def _take_uncovered(self, value: dict[str, Any], node: yaml.Node | None, ref: ObjectRef) -> None:
+        beside_dns = (ref.api_version, ref.kind) == (DAEMON_SET.api_version, DAEMON_SET.kind)
+        found = None
+        if beside_dns and ref.namespace == DAEMON_SET.only_in:
+            found = self._project(DAEMON_SET, value, node)
+        if not (isinstance(found, DaemonSet) and runs_cache(found)):
+            self.loaded.uncovered.append(Place(ref, self.file, self._line(node)))
+
+    def _project(self, kind: Kind, value: dict[str, Any], node: yaml.Node | None) -> Object | None:
         if kind.namespaced and isinstance(meta := value.get("metadata"), dict) and not meta.get("namespace"):
             value = value | {"metadata": meta | {"namespace": DEFAULT_NAMESPACE}}
         try:
@@ -156,7 +174,7 @@ class _Reader:
         except UnreadableObjectError as error:
             line = line_of_message(node, str(error)) + self.offset + 1
             self.loaded.problems.append(Problem(self.file, line, str(error)))
-            return
+            return None
         names = found.metadata.name + found.metadata.namespace
         if not found.metadata.name:
             self._refuse(node, f"{kind} without metadata.name; write one")
@@ -165,6 +183,7 @@ class _Reader:
         else:
             lines = landmarks(node, self.offset) if kind in _JUDGED else {}
             self.loaded.manifests.append(Manifest(kind, found, self.file, self._line(node), lines))
+        return found
 
     def _refuse(self, node: yaml.Node | None, message: str) -> None:
         self.loaded.problems.append(Problem(self.file, self._line(node), message))
@@ -179,6 +198,18 @@ def _projected(kind: Kind, value: dict[str, Any]) -> Object:
         return project(kind, msgspec.json.encode(value))
     except (UnreadableObjectError, ValueError, OverflowError):
         return project_dict(kind, value)
+
+
+def _may_be_read(name: str, data: Any) -> bool:
+    """True where a rule may read the ConfigMap: CPA's parameters, and what the nodes do with DNS queries."""
+    return may_be_parameters(name, data) or name in (CILIUM_CONFIG, *PROXY_CONFIGS)
+
+
+def _parameters(value: dict[str, Any]) -> tuple[str, Any]:
+    """(name, data) of a ConfigMap."""
+    meta, data = value.get("metadata"), value.get("data")
+    name = meta.get("name") if isinstance(meta, dict) else ""
+    return name if isinstance(name, str) else "", data if isinstance(data, dict) else {}
 
 
 def _names(value: dict[str, Any]) -> Iterator[str]:

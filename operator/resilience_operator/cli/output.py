@@ -54,9 +54,9 @@ def _where(spot: Spot, line: int) -> str:
 
 
 def _skips(result: Result) -> Iterator[str]:
-    grouped = Counter((skip.rule, skip.why) for skip, _ in result.judgement.skipped)
-    for (rule, why), count in grouped.items():
-        yield f"skipped: [{rule}] {count} {_plural('Deployment', count)}: {why}"
+    grouped = Counter((skip.rule, skip.object.kind, skip.why) for skip, _ in result.judgement.skipped)
+    for (rule, kind, why), count in grouped.items():
+        yield f"skipped: [{rule}] {count} {_plural(kind, count)}: {why}"
     for kind, count in Counter(place.ref.kind for place in result.uncovered).items():
         yield f"skipped: {count} {_plural(kind, count)}: {NOT_COVERED}"
     if result.files and result.judgement.judged and "spread" in _asked(result):
@@ -78,10 +78,10 @@ def _ignored(ignored: Ignored) -> str:
 
 
 def summary(result: Result) -> str:
-    """The last line: counts of findings, Deployments and errors."""
+    """The last line: counts of findings, of what was judged, and of errors."""
     judgement = result.judgement
     found, count = len(judgement.hits), judgement.judged
-    word = _plural("Deployment" if judgement.only_deployments else "object", count)
+    word = _plural("Deployment" if count == judgement.deployments else "object", count)
     parts = [f"{found} {_plural('finding', found)} in {judgement.drifted} of {count} {word}"]
     if judgement.out_of_scope:
         parts.append(f"{judgement.out_of_scope} out of the policy's scope")
@@ -105,7 +105,8 @@ def as_json(result: Result) -> str:
         "policy": judgement.policy.name,
         "summary": {
             "findings": len(judgement.hits),
-            "deployments": judgement.judged,
+            "objects": judgement.judged,
+            "deployments": judgement.deployments,
             "drifted": judgement.drifted,
             "outOfScope": judgement.out_of_scope,
             "ignored": len(judgement.ignored),

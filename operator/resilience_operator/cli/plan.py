@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from resilience_operator.cli.cluster import Cluster, connect, read
+from resilience_operator.cli.naming import named
 from resilience_operator.core.findings import State
-from resilience_operator.core.policy import DEFAULT_LIMITS, Policy
-from resilience_operator.planning.change import Change, Decision
+from resilience_operator.core.kinds import DEPLOYMENT
+from resilience_operator.core.policy import Policy
+from resilience_operator.core.refs import ObjectRef, key_of
+from resilience_operator.planning.change import Change, Decision, Verb
 from resilience_operator.planning.queue import OperatorLimits, Schedule, schedule
 from resilience_operator.planning.report import explained
 
@@ -52,14 +55,16 @@ def make(cluster: Cluster, name: str, max_rollouts: int) -> Plan:
     by_uid = {policy.uid: policy for policy in policies.values()}
     limits = OperatorLimits(max_rollouts, 100)
     order = schedule(decisions, by_uid, limits, cluster.now)
-    changing = [one for one in decisions if one.change is not None and _concerns(one.change, name)]
-    steps = [_step(decision, order) for decision in changing]
+    changing = [change for decision in decisions for change in decision.changes if _concerns(change, name)]
+    changing.sort(key=lambda change: (bool(_waits(change, order)), not change.urgent))
+    steps = [_step(change, order) for change in changing]
     return {
         "policy": name or None,
-        "deployments": len(steps),
+        "objects": len(steps),
+        "deployments": sum(step["kind"] == DEPLOYMENT.kind for step in steps),
         "podsRestarting": sum(step["pods"] for step in steps),
         "maxConcurrent": _strictest(changing, max_rollouts),
-        "steps": sorted(steps, key=lambda step: (bool(step["waits"]), step["namespace"], step["name"])),
+        "steps": steps,
         "unchanged": [
             _unchanged(one, decision, order)
             for decision in decisions
@@ -73,43 +78,56 @@ def make(cluster: Cluster, name: str, max_rollouts: int) -> Plan:
 def text(plan: Plan) -> str:
     """The plan for people."""
     who = f"Policy {plan['policy']}, enforced" if plan["policy"] else "All policies"
-    if not plan["steps"]:
-        lines = [f"{who}: nothing to change."]
-    else:
-        size = f"{plan['deployments']} Deployments change, {plan['podsRestarting']} pods restart"
-        lines = [f"{who}: {size}, at most {plan['maxConcurrent']} at once."]
+    lines = [f"{who}: {_size(plan)}." if plan["steps"] else f"{who}: nothing to change."]
     for number, step in enumerate(plan["steps"], start=1):
-        lines.append(
-            f"{number:3}. {step['namespace']}/{step['name']}: {step['reason']} ({step['pods']} pods restart)"
-        )
+        what = f"{_SAID.get(step['verb'], '')}{step['reason']} ({step['pods']} pods restart)"
+        lines.append(f"{number:3}. {_name(step)}: {what}")
         lines.append(f"       {step['waits'] or 'starts now'}")
     if plan["unchanged"]:
         lines.append("Not changed:")
-    for one in plan["unchanged"]:
-        lines.append(f"  {one['state']} {one['namespace']}/{one['name']} {one['rule']}: {one['message']}")
+    lines += [f"  {one['state']} {_name(one)} {one['rule']}: {one['message']}" for one in plan["unchanged"]]
     return "\n".join(lines)
 
 
-def _step(decision: Decision, order: Schedule) -> Plan:
-    change = decision.change
-    if change is None:
-        raise ValueError(f"{decision.object} has no change")
+_SAID = {Verb.CREATE: "is made: ", Verb.UPDATE: "is changed: ", Verb.DELETE: "is removed: "}
+"""What becomes of a whole object, before the reason why."""
+
+
+def _size(plan: Plan) -> str:
+    count = plan["objects"]
+    word = DEPLOYMENT.kind if count == plan["deployments"] else "object"
+    change = f"1 {word} changes" if count == 1 else f"{count} {word}s change"
+    pods = plan["podsRestarting"]
+    return f"{change}, {pods} pods restart" + (f", at most {plan['maxConcurrent']} at once" if pods else "")
+
+
+def _name(one: Plan) -> str:
+    return named(one["kind"], one["namespace"], one["name"])
+
+
+def _waits(change: Change, order: Schedule) -> str:
+    return order.waiting.get(key_of(change.object), "")
+
+
+def _step(change: Change, order: Schedule) -> Plan:
     return {
-        "namespace": decision.object.namespace,
-        "name": decision.object.name,
+        **_object(change.object),
         "verb": str(change.verb),
         "policies": [policy.name for policy in change.policies],
         "rules": list(change.rules),
         "reason": change.reason,
         "pods": change.pods,
-        "waits": order.waiting.get(decision.key, ""),
+        "waits": _waits(change, order),
     }
+
+
+def _object(ref: ObjectRef) -> Plan:
+    return {"kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
 
 
 def _unchanged(judged: Any, decision: Decision, order: Schedule) -> Plan:
     return {
-        "namespace": decision.object.namespace,
-        "name": decision.object.name,
+        **_object(decision.object),
         "policy": judged.policy,
         "rule": judged.finding.rule,
         "state": str(judged.state),
@@ -121,10 +139,12 @@ def _concerns(change: Change, name: str) -> bool:
     return not name or any(policy.name == name for policy in change.policies)
 
 
-def _strictest(decisions: list[Decision], max_rollouts: int) -> int:
-    policies = [policy for one in decisions if one.change is not None for policy in one.change.policies]
+def _strictest(changes: list[Change], max_rollouts: int) -> int:
+    """How many rollouts may run at once by the strictest of the policies that start any."""
     limits = [
-        policy.section_limits("deployments") if policy.deployments is not None else DEFAULT_LIMITS
-        for policy in policies
+        policy.limits_of(change.rules).max_concurrent
+        for change in changes
+        if change.disruptive
+        for policy in change.policies
     ]
-    return min([max_rollouts, *(one.max_concurrent for one in limits)])
+    return min([max_rollouts, *limits])

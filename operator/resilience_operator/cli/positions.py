@@ -12,11 +12,11 @@ import yaml
 from resilience_operator.core.paths import Path, subpaths
 
 POD_SPEC = "spec.template.spec"
-_NUMBERS = {
-    "spec": ("replicas", "minReplicas", "maxReplicas", "minReplicaCount", "maxReplicaCount"),
-    "data": ("linear", "ladder"),
-}
+_NUMBERS = frozenset({"replicas", "minReplicas", "maxReplicas", "minReplicaCount", "maxReplicaCount"})
+_PARAMETERS = frozenset({"linear", "ladder"})
 """Where a number of replicas is set: of a Deployment, of what scales one."""
+_POD_FIELDS = frozenset({"terminationGracePeriodSeconds", "topologySpreadConstraints", "dnsConfig"})
+_CONTAINER_FIELDS = frozenset({"lifecycle", "command", "args"})
 
 _AT = re.compile(r"`\$((?:\.[A-Za-z]\w*)*)")
 """How msgspec ends a message: - at `$.spec.template.spec.containers[...]`."""
@@ -40,25 +40,26 @@ def landmarks(node: yaml.Node | None, offset: int) -> dict[str, int]:
 
 def _landmarks(node: yaml.Node) -> Iterator[tuple[str, int]]:
     yield "", node.start_mark.line
-    for root, leaves in _NUMBERS.items():
-        _, parent = child(node, root)
-        for leaf in leaves:
-            line, value = child(parent, leaf)
-            if value is not None:
-                yield f"{root}.{leaf}", line
-    at: yaml.Node | None = node
-    for field in POD_SPEC.split("."):
-        line, at = child(at, field)
-        if at is None:
-            return
+    _, data = child(node, "data")
+    yield from _present(data, _PARAMETERS, "data")
+    _, spec = child(node, "spec")
+    yield from _present(spec, _NUMBERS, "spec")
+    _, template = child(spec, "template")
+    line, pod = child(template, "spec")
+    if pod is None:
+        return
     yield POD_SPEC, line
-    for field in ("terminationGracePeriodSeconds", "topologySpreadConstraints", "dnsConfig"):
-        line, value = child(at, field)
-        if value is not None:
-            yield f"{POD_SPEC}.{field}", line
-    _, containers = child(at, "containers")
+    yield from _present(pod, _POD_FIELDS, POD_SPEC)
+    _, containers = child(pod, "containers")
     for container in containers.value if isinstance(containers, yaml.SequenceNode) else ():
         yield from _container(container)
+
+
+def _present(node: yaml.Node | None, fields: frozenset[str], root: str) -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, _ in node.value:
+            if key.value in fields:
+                yield f"{root}.{key.value}", key.start_mark.line
 
 
 def _container(container: yaml.Node) -> Iterator[tuple[str, int]]:
@@ -66,13 +67,7 @@ def _container(container: yaml.Node) -> Iterator[tuple[str, int]]:
     if name is not None:
         path = f"{POD_SPEC}.containers[name={name.value}]"
         yield path, container.start_mark.line
-        line, lifecycle = child(container, "lifecycle")
-        if lifecycle is not None:
-            yield f"{path}.lifecycle", line
-        for field in ("command", "args"):
-            line, value = child(container, field)
-            if value is not None:
-                yield f"{path}.{field}", line
+        yield from _present(container, _CONTAINER_FIELDS, path)
 
 
 def line_of(lines: Mapping[str, int], path: Path | None) -> int:

@@ -8,8 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from resilience_operator.cli.cluster import connect, read
+from resilience_operator.cli.cluster import Cluster, connect, read
+from resilience_operator.cli.naming import named
 from resilience_operator.core.findings import STATE_ORDER
+from resilience_operator.core.refs import Key
 from resilience_operator.planning.change import Decision, Judged
 from resilience_operator.planning.queue import OperatorLimits, schedule
 from resilience_operator.planning.report import explained
@@ -27,26 +29,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print every finding; 0 nothing found, 1 findings. Raises OperatorError where the cluster cannot be read."""
-    found = asyncio.run(rows(options))
+    found = asyncio.run(_read(options))
     if options.output == "json":
         print(json.dumps(found, indent=2))
+    elif found:
+        Console(markup=False, soft_wrap=True).print(table(found))
     else:
-        _table(found)
+        print("No finding: every object is as its policies demand.")
     return 1 if found else 0
 
 
-async def rows(options: argparse.Namespace) -> list[Row]:
-    """Every finding, the worst first, in the order of status."""
+async def _read(options: argparse.Namespace) -> list[Row]:
     async with await connect(options.kubeconfig, options.context) as session:
-        cluster = await read(session)
-    if options.policy:
-        cluster.policy(options.policy)
+        return rows(await read(session), options.policy or "")
+
+
+def rows(cluster: Cluster, policy: str) -> list[Row]:
+    """Every finding, of one policy where it is named, the worst first, in the order of status."""
+    if policy:
+        cluster.policy(policy)
     decisions = cluster.decisions()
     order = schedule(
         decisions, {one.uid: one for one in cluster.policies.values()}, OperatorLimits(), cluster.now
     )
     pairs = [(one, decision) for decision in decisions for one in decision.judged]
-    pairs = [pair for pair in pairs if not options.policy or pair[0].policy == options.policy]
+    pairs = [pair for pair in pairs if not policy or pair[0].policy == policy]
     return [
         {
             "policy": judged.policy,
@@ -60,25 +67,16 @@ async def rows(options: argparse.Namespace) -> list[Row]:
     ]
 
 
-def _rank(pair: tuple[Judged, Decision]) -> tuple[int, str, str, str]:
+def _rank(pair: tuple[Judged, Decision]) -> tuple[int, str, Key]:
     judged, decision = pair
-    ref = decision.object
-    return (STATE_ORDER.index(judged.state), judged.finding.rule, ref.namespace, ref.name)
+    return (STATE_ORDER.index(judged.state), judged.finding.rule, decision.key)
 
 
-def _table(found: list[Row]) -> None:
-    if not found:
-        print("No finding: every object is as its policies demand.")
-        return
-    table = Table("STATE", "RULE", "OBJECT", "POLICY", "MESSAGE", box=None)
+def table(found: list[Row]) -> Table:
+    """The findings for people."""
+    made = Table("STATE", "RULE", "OBJECT", "POLICY", "MESSAGE", box=None)
     for row in found:
         ref = row["object"]
-        cells = (
-            row["state"],
-            row["rule"],
-            f"{ref['namespace']}/{ref['name']}",
-            row["policy"],
-            row["message"],
-        )
-        table.add_row(*cells)
-    Console(markup=False, soft_wrap=True).print(table)
+        name = named(ref["kind"], ref.get("namespace", ""), ref["name"])
+        made.add_row(row["state"], row["rule"], name, row["policy"], row["message"])
+    return made

@@ -55,9 +55,12 @@ def _rule(text: RuleText) -> dict[str, Any]:
 def _result(hit: Hit, rules: list[str]) -> dict[str, Any]:
     finding = hit.finding
     tail = f"; reported only: {finding.report_only}" if finding.report_only else ""
+    kind = finding.object.kind
     identity = f"{finding.rule} {finding.reason} {finding.object} {finding.path}"
+    # Without the kind of a Deployment: code hosts know findings again by what was written before there were others.
+    identity += "" if kind == "Deployment" else f" {kind}"
     location: dict[str, Any] = {
-        "logicalLocations": [{"fullyQualifiedName": f"Deployment/{finding.object}", "kind": "resource"}]
+        "logicalLocations": [{"fullyQualifiedName": f"{kind}/{finding.object}", "kind": "resource"}]
     }
     if hit.spot.file:
         location["physicalLocation"] = _physical(hit.spot.file, line_of_hit(hit))
@@ -65,7 +68,7 @@ def _result(hit: Hit, rules: list[str]) -> dict[str, Any]:
         "ruleId": finding.rule,
         "ruleIndex": rules.index(finding.rule),
         "level": "note" if finding.report_only else "warning",
-        "message": {"text": f"Deployment {finding.object}: {finding.message}{tail}"},
+        "message": {"text": f"{kind} {finding.object}: {finding.message}{tail}"},
         "locations": [location],
         "partialFingerprints": {"finding/v1": sha256(identity.encode()).hexdigest()[:32]},
         "properties": {"reason": finding.reason},

@@ -115,5 +115,22 @@ class Floor:
     scaling: str = "Keep"
 
 
-Settings = Spread | GracefulShutdown | DNSConfig | Probes | Resources | Replicas | DisruptionBudget | Floor
+@dataclass(frozen=True, slots=True)
+class NodeLocalCache:
+    """Rule `node-local-cache` (incident dns-scale-down), reported only."""
+
+    mode: Mode | None = None
+
+
+Settings = (
+    Spread
+    | GracefulShutdown
+    | DNSConfig
+    | Probes
+    | Resources
+    | Replicas
+    | DisruptionBudget
+    | Floor
+    | NodeLocalCache
+)
 """What a policy asks of one rule."""

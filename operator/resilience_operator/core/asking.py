@@ -9,6 +9,7 @@ from resilience_operator.core.asked import (
     Floor,
     GracefulShutdown,
     Mode,
+    NodeLocalCache,
     Probes,
     Replicas,
     Resources,
@@ -151,3 +152,13 @@ def floor(section: Reader) -> Floor | None:
     )
     reader.done()
     return result
+
+
+def node_local_cache(section: Reader) -> NodeLocalCache | None:
+    """`nodeLocalCache` of section coreDNS."""
+    reader = section.child("nodeLocalCache")
+    if reader is None:
+        return None
+    mode = reader.choice("mode", Mode)
+    reader.done()
+    return NodeLocalCache(mode)

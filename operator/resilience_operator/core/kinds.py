@@ -57,6 +57,7 @@ EVENT = Kind("events.k8s.io", "v1", "events", "Event", namespaced=True)
 CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap", namespaced=True, only_in="kube-system")
 HPA = Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", namespaced=True)
 SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject", namespaced=True, optional=True)
+DAEMON_SET = Kind("apps", "v1", "daemonsets", "DaemonSet", namespaced=True, only_in="kube-system")
 BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", namespaced=True)
 
 SCALERS: tuple[Kind, ...] = (HPA, SCALED_OBJECT, CONFIG_MAP)
@@ -72,6 +73,7 @@ WATCHED: tuple[Kind, ...] = (
     VOLUME_CLAIM,
     *SCALERS,
     BUDGET,
+    DAEMON_SET,
 )
 """The kinds that others own and the operator watches."""
 

@@ -122,6 +122,7 @@ def _core_dns(section: Reader) -> CoreDNS:
         floor=asking.floor(section),
         spread=asking.spread(section),
         disruption_budget=asking.disruption_budget(section),
+        node_local_cache=asking.node_local_cache(section),
     )
     section.done()
     return result

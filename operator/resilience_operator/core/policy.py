@@ -15,6 +15,7 @@ from resilience_operator.core.asked import (
     Floor,
     GracefulShutdown,
     Mode,
+    NodeLocalCache,
     Probes,
     Replicas,
     Resources,
@@ -59,6 +60,7 @@ __all__ = [
     "Limits",
     "Mode",
     "Named",
+    "NodeLocalCache",
     "OnRelease",
     "Policy",
     "Probes",
@@ -191,6 +193,6 @@ SECTION_OF_RULE: dict[str, str] = {
         ),
         "deployments",
     ),
-    **dict.fromkeys(("coredns-floor", "coredns-spread", "coredns-budget"), "coreDNS"),
+    **dict.fromkeys(("coredns-floor", "coredns-spread", "coredns-budget", "node-local-cache"), "coreDNS"),
 }
 """Rule id -> section of spec, for every rule that works."""

@@ -11,6 +11,7 @@ from resilience_operator.core.asked import (
     Floor,
     GracefulShutdown,
     Mode,
+    NodeLocalCache,
     Probes,
     Replicas,
     Resources,
@@ -161,6 +162,7 @@ class CoreDNS:
     floor: Floor | None = None
     spread: Spread | None = None
     disruption_budget: DisruptionBudget | None = None
+    node_local_cache: NodeLocalCache | None = None
 
     def rules(self) -> dict[str, Settings]:
         """The rules asked for, by rule id, in the order of the contract."""
@@ -168,6 +170,7 @@ class CoreDNS:
             "coredns-floor": self.floor,
             "coredns-spread": self.spread,
             "coredns-budget": self.disruption_budget,
+            "node-local-cache": self.node_local_cache,
         }
         return {rule: settings for rule, settings in asked.items() if settings is not None}
 

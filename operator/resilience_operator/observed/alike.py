@@ -4,6 +4,7 @@ Most events are none: heartbeats of nodes, counters, versions. Each that is reco
 """
 
 from resilience_operator.observed.objects import (
+    DaemonSet,
     Namespace,
     Node,
     PersistentVolumeClaim,
@@ -14,7 +15,7 @@ from resilience_operator.observed.objects import (
     Taint,
 )
 
-Neighbour = ReplicaSet | Pod | Service | Namespace | PodDisruptionBudget
+Neighbour = ReplicaSet | Pod | Service | Namespace | PodDisruptionBudget | DaemonSet
 
 
 def alike(old: Neighbour | None, new: Neighbour | None) -> bool:

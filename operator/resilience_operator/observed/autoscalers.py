@@ -5,9 +5,10 @@ Deployment whose container bears its flags is one (cmd/cluster-proportional-auto
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from resilience_operator.core.refs import Key
 from resilience_operator.observed.objects import Deployment
@@ -16,6 +17,8 @@ BINARY = "cluster-proportional-autoscaler"
 DEFAULT_PARAMS = "default-params"
 _FLAG = re.compile(r"--?(namespace|target|configmap|default[-_]params)(?:(=).*)?", re.DOTALL)
 _KINDS = ("deployment", "replicaset", "statefulset", "replicationcontroller")
+MODES = frozenset({"linear", "ladder"})
+"""The keys of its ConfigMap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,11 @@ def looks_like(argv: Sequence[str]) -> bool:
     """True where a command line is CPA's: its program, or both of the flags that only it has together."""
     program = argv[0].rpartition("/")[2] if argv else ""
     return program == BINARY or {"target", "configmap"} <= flags(argv).keys()
+
+
+def may_be_parameters(name: str, data: Mapping[str, Any]) -> bool:
+    """True where a ConfigMap of that name and data may be CPA's; nothing is kept of any other."""
+    return "autoscaler" in name or not MODES.isdisjoint(data)
 
 
 def autoscaler_of(deployment: Deployment) -> Autoscaler | None:

@@ -14,6 +14,7 @@ from resilience_operator.observed.base import (
     OwnerReference,
     Selector,
 )
+from resilience_operator.observed.daemons import DaemonSet, DaemonSetSpec, DaemonSetStatus
 from resilience_operator.observed.neighbours import (
     ContainerState,
     ContainerStatus,
@@ -37,7 +38,6 @@ from resilience_operator.observed.scalers import (
     Addon,
     AddonReading,
     BudgetSpec,
-    BudgetStatus,
     ConfigMap,
     HorizontalPodAutoscaler,
     HPASpec,
@@ -66,7 +66,6 @@ __all__ = [
     "Addon",
     "AddonReading",
     "BudgetSpec",
-    "BudgetStatus",
     "Claim",
     "Condition",
     "ConfigMap",
@@ -74,6 +73,9 @@ __all__ = [
     "ContainerPort",
     "ContainerState",
     "ContainerStatus",
+    "DaemonSet",
+    "DaemonSetSpec",
+    "DaemonSetStatus",
     "Deployment",
     "DeploymentSpec",
     "DeploymentStatus",
@@ -214,5 +216,15 @@ class ReplicaSet(Observed, frozen=True):
 Target = Deployment | Scaler
 """An object that rules demand something of, and that may be changed."""
 
-Object = Target | ReplicaSet | Pod | Service | Namespace | Node | PersistentVolumeClaim | PodDisruptionBudget
+Object = (
+    Target
+    | ReplicaSet
+    | Pod
+    | Service
+    | Namespace
+    | Node
+    | PersistentVolumeClaim
+    | PodDisruptionBudget
+    | DaemonSet
+)
 """Any object that is watched."""

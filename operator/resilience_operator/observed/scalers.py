@@ -64,7 +64,7 @@ class ScaledObject(Observed, frozen=True):
 
 
 class ConfigMap(Observed, frozen=True):
-    """v1 ConfigMap: `data` whole where it may be CPA's, else empty."""
+    """v1 ConfigMap: `data` whole where it may be CPA's, reduced where a rule reads a setting, else empty."""
 
     metadata: Meta
     data: dict[str, str] = {}
@@ -87,19 +87,11 @@ class BudgetSpec(Observed, frozen=True):
     unhealthy_pod_eviction_policy: str = ""
 
 
-class BudgetStatus(Observed, frozen=True):
-    """A PodDisruptionBudget's status."""
-
-    disruptions_allowed: int = 0
-    expected_pods: int = 0
-
-
 class PodDisruptionBudget(Observed, frozen=True):
-    """policy/v1 PodDisruptionBudget, projected."""
+    """policy/v1 PodDisruptionBudget, projected; what it allows at this moment is no reason to decide anew."""
 
     metadata: Meta
     spec: BudgetSpec = BudgetSpec()
-    status: BudgetStatus = BudgetStatus()
 
     @property
     def ref(self) -> ObjectRef:

@@ -11,6 +11,7 @@ from typing import Any
 from resilience_operator.core.kinds import (
     BUDGET,
     CONFIG_MAP,
+    DAEMON_SET,
     DEPLOYMENT,
     HPA,
     NAMESPACE,
@@ -27,10 +28,12 @@ from resilience_operator.core.refs import Key, key_of
 from resilience_operator.core.state import ANNOTATION
 from resilience_operator.observed import addons
 from resilience_operator.observed.alike import alike, alike_claim, alike_node
+from resilience_operator.observed.dns import matters
 from resilience_operator.observed.index import Index, scaled_by, service_selects
 from resilience_operator.observed.objects import (
     AddonReading,
     ConfigMap,
+    DaemonSet,
     Deployment,
     HorizontalPodAutoscaler,
     Namespace,
@@ -44,7 +47,6 @@ from resilience_operator.observed.objects import (
     Scaler,
     Service,
 )
-from resilience_operator.observed.selection import selects
 from resilience_operator.observed.shelf import Shelf, version
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.observed.views import Views
@@ -82,6 +84,7 @@ class Store:
             SCALED_OBJECT: Shelf[ScaledObject](),
             CONFIG_MAP: self._config_maps,
             BUDGET: self._budgets,
+            DAEMON_SET: Shelf[DaemonSet](),
         }
         self._views = Views(self._shelves, self._index)
         self._follow: dict[Kind, Callable[[Any, Any], None]] = {
@@ -96,6 +99,7 @@ class Store:
             SCALED_OBJECT: self._scaler_changed,
             CONFIG_MAP: self._config_map_changed,
             BUDGET: self._budget_changed,
+            DAEMON_SET: self._daemon_set_changed,
         }
 
     def put(self, kind: Kind, new: Object) -> None:
@@ -139,7 +143,8 @@ class Store:
         if self._all_dirty:
             self._all_dirty = False
             dirty.update(self.subjects())
-        return dirty
+            return dirty
+        return dirty.union(*(self._views.judged_by(key) for key in dirty))
 
     def subjects(self) -> Iterator[Key]:
         """The key of every object that may be decided about."""
@@ -233,17 +238,17 @@ class Store:
             self._mark(map(_key, known))
             self._mark(readers)
             self._mark(key for each in known for key in self._views.scaled(each))
+        if any(map(matters, known)) and (old is None or new is None or old.data != new.data):
+            self._mark(self._views.cluster_dns())
+
+    def _daemon_set_changed(self, old: DaemonSet | None, new: DaemonSet | None) -> None:
+        if not alike(old, new) and any(matters(each) for each in (old, new) if each is not None):
+            self._mark(self._views.cluster_dns())
 
     def _budget_changed(self, old: PodDisruptionBudget | None, new: PodDisruptionBudget | None) -> None:
-        if alike(old, new):
-            return
-        for each in (old, new):
-            within = self._deployments.within(each.metadata.namespace) if each is not None else ()
-            self._mark(
-                _key(one)
-                for one in within
-                if each is not None and selects(each.spec.selector, one.spec.template.metadata.labels)
-            )
+        changed = new or old
+        if changed is not None and not alike(old, new):
+            self._mark(map(_key, self._deployments.within(changed.metadata.namespace)))
 
     def _replica_set_changed(self, old: ReplicaSet | None, new: ReplicaSet | None) -> None:
         before = self._index.deployment_of(old) if old is not None else None

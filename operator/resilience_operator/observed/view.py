@@ -8,6 +8,7 @@ from datetime import datetime
 
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.state import Held, ObjectState
+from resilience_operator.observed.dns import DNSNeighbours
 from resilience_operator.observed.objects import (
     Addon,
     ConfigMap,
@@ -36,6 +37,7 @@ class Known:
     volume_claims: bool = True
     scalers: bool = True
     budgets: bool = True
+    daemon_sets: bool = True
 
 
 EVERYTHING_KNOWN = Known()
@@ -49,7 +51,7 @@ class DeploymentView:
     `config_maps` the parameters of those. `scaled`: the Deployment that it scales itself, where it is a CPA.
     `addon`: the EKS add-on that keeps it, None where none does or AWS was not asked.
     `budgets`: PodDisruptionBudgets that select its pods. `twins`: names of other Deployments that one of its Services
-    selects as well, asked for of cluster DNS alone.
+    selects as well, and `dns` what the nodes do with queries, both asked for of cluster DNS alone.
 
     `state` is our annotation on it where it is believed, else the empty state; `distrust` says why it is not.
     `server` is the API server's (major, minor), (0, 0) where unknown (files: the newest is assumed).
@@ -70,6 +72,7 @@ class DeploymentView:
     addon: Addon | None = None
     budgets: tuple[PodDisruptionBudget, ...] = ()
     twins: tuple[str, ...] = ()
+    dns: DNSNeighbours | None = None
     known: Known = EVERYTHING_KNOWN
     state: ObjectState = ObjectState()
     distrust: str = ""

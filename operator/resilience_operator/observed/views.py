@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from resilience_operator.core.kinds import (
     BUDGET,
     BY_NAME,
     CONFIG_MAP,
+    DAEMON_SET,
     DEPLOYMENT,
     NAMESPACE,
     NODE,
@@ -20,6 +22,13 @@ from resilience_operator.core.state import ObjectState
 from resilience_operator.observed import addons
 from resilience_operator.observed.autoscalers import autoscaler_of
 from resilience_operator.observed.belief import believe
+from resilience_operator.observed.dns import (
+    DNS_NAMESPACE,
+    DNSNeighbours,
+    is_cluster_dns,
+    neighbours,
+    served,
+)
 from resilience_operator.observed.index import Index, claims_used, scaled_by, service_selects
 from resilience_operator.observed.nodes import Nodes
 from resilience_operator.observed.objects import (
@@ -27,6 +36,7 @@ from resilience_operator.observed.objects import (
     AddonReading,
     ConfigMap,
     Deployment,
+    Pod,
     PodDisruptionBudget,
     Scaler,
     Service,
@@ -34,9 +44,6 @@ from resilience_operator.observed.objects import (
 from resilience_operator.observed.selection import selects
 from resilience_operator.observed.shelf import Shelf
 from resilience_operator.observed.view import DeploymentView, ScalerView, View
-
-DNS_SERVICE = ("kube-system", "kube-dns")
-"""(namespace, name) of the Service of cluster DNS, whoever implements it."""
 
 
 class Views:
@@ -99,13 +106,14 @@ class Views:
         claims = [
             self._shelves[VOLUME_CLAIM].get(namespace, claim) for claim in sorted(set(claims_used(found)))
         ]
+        pods = self._index.pods_of(replica_sets)
         services, autoscalers = self._index.services_of(found), self.autoscalers(found)
         return DeploymentView(
             deployment=found,
             now=now,
             namespace=self._shelves[NAMESPACE].get("", namespace),
             replica_sets=replica_sets,
-            pods=self._index.pods_of(replica_sets),
+            pods=pods,
             services=services,
             volume_claims=tuple(claim for claim in claims if claim is not None),
             nodes=self._all_nodes(),
@@ -113,8 +121,9 @@ class Views:
             autoscalers=autoscalers,
             config_maps=self.parameters(autoscalers),
             addon=seen.addon if (seen := self._seen(found)) is not None else None,
-            budgets=self._budgets_of(found),
+            budgets=self._budgets_of(found, pods),
             twins=tuple(self._twins(found, services)),
+            dns=self._dns(found, services, server),
             state=state,
             distrust=distrust,
             server=server,
@@ -155,28 +164,50 @@ class Views:
         known = (self._config_maps.get(one.namespace, one.config_map) for one in described)
         return tuple(each for each in known if each is not None)
 
+    def _budgets_of(self, found: Deployment, pods: tuple[Pod, ...]) -> tuple[PodDisruptionBudget, ...]:
+        """Those that select its template, or any pod that it has: one of an earlier template counts as well."""
+        within = list(self._budgets.within(found.metadata.namespace))
+        if not within:
+            return ()
+        every = [found.spec.template.metadata.labels, *(pod.metadata.labels for pod in pods)]
+        distinct = {id(labels): labels for labels in every}.values()
+        chosen = (each for each in within if any(selects(each.spec.selector, labels) for labels in distinct))
+        return tuple(sorted(chosen, key=lambda each: each.metadata.name))
+
+    def _twins(self, found: Deployment, services: tuple[Service, ...]) -> Iterator[str]:
+        for service in services:
+            if served((service,)):
+                yield from (name for _, name in self.selected_by(service) if name != found.metadata.name)
+
+    def _dns(
+        self, found: Deployment, services: tuple[Service, ...], server: tuple[int, int]
+    ) -> DNSNeighbours | None:
+        if not is_cluster_dns(found, services):
+            return None
+        daemon_sets = self._shelves[DAEMON_SET].within(DNS_NAMESPACE)
+        return neighbours(daemon_sets, partial(self._config_maps.get, DNS_NAMESPACE), server)
+
+    def cluster_dns(self) -> Iterator[Key]:
+        """The Deployments whose answer depends on what the nodes do with queries."""
+        for each in self._deployments.within(DNS_NAMESPACE):
+            if is_cluster_dns(each, self._index.services_of(each)):
+                yield key_of(each.ref)
+
     def beside(self, found: Deployment) -> Iterator[Key]:
-        """Objects whose answer depends on a Deployment: those that scale it and, of a CPA, what it scales and reads."""
-        key = key_of(found.ref)
-        yield from (addons.KEY,) if key == addons.PLACE else ()
-        yield from (key_of(each.ref) for each in self._index.scalers_of(key))
-        yield from (key_of(each.ref) for each in self.parameters(self.autoscalers(found)))
-        yield from self._index.autoscalers_of(key)
+        """Of a CPA, what it scales and reads: it is looked at again with the CPA itself."""
         autoscaler = autoscaler_of(found)
         if autoscaler is not None:
             yield from autoscaler.deployments
             yield (autoscaler.namespace, autoscaler.config_map, CONFIG_MAP.kind)
 
-    def _budgets_of(self, found: Deployment) -> tuple[PodDisruptionBudget, ...]:
-        labels = found.spec.template.metadata.labels
-        within = self._budgets.within(found.metadata.namespace)
-        chosen = (each for each in within if selects(each.spec.selector, labels))
-        return tuple(sorted(chosen, key=lambda each: each.metadata.name))
-
-    def _twins(self, found: Deployment, services: tuple[Service, ...]) -> Iterator[str]:
-        for service in services:
-            if (service.metadata.namespace, service.metadata.name) == DNS_SERVICE:
-                yield from (name for _, name in self.selected_by(service) if name != found.metadata.name)
+    def judged_by(self, key: Key) -> Iterator[Key]:
+        """What scales the Deployment with that key: whatever touches a Deployment may touch the answer about these."""
+        found = self._deployments.get(key[0], key[1]) if len(key) == 2 else None
+        yield from (addons.KEY,) if key == addons.PLACE else ()
+        yield from (key_of(each.ref) for each in self._index.scalers_of(key))
+        yield from self._index.autoscalers_of(key)
+        if found is not None:
+            yield from (key_of(each.ref) for each in self.parameters(self.autoscalers(found)))
 
     def scaled(self, found: Scaler) -> Iterator[Key]:
         """The Deployments that a scaler scales."""

@@ -198,7 +198,7 @@ def _withdrawal(
         reason=reason,
         revision=revision,
         disruptive=bool(revision),
-        pods=view.pods_replaced,
+        pods=view.pods_replaced if revision else 0,
         given_back=released,
     )
 

@@ -6,7 +6,7 @@ back before anything new is written, and a rule is written whole or not at all.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 
 from resilience_operator.core.findings import Verdict
 from resilience_operator.core.policy import DEFAULT_LIMITS, SECTION_OF_RULE, Mode, Policy
@@ -107,15 +107,23 @@ def decide(view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings
         and any(verdict.enforces(rule) for verdict in verdicts for rule in verdict.rules),
         healthy=healthy(view),
         scale=scale_of(view) if any("coredns-floor" in one.rules for one in verdicts) else None,
-        asked=frozenset(
-            (one.policy.name, rule) for one in verdicts for rule in one.rules if rule not in one.opted_out
+        asked=_shared(
+            tuple(
+                (one.policy.name, rule) for one in verdicts for rule in one.rules if rule not in one.opted_out
+            )
         ),
         wake_at=min((at for at in wakes if at is not None and at > view.now), default=None),
     )
 
 
+@lru_cache(maxsize=1024)
+def _shared(pairs: tuple[tuple[str, str], ...]) -> frozenset[tuple[str, str]]:
+    """One set for all objects of which the same is asked: they are many, and kept."""
+    return frozenset(pairs)
+
+
 def _sections(verdicts: tuple[PolicyVerdict, ...]) -> frozenset[tuple[str, str]]:
-    return frozenset((one.policy.name, SECTION_OF_RULE[rule]) for one in verdicts for rule in one.rules)
+    return _shared(tuple((one.policy.name, SECTION_OF_RULE[rule]) for one in verdicts for rule in one.rules))
 
 
 def _seen(one: PolicyVerdict) -> Verdict:

@@ -1,6 +1,7 @@
 """Opt-outs: labels and annotations on an object or its Namespace by which people say no. Used by every shell.
 
-Doubt keeps us out: an end of the opt-out that cannot be read is an opt-out for ever, and is reported.
+Doubt keeps us out: an end of the opt-out that cannot be read is an opt-out for ever, and is reported. Who wants no
+`spread` on cluster DNS wants no `coredns-spread` either, whichever section of a policy asks for it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,11 +10,15 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from resilience_operator.observed.objects import Namespace, Target
 from resilience_operator.observed.view import View
+from resilience_operator.planning.scope import SPECIAL
 
 IGNORE = "resilience.dev/ignore"
 IGNORE_UNTIL = "resilience.dev/ignore-until"
 IGNORE_REASON = "resilience.dev/ignore-reason"
 ALL = "all"
+
+TOGETHER = SPECIAL | {special: general for general, special in SPECIAL.items()}
+"""Rule -> the one that writes the same, and is opted out of together with it; manifests/enforce repeats it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +33,10 @@ class OptOut:
 def opted_out(
     labels: Mapping[str, str], annotations: Mapping[str, str], rule: str, now: datetime
 ) -> OptOut | None:
-    """The opt-out of `rule` that these labels and annotations say, or None; `now` is aware."""
+    """The opt-out of `rule`, or of what writes the same, that these labels and annotations say; `now` is aware."""
     named = {labels.get(IGNORE, "").strip()}
     named |= {part.strip() for part in annotations.get(IGNORE, "").split(",")}
-    if rule not in named and ALL not in named:
+    if not named & {ALL, rule, TOGETHER.get(rule, rule)}:
         return None
     reason, text = annotations.get(IGNORE_REASON, ""), annotations.get(IGNORE_UNTIL, "").strip()
     if not text:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from resilience_operator.core.policy import Policy
-from resilience_operator.core.refs import Key
+from resilience_operator.core.refs import Key, key_of
 from resilience_operator.planning import windows
 from resilience_operator.planning.change import Change, Decision, Verb
 from resilience_operator.planning.quarantine import ROLLOUT_FAILED
@@ -30,7 +30,7 @@ class OperatorLimits:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`now`: changes to carry out in this order; `waiting`: an object's key -> why its change waits.
+    """`now`: changes to carry out in this order; `waiting`: key of the object to change -> why that waits.
 
     `stopped`: policy name -> why it stopped altogether; `breaker`: why nothing disruptive starts, "" where it may.
     `wake_at`: when time alone may let something go.
@@ -126,7 +126,7 @@ def schedule(
             continue
         reason = limits.halted or decision.busy or _waits(decision, change, stopped, breaker, slots, now)
         if reason:
-            waiting[decision.key] = reason
+            waiting[key_of(change.object)] = reason
             continue
         going.append(change)
         if change.disruptive and not change.urgent:

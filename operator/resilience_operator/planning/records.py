@@ -101,7 +101,7 @@ def rebuilt(decisions: Iterable[Decision], policy: Policy) -> list[Record]:
                 "rule": rule,
                 "object": decision.object.as_status(),
                 "result": str(Result.APPLIED),
-                "message": f"revision {last.revision}",
+                "message": f"revision {last.revision}" if last.revision else "set again",
             }
             for rule in rules
         ]

@@ -11,7 +11,8 @@ from typing import Any
 from resilience_operator.core.findings import State
 from resilience_operator.core.policy import Policy
 from resilience_operator.core.reading import Problem
-from resilience_operator.planning.change import Decision, Judged
+from resilience_operator.core.refs import key_of
+from resilience_operator.planning.change import Decision, Judged, Verb
 from resilience_operator.planning.queue import Schedule
 from resilience_operator.planning.records import SinceKey
 from resilience_operator.planning.rollouts import Phase
@@ -90,8 +91,17 @@ def _finding(judged: Judged, decision: Decision, schedule: Schedule, known: Know
 
 def explained(judged: Judged, decision: Decision, schedule: Schedule) -> str:
     """A finding's message with what it waits for."""
-    waits = schedule.waiting.get(decision.key, "") if judged.state is State.PENDING else ""
+    waits = _waits(judged.finding.rule, decision, schedule) if judged.state is State.PENDING else ""
     return f"{judged.message}; {waits}" if waits else judged.message
+
+
+def _waits(rule: str, decision: Decision, schedule: Schedule) -> str:
+    """What the change waits for that ends a finding of that rule; a write of other rules is none of its business."""
+    beside = next((one for one in decision.companions if rule in one.rules), None)
+    change = beside or decision.change
+    if change is None or (change.verb is Verb.APPLY and rule not in change.rules):
+        return ""
+    return schedule.waiting.get(key_of(change.object), "")
 
 
 def _rollouts(policy: Policy, decisions: Iterable[Decision]) -> list[dict[str, Any]]:
@@ -166,9 +176,10 @@ def _compliant(problems: Sequence[Problem], numbers: Mapping[str, Any]) -> Answe
 def _progressing(policy: Policy, decisions: Sequence[Decision], schedule: Schedule) -> Answer:
     mine = [one for one in decisions if one.rollout.running and policy.uid in one.rollout_policies]
     waiting = [
-        schedule.waiting[one.key]
+        schedule.waiting[key]
         for one in decisions
-        if one.key in schedule.waiting and any(policy in change.policies for change in one.changes)
+        for change in one.changes
+        if (key := key_of(change.object)) in schedule.waiting and policy in change.policies
     ]
     tail = f"{len(waiting)} wait: {Counter(waiting).most_common(1)[0][0]}" if waiting else ""
     if mine:

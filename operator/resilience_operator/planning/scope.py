@@ -1,12 +1,10 @@
 """Which objects a policy speaks of. Used by planning.decide; the opt-outs are judged in planning.optout."""
 
+from dataclasses import replace
+
 from resilience_operator.core.policy import CoreDNS, Deployments, Named, Policy, Settings
+from resilience_operator.observed.dns import labelled, served
 from resilience_operator.observed.view import DeploymentView, View
-from resilience_operator.observed.views import DNS_SERVICE
-
-DNS_LABEL = ("k8s-app", "kube-dns")
-"""The label of cluster DNS's pods, where no Service says which they are."""
-
 
 OF_SCALERS = frozenset({"replicas", "coredns-floor"})
 """The rules that are judged on what scales a Deployment as well."""
@@ -25,6 +23,15 @@ def asked_of(policy: Policy, view: View, own_namespace: str = "") -> dict[str, S
     special = _of_dns(policy.core_dns, view) if policy.core_dns is not None else {}
     general = _of_deployments(policy.deployments, view, own_namespace) if policy.deployments else {}
     return {rule: one for rule, one in general.items() if SPECIAL.get(rule) not in special} | special
+
+
+def meant(policy: Policy, view: View) -> View:
+    """The view as the policy means it: where it names cluster DNS, others behind the Service raise no doubt."""
+    if policy.core_dns is None or policy.core_dns.deployment is None:
+        return view
+    if view.scaled is not None:
+        view = replace(view, scaled=replace(view.scaled, twins=()))
+    return replace(view, twins=()) if isinstance(view, DeploymentView) else view
 
 
 def _of_deployments(section: Deployments, view: View, own_namespace: str) -> dict[str, Settings]:
@@ -48,10 +55,7 @@ def is_dns(section: CoreDNS, view: DeploymentView) -> bool:
     meta = view.deployment.metadata
     if section.deployment is not None:
         return section.deployment == Named(meta.namespace, meta.name)
-    if any((each.metadata.namespace, each.metadata.name) == DNS_SERVICE for each in view.services):
-        return True
-    labelled = view.deployment.spec.template.metadata.labels.get(DNS_LABEL[0]) == DNS_LABEL[1]
-    return labelled and meta.namespace == DNS_SERVICE[0] and not view.services
+    return served(view.services) or (labelled(view.deployment) and not view.services)
 
 
 def _in_scope(section: Deployments, view: DeploymentView, own_namespace: str) -> bool:

@@ -17,6 +17,7 @@ from resilience_operator.rules import (
     disruption_budget,
     dns_config,
     graceful_shutdown,
+    node_local_cache,
     probes,
     replicas,
     resources,
@@ -29,6 +30,7 @@ from resilience_operator.rules.texts import (
     DISRUPTION_BUDGET,
     DNS_CONFIG,
     GRACEFUL_SHUTDOWN,
+    NODE_LOCAL_CACHE,
     PROBES,
     REPLICAS,
     RESOURCES,
@@ -57,6 +59,7 @@ _CHECKS: dict[str, Callable[[Any, Any], Verdict]] = {
     COREDNS_FLOOR: coredns_floor.check,
     COREDNS_SPREAD: coredns_spread.check,
     COREDNS_BUDGET: coredns_budget.check,
+    NODE_LOCAL_CACHE: node_local_cache.check,
 }
 
 RULES: dict[str, Rule] = {rule: Rule(check, (TEXTS | FLOOR_TEXTS)[rule]) for rule, check in _CHECKS.items()}

@@ -12,7 +12,7 @@ from resilience_operator.observed.view import DeploymentView, ScalerView, View
 from resilience_operator.rules import cpa
 from resilience_operator.rules.dns import managed_by
 from resilience_operator.rules.eligibility import held_at, reported, settle
-from resilience_operator.rules.floors import Least, of_deployment, of_scaler
+from resilience_operator.rules.floors import Least, of_deployment, of_scaler, owners_number
 from resilience_operator.rules.scaling import By, who_scales
 from resilience_operator.rules.texts import COREDNS_FLOOR
 
@@ -37,15 +37,14 @@ def _of_dns(settings: Floor, view: DeploymentView) -> Verdict:
     least, scaling = _least(settings, view), who_scales(view)
     if settings.scaling != FIXED or scaling.by is not By.CPA or view.deployment.replicas == 0:
         return of_deployment(least, view)
-    observed, held = view.deployment.replicas, held_at(REPLICAS, view)
+    observed, wanted = view.deployment.replicas, max(owners_number(REPLICAS, view), settings.min_replicas)
     stopped = all(one.replicas == 0 and one.status.replicas == 0 for one in view.autoscalers)
-    wanted = settings.min_replicas if held is None else max(settings.min_replicas, 1)
-    demand = Demand(COREDNS_FLOOR, REPLICAS, max(wanted, observed if held is None else 0), take=True)
-    if observed == demand.value:
+    demand = Demand(COREDNS_FLOOR, REPLICAS, wanted, take=True)
+    if observed == wanted:
         return reported(Verdict(demands=(demand,) if stopped else ()), view, least.managed)
-    message = f"{observed} replicas; the policy pins {demand.value} (scaling: Fixed)"
+    message = f"{observed} replicas; the policy pins {wanted} (scaling: Fixed)"
     message += "" if stopped else f"; waits until {scaling.who} is stopped"
-    finding = Finding(COREDNS_FLOOR, "NotPinned", view.ref, message, observed, demand.value, REPLICAS)
+    finding = Finding(COREDNS_FLOOR, "NotPinned", view.ref, message, observed, wanted, REPLICAS)
     return reported(Verdict((finding,), (demand,) if stopped else ()), view, least.managed)
 
 

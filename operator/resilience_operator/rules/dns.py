@@ -22,4 +22,6 @@ def managed_by(view: DeploymentView) -> str:
     for (label, value), who in _LABELS.items():
         if meta.labels.get(label) == value:
             return f"it is kept by {who}, which would revert the change"
+    if view.twins:
+        return "which of several candidates is cluster DNS is not known: name it in coreDNS.deployment"
     return ""

@@ -27,6 +27,8 @@ from resilience_operator.rules.texts import COREDNS_FLOOR, HELD_VALUE_DIFFERS
 KEDA_MAXIMUM = 100
 """maxReplicaCount where a ScaledObject says nothing (KEDA's documentation of the ScaledObject)."""
 
+TO_ZERO = "it may scale to zero, and that stays possible"
+
 
 @dataclass(frozen=True, slots=True)
 class Least:
@@ -67,8 +69,9 @@ def _unread(least: Least, view: DeploymentView, scaling: Scaling) -> Verdict:
 
 
 def _pinned(least: Least, view: DeploymentView) -> Verdict:
-    observed, wanted = view.deployment.replicas, max(_owners(REPLICAS, view), least.replicas)
-    message = f"{observed} of at least {least.replicas} replicas; nobody scales it"
+    observed, wanted = view.deployment.replicas, max(owners_number(REPLICAS, view), least.replicas)
+    who = "nobody scales it" if view.known.scalers else "nothing was read that scales it"
+    message = f"{observed} of at least {least.replicas} replicas; {who}"
     verdict = _number(least, view, (REPLICAS, observed, wanted), "TooFewReplicas", message)
     return reported(verdict, view, least.managed or never_scaled(view))
 
@@ -91,11 +94,12 @@ def of_scaler(least: Least, view: ScalerView) -> Verdict:
             verdict = EMPTY if asleep else _bounded(least, view, (MIN_REPLICAS, maximum))
             owner = hpa.metadata.controller
             why = why or (f"it is controlled by {owner.kind} {owner.name}" if owner is not None else "")
+            why = why or (TO_ZERO if hpa.spec.min_replicas == 0 else "")
         case ScaledObject() as keda:
             most = KEDA_MAXIMUM if keda.spec.max_replica_count is None else keda.spec.max_replica_count
             verdict = _bounded(least, view, (MIN_REPLICA_COUNT, (Path.parse("spec.maxReplicaCount"), most)))
             zero = not keda.spec.min_replica_count or keda.spec.idle_replica_count is not None
-            why = why or ("it may scale to zero, and that stays possible" if zero else "")
+            why = why or (TO_ZERO if zero else "")
     return reported(verdict, view, why)
 
 
@@ -113,7 +117,7 @@ def _bounded(least: Least, view: ScalerView, leaf: tuple[Path, tuple[Path, int]]
         return Verdict(
             (Finding(least.rule, "MaximumBelowFloor", view.ref, message, maximum, report_only=why),)
         )
-    wanted = max(_owners(path, view), least.replicas)
+    wanted = max(owners_number(path, view), least.replicas)
     message = f"{path} lets Deployment {name} go down to {observed}; the floor is {least.replicas} replicas"
     return _number(least, view, (path, observed, wanted), "FloorTooLow", message)
 
@@ -135,7 +139,7 @@ def _present(path: Path, view: View) -> int:
     return observed if isinstance(observed, int) else API_DEFAULTS.get(path, 0)
 
 
-def _owners(path: Path, view: View) -> int:
+def owners_number(path: Path, view: View) -> int:
     """The number that the owner chose: what was there before us, while ours still stands."""
     observed, held = _present(path, view), held_at(path, view)
     if held is None or observed != held.set:

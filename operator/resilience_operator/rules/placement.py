@@ -47,19 +47,20 @@ class Eligible:
 
 
 def eligible(view: DeploymentView, *topology_keys: str) -> Eligible:
-    """Nodes that are Ready, schedulable, selected by the pod, and without a taint in its way."""
+    """The nodes that accept the Deployment's pods, and their domains."""
     pod, nodes = view.deployment.spec.template.spec, view.nodes
     question = (*sorted(pod.node_selector.items()), repr(pod.affinity), pod.tolerations, topology_keys)
 
     def find() -> Eligible:
-        found = [node for node in nodes if _accepts(node, pod)]
+        found = [node for node in nodes if accepts(node, pod)]
         domains = {key: len({domain(node, key) for node in found} - {""}) for key in topology_keys}
         return Eligible(frozenset(node.metadata.name for node in found), domains)
 
     return nodes.answer(question, find) if isinstance(nodes, Nodes) else find()
 
 
-def _accepts(node: Node, pod: PodSpec) -> bool:
+def accepts(node: Node, pod: PodSpec) -> bool:
+    """True where the node is Ready and schedulable, selected by the pod, and without a taint in its way."""
     labels = node.metadata.labels
     return (
         node.ready

@@ -18,6 +18,7 @@ DISRUPTION_BUDGET: Final = "disruption-budget"
 COREDNS_FLOOR: Final = "coredns-floor"
 COREDNS_SPREAD: Final = "coredns-spread"
 COREDNS_BUDGET: Final = "coredns-budget"
+NODE_LOCAL_CACHE: Final = "node-local-cache"
 
 HELD_VALUE_DIFFERS: Final = "HeldValueDiffers"
 HELD: Final = "A value that the operator wrote earlier is no longer the one that the policy demands."

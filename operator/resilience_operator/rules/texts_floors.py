@@ -1,4 +1,4 @@
-"""What people read about the rules that keep a number of replicas: a part of rules/texts, read by rules."""
+"""What people read about the rules that keep a number of replicas, and on cluster DNS: a part of rules/texts."""
 
 from typing import Final
 
@@ -11,6 +11,7 @@ from resilience_operator.rules.texts import (
     HELD,
     HELD_VALUE_DIFFERS,
     NEVER_ENFORCED,
+    NODE_LOCAL_CACHE,
     REPLICAS,
     TEXTS,
 )
@@ -80,7 +81,7 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
         reasons=_FLOOR_REASONS | CPA_REASONS,
         never_enforced=(
             *_NEVER_SCALED,
-            "a ScaledObject that may scale to zero",
+            "a ScaledObject or HorizontalPodAutoscaler that may scale to zero",
             "an EKS add-on, or a scaler that is not known",
         ),
     ),
@@ -160,5 +161,34 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
         why="Two drained nodes may hold all replicas of cluster DNS.",
         reasons=_BUDGET_REASONS,
         never_enforced=(*_NEVER_SCALED, "budgets of others: they are never changed", _MANAGED),
+    ),
+    NODE_LOCAL_CACHE: RuleText(
+        rule=NODE_LOCAL_CACHE,
+        section="coreDNS",
+        incident="dns-scale-down",
+        title="Every node answers queries itself",
+        demands=(
+            "NodeLocal DNSCache (the DaemonSet node-local-dns in kube-system) is ready on every Ready, schedulable "
+            "Linux node, and binds addresses that queries reach: in kube-proxy's iptables mode that of the Service "
+            "kube-dns as well, in ipvs mode a local one alone, which kubelet's clusterDNS names; where Cilium replaces "
+            "kube-proxy none, behind a CiliumLocalRedirectPolicy. kubelet's clusterDNS, redirect policies and a mode "
+            "that no ConfigMap says are not seen, and nftables mode is not documented: then the rule is skipped, never "
+            "passed. Nodes of AKS with LocalDNS and of EKS Auto Mode have a cache of their own."
+        ),
+        why=(
+            f"{_PREPLY} Entries in conntrack still led to it. A cache on the node is asked without conntrack, and asks "
+            "cluster DNS over TCP, which notices a pod that is gone."
+        ),
+        reasons={
+            "CacheMissing": "No DaemonSet in kube-system is NodeLocal DNSCache.",
+            "CacheNotReady": (
+                "It is not ready on every node where it should run, or its nodeSelector, affinity or tolerations leave "
+                "nodes out."
+            ),
+            "CacheModeMismatch": "It binds an address at which no query reaches it, or that it cannot bind.",
+        },
+        never_enforced=(
+            "always: what answers the queries of every node is installed by the cluster's owner",
+        ),
     ),
 }
