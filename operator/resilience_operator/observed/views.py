@@ -203,7 +203,8 @@ class Views:
     def judged_by(self, key: Key) -> Iterator[Key]:
         """What scales the Deployment with that key: whatever touches a Deployment may touch the answer about these."""
         found = self._deployments.get(key[0], key[1]) if len(key) == 2 else None
-        yield from (addons.KEY,) if key == addons.PLACE else ()
+        if key == addons.PLACE and (self.reading is not None or self.addon() is not None):
+            yield addons.KEY
         yield from (key_of(each.ref) for each in self._index.scalers_of(key))
         yield from self._index.autoscalers_of(key)
         if found is not None:
