@@ -96,7 +96,7 @@ async def _remove(writer: Writer, step: Step, raw: Mapping[str, Any]) -> Outcome
     meta = raw["metadata"]
     if meta.get("labels", {}).get(POLICY_LABEL) not in step.uids:
         return Gone("it is another policy's by now")
-    return await writer.delete(BUDGET, step.ref, meta["resourceVersion"])
+    return await writer.delete(BUDGET, step.ref)
 
 
 async def _withdraw(writer: Writer, step: Step, raw: dict[str, Any]) -> tuple[Outcome, Withdrawal]:
