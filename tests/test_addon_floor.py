@@ -9,7 +9,7 @@ import pytest
 from resilience_operator.core.findings import Demand, Finding, Verdict
 from resilience_operator.core.policy import Floor
 from resilience_operator.core.state import Held, ObjectState
-from resilience_operator.observed.addons import see
+from resilience_operator.observed.addons import UNANSWERED, see
 from resilience_operator.observed.leaves import CONFIGURATION
 from resilience_operator.observed.objects import AddonReading, Claim, Deployment
 from resilience_operator.observed.view import DeploymentView, ScalerView
@@ -49,11 +49,14 @@ def test_where_aws_was_not_asked_the_rule_is_skipped_and_says_how_to_ask() -> No
     subject = dns(None, replicas=3)
     (skipped,) = check(RULE, subject).skipped
     assert skipped.why == (
-        "the EKS add-on scales it, and AWS was not asked yet how far down; " + LOOK.format(UNNAMED, UNNAMED)
+        "the EKS add-on scales it, and how far down is not known: AWS was not asked; "
+        + LOOK.format(UNNAMED, UNNAMED)
     )
     assert check(RULE, subject).findings == ()
     (found,) = check(RULE, dns(None, replicas=2)).findings
     assert found.reason == "TooFewReplicas"
+    answerless = check(RULE, dns(AddonReading(problem=UNANSWERED), replicas=2))
+    assert (answerless.findings, len(answerless.skipped)) == ((), 1), "soon more is known"
 
 
 def test_where_aws_does_not_answer_the_finding_says_why_and_has_both_commands() -> None:

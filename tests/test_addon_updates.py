@@ -148,7 +148,7 @@ class World:
         store = Store()
         raw = json.dumps(await self.read(None, ObjectRef("", "", "", "coredns"))).encode()
         store.put(DEPLOYMENT, project(DEPLOYMENT, raw))
-        feed = AddonFeed(store, fence, Clock(), cluster="prod", addons=self.aws)
+        feed = AddonFeed(store, fence, Clock(), cluster="prod", aws=self.aws)
         feed.want(True)
         await feed.look()
         meta: Body = {"name": "p", "uid": "p-1", "generation": self.generation}

@@ -18,6 +18,7 @@ import msgspec
 
 from resilience_operator.adapters.client import Clock
 from resilience_operator.adapters.eks import Addon, AddonError, Addons, Busy, Unanswered
+from resilience_operator.observed import addons
 from resilience_operator.observed.objects import AddonReading
 from resilience_operator.observed.store import Store
 
@@ -30,6 +31,8 @@ TOLERATED = 10
 
 SETTLING = 10.0
 """Seconds between looks while an update is in flight, where they are not shorter anyway."""
+
+_UNANSWERED = AddonReading(problem=addons.UNANSWERED)
 
 NO_CLUSTER = (
     "the name of the EKS cluster is not known, no tag of its nodes' instances says it (start the operator with"
@@ -51,19 +54,20 @@ class AddonFeed:
         *,
         cluster: str = "",
         every: float = 60.0,
-        addons: Addons | None = None,
+        aws: Addons | None = None,
     ) -> None:
         self._store = store
         self._fence = fence
         self._clock = clock
         self._cluster = cluster
         self._every = every
-        self._addons = addons or Addons()
+        self._aws = aws or Addons()
         self._last: Addon | None = None
         self._unanswered = 0
         self._wanted = asyncio.Event()
         self._again = asyncio.Event()
         self._one = asyncio.Lock()
+        store.put_addon(_UNANSWERED)
 
     def want(self, wanted: bool) -> None:
         """Ask AWS from now on, or no more: then what it said is forgotten."""
@@ -74,7 +78,7 @@ class AddonFeed:
             return
         self._wanted.clear()
         self._last = None
-        self._store.put_addon(None)
+        self._store.put_addon(_UNANSWERED)
 
     async def run(self) -> None:
         """Look again and again while it is wanted, for ever."""
@@ -114,7 +118,7 @@ class AddonFeed:
                 raise Busy("update the EKS add-on", "it is not what it was when this was decided")
             self._store.put_addon(msgspec.structs.replace(shown(addon), in_flight=True))
             try:
-                await in_thread(lambda: self._addons.update(addon, configuration, self._fence))
+                await in_thread(lambda: self._aws.update(addon, configuration, self._fence))
             except BaseException:
                 self._again.set()
                 raise
@@ -124,9 +128,9 @@ class AddonFeed:
     async def _read(self) -> Addon | None:
         if not self._cluster:
             ids = [one.spec.provider_id for one in self._store.nodes() if one.spec.provider_id]
-            self._cluster = await in_thread(lambda: self._addons.find_cluster(ids))
+            self._cluster = await in_thread(lambda: self._aws.find_cluster(ids))
         cluster = self._cluster
-        return await in_thread(lambda: self._addons.read(cluster)) if cluster else None
+        return await in_thread(lambda: self._aws.read(cluster)) if cluster else None
 
 
 def shown(addon: Addon) -> AddonReading:

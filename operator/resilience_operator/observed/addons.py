@@ -37,7 +37,8 @@ KIND = "Addon"
 KEY = (*PLACE, KIND)
 LEAF = str(CONFIGURATION)
 
-NOT_ASKED = "AWS was not asked yet"
+NOT_ASKED = "AWS was not asked"
+UNANSWERED = "AWS has not answered yet"
 EMPTY_CONFIGURATION = "{}"
 """What is written where there was no configuration: an update without one leaves the present one as it is."""
 

@@ -154,8 +154,8 @@ class Store:
         if self._views.addon() is not None:
             yield addons.KEY
 
-    def put_addon(self, reading: AddonReading | None) -> None:
-        """What AWS says of the EKS add-on that keeps cluster DNS; None: it is not asked any more."""
+    def put_addon(self, reading: AddonReading) -> None:
+        """What AWS says of the EKS add-on that keeps cluster DNS."""
         if reading != self._views.reading:
             self._views.reading = reading
             self._mark((addons.PLACE, addons.KEY))

@@ -7,7 +7,7 @@ configuration, the finding is the Deployment's, and has the commands by which a 
 from dataclasses import replace
 
 from resilience_operator.core.findings import EMPTY, Demand, Finding, Skipped, Verdict
-from resilience_operator.observed.addons import NOT_ASKED, told
+from resilience_operator.observed.addons import NOT_ASKED, UNANSWERED, told
 from resilience_operator.observed.leaves import CONFIGURATION
 from resilience_operator.observed.objects import Addon, AddonReading
 from resilience_operator.observed.view import DeploymentView, ScalerView
@@ -23,9 +23,10 @@ def of_unread(rule: str, floor: int, view: DeploymentView) -> Verdict:
     """What is said of the Deployment where AWS does not show what the add-on is configured with."""
     reading = view.addon.reading if view.addon is not None else AddonReading(problem=NOT_ASKED)
     how = commands(reading.cluster, floor)
-    if reading.problem == NOT_ASKED:
-        why = f"the EKS add-on scales it, and {NOT_ASKED} how far down; {how}"
-        return _too_few(rule, floor, view) + Verdict(skipped=(Skipped(rule, view.ref, why),))
+    if reading.problem in (NOT_ASKED, UNANSWERED):
+        why = f"the EKS add-on scales it, and how far down is not known: {reading.problem}; {how}"
+        known = _too_few(rule, floor, view) if reading.problem == NOT_ASKED else EMPTY
+        return known + Verdict(skipped=(Skipped(rule, view.ref, why),))
     message = f"the EKS add-on scales it, and how far down is not known: {reading.problem}; {how}"
     why = "AWS does not show the configuration of the add-on"
     return Verdict((Finding(rule, "AddonNotRead", view.ref, message, report_only=why),))
