@@ -14,8 +14,8 @@ from resilience_operator.cli.main import main
 from resilience_operator.cli.policies import recommended
 from resilience_operator.core.policy import SECTION_OF_RULE, Mode
 from resilience_operator.rules import (
-    addon_floor,
     RULES,
+    addon_floor,
     cache_mode,
     coredns_budget,
     coredns_floor,
