@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from resilience_operator import announce
 from resilience_operator.adapters.client import Clock, NotLeader
 from resilience_operator.adapters.eks import Addon, Addons, Busy, Denied, Failed
 from resilience_operator.adapters.eks_feed import AddonFeed
@@ -218,6 +219,8 @@ async def test_it_is_given_back_byte_for_byte_and_nothing_is_left() -> None:
     assert (world.aws.configuration, world.note) == (BEFORE, None)
     assert world.aws.updates == [AFTER, BEFORE]
     assert [one.done for one in world.reports] == [Done.DONE, Done.UNDERWAY, Done.DONE]
+    (told,) = announce.outcomes(world.reports[-1], 0)
+    assert (told.reason, told.note) == ("Reverted", "coredns-floor: gave back configurationValues")
 
 
 async def test_no_configuration_is_given_back_as_an_empty_one() -> None:
@@ -264,6 +267,27 @@ async def test_an_end_while_raising_further_keeps_what_was_there_before_us(where
     world.deleting = True
     await world.settle()
     assert (world.aws.configuration, world.note) == (BEFORE, None)
+
+
+async def test_what_was_noted_and_not_sent_survives_a_change_of_the_add_on_beside_its_configuration() -> None:
+    world = await enforced()
+    world.policy(coreDNS={"floor": {"minReplicas": 5}})
+    await crashing(world, "note", "after")
+    world.aws.set(AFTER)  # An upgrade, say: it was changed, and its configuration is the same.
+    await world.settle()
+    assert world.aws.configuration == HIGHER
+    world.deleting = True
+    await world.settle()
+    assert (world.aws.configuration, world.note) == (BEFORE, None)
+
+
+async def test_what_was_noted_and_not_sent_is_not_told_as_done() -> None:
+    world = World()
+    await crashing(world, "aws", "before")
+    world.policy(suspend=True)
+    decision, _ = await world.one_pass()
+    assert decision is not None
+    assert decision.state.applies == ()
 
 
 @pytest.mark.parametrize(("where", "moment"), MOMENTS)
