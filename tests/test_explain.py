@@ -15,6 +15,7 @@ from resilience_operator.cli.policies import recommended
 from resilience_operator.core.policy import SECTION_OF_RULE, Mode
 from resilience_operator.rules import (
     RULES,
+    addon_floor,
     cache_mode,
     coredns_budget,
     coredns_floor,
@@ -40,7 +41,7 @@ MODULES = {
     "disruption-budget": (disruption_budget,),
     "probes": (probes,),
     "resources": (resources,),
-    "coredns-floor": (coredns_floor, floors, cpa, json_text),
+    "coredns-floor": (coredns_floor, floors, addon_floor, cpa, json_text),
     "coredns-spread": (coredns_spread, spread),
     "coredns-budget": (coredns_budget, disruption_budget),
     "node-local-cache": (node_local_cache, cache_mode),

@@ -177,7 +177,7 @@ def apply_body(before: Object) -> Object:
     template: Object = {}
     for leaf in LEAVES.values():
         if leaf["of"] == "web":
-            template |= leaf["patch"]["spec"].get("template", {}).get("spec", {})
+            template |= leaf["patch"].get("spec", {}).get("template", {}).get("spec", {})
     identity = {name: before["metadata"][name] for name in ("name", "uid", "resourceVersion")}
     return {
         "apiVersion": "apps/v1",

@@ -31,6 +31,7 @@ from resilience_operator.core.refs import Key
 from resilience_operator.core.state import ANNOTATION, Held, ObjectState, encode
 from resilience_operator.observed.dns import DNSNeighbours
 from resilience_operator.observed.objects import (
+    Addon,
     BudgetSpec,
     Claim,
     Condition,
@@ -653,7 +654,9 @@ def judged(store: Store, key: Key) -> object:
     """Everything that a rule may read of a view: all but versions, and a node's heartbeat."""
     view = store.look(key, NOW)
     if isinstance(view, ScalerView):
-        said = view.target.data if isinstance(view.target, ConfigMap) else view.target.spec
+        target = view.target
+        assert not isinstance(target, Addon)
+        said = target.data if isinstance(target, ConfigMap) else target.spec
         # Of what scales nothing that is known nothing is asked.
         return (view.ref, said, scaled(view)) if view.scaled is not None else None
     return None if view is None else (of_deployment(view), scaled(view))

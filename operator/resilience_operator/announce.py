@@ -100,7 +100,7 @@ def _scaled_down(
 def outcomes(report: Report, generation: int) -> list[Notice]:
     """The Events of a change that was carried out or refused, one per policy and rule."""
     change = report.change
-    if report.done is Done.AGAIN:
+    if report.done in (Done.AGAIN, Done.UNDERWAY):
         return []
     failed = report.done is Done.REFUSED
     reason = "RemediationFailed" if failed else _RESULT_REASON[change.result]

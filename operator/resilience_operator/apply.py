@@ -27,9 +27,13 @@ FORGETS = 5
 
 
 class Done(StrEnum):
-    """How a change ended: DONE on the server; AGAIN: decide anew from what is newer; REFUSED: not again like this."""
+    """How a change ended: DONE on the server; AGAIN: decide anew from what is newer; REFUSED: not again like this.
+
+    UNDERWAY: accepted by somebody else than the API server, and told of when it is there.
+    """
 
     DONE = "Done"
+    UNDERWAY = "Underway"
     AGAIN = "Again"
     REFUSED = "Refused"
 
@@ -39,7 +43,8 @@ class Report:
     """What became of a change; `message` is for a person; `left_alone`: leaves changed by others since.
 
     `stale`: decided on an older object, and what is newer is on its way. `unknown`: it may or may not have been done,
-    and only reading the object again tells. `forbidden`: the operator's user lacks the right.
+    and only reading the object again tells. `forbidden`: the operator's user lacks the right. `until`: when what was
+    refused may be tried again though nothing changed here; None: never.
     """
 
     change: Change
@@ -51,6 +56,7 @@ class Report:
     unknown: bool = False
     stale: bool = False
     forbidden: bool = False
+    until: datetime | None = None
 
 
 async def carry_out(writer: Writer, change: Change, now: datetime) -> Report:
@@ -67,7 +73,7 @@ async def carry_out(writer: Writer, change: Change, now: datetime) -> Report:
             outcome = await writer.delete(kind, ref)
         case _:
             outcome = await writer.apply(kind, ref, change.body(now), force=change.force)
-    return _report(change, outcome, now)
+    return report_of(change, outcome, now)
 
 
 async def rehearse(writer: Writer, change: Change, now: datetime) -> dict[str, str]:
@@ -79,7 +85,7 @@ async def rehearse(writer: Writer, change: Change, now: datetime) -> dict[str, s
         outcome = await writer.apply(
             BY_NAME[change.object.kind], change.object, alone.body(now), force=change.force, dry_run=True
         )
-        report = _report(alone, outcome, now)
+        report = report_of(alone, outcome, now)
         if report.done is Done.REFUSED:
             refused[rule] = report.message
     return refused
@@ -96,7 +102,7 @@ async def _withdraw(writer: Writer, change: Change, now: datetime) -> Report:
         return Report(change, Done.AGAIN, now, "the object changed since it was read", stale=True)
     plan = withdraw(raw, change.given_back, change.state)
     outcome = await writer.json_patch(BY_NAME[change.object.kind], change.object, list(plan.ops))
-    report = _report(change, outcome, now)
+    report = report_of(change, outcome, now)
     if report.done is Done.DONE and not change.state:
         await forget(writer, kind, change.object)
     return replace(report, left_alone=(*plan.left_alone, *change.adopted))
@@ -116,7 +122,8 @@ async def forget(writer: Writer, kind: Kind, ref: ObjectRef) -> None:
             return
 
 
-def _report(change: Change, outcome: Outcome, now: datetime) -> Report:
+def report_of(change: Change, outcome: Outcome, now: datetime) -> Report:
+    """What the answer of the API server means for the change."""
     match outcome:
         case Written():
             return Report(change, Done.DONE, now, change.reason)

@@ -76,6 +76,8 @@ def _where(run: argparse.ArgumentParser) -> None:
         metavar="LABELS",
         help="only policies with these labels, a=b,c in (d,e)",
     )
+    add("--eks-cluster", default="", metavar="NAME",
+        help="name of the EKS cluster, else found by the tags of its nodes' instances")  # fmt: skip
     add("--log-format", choices=("text", "json"), default=_DEFAULTS.log_format, help="of the lines on stderr")
 
 
@@ -97,6 +99,7 @@ def _times(run: argparse.ArgumentParser) -> None:
         "stall-timeout": "a watch that is silent for so long is opened anew",
         "contest-window": "time in which another manager's reverts of our value are counted",
         "contest-backoff": "first pause after we gave a value up to another manager",
+        "eks-poll": "AWS is asked for the EKS add-on of cluster DNS this often, where coreDNS.floor speaks of it",
     }
     for name, text in texts.items():
         default = getattr(_DEFAULTS, name.replace("-", "_"))

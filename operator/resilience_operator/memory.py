@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from resilience_operator.core.policy import Policy
 from resilience_operator.core.refs import Key, ObjectRef
-from resilience_operator.observed.objects import ConfigMap, Deployment
+from resilience_operator.observed.objects import Addon, ConfigMap, Deployment
 from resilience_operator.observed.view import View
 from resilience_operator.planning.contest import MAX_REVERTS
 
@@ -52,7 +52,7 @@ class Memory:
     not for others. `broken`: objects about which nothing could be decided, and why.
     """
 
-    refusals: dict[tuple[str, str], tuple[object, str]] = field(default_factory=dict)
+    refusals: dict[tuple[str, str], tuple[object, str, datetime | None]] = field(default_factory=dict)
     repeats: dict[tuple[str, str], tuple[object, list[datetime]]] = field(default_factory=dict)
     backoffs: dict[Place, Backoff] = field(default_factory=dict)
     unknown: dict[str, ObjectRef] = field(default_factory=dict)
@@ -60,9 +60,11 @@ class Memory:
     lost_rights: dict[tuple[str, str], LostRight] = field(default_factory=dict)
     broken: dict[Key, str] = field(default_factory=dict)
 
-    def refuse(self, uid: str, rule: str, fingerprint: object, message: str) -> None:
-        """Remember that the API server refuses this rule on this object as it is now."""
-        self.refusals[(uid, rule)] = (fingerprint, message)
+    def refuse(
+        self, uid: str, rule: str, fingerprint: object, message: str, until: datetime | None = None
+    ) -> None:
+        """Remember that the API server, or AWS, refuses this rule on this object as it is now; `until`: no longer."""
+        self.refusals[(uid, rule)] = (fingerprint, message, until)
 
     def repeated(self, uid: str, rule: str, fingerprint: object, now: datetime, window: timedelta) -> bool:
         """Count a write of an object of ours; True where it was one too many while nothing else had changed."""
@@ -83,10 +85,13 @@ class Memory:
         """Rule -> why the API server refuses it; what was refused of an older object or policy is forgotten."""
         uid, mark = view.ref.uid, fingerprint(view, policies)
         mine = [(key, entry) for key, entry in self.refusals.items() if key[0] == uid]
-        for key, (seen, _) in mine:
-            if seen != mark:
+        in_force = {
+            key for key, (seen, _, until) in mine if seen == mark and not (until and view.now >= until)
+        }
+        for key, _ in mine:
+            if key not in in_force:
                 del self.refusals[key]
-        return {rule: message for (_, rule), (seen, message) in mine if seen == mark}
+        return {key[1]: message for key, (_, message, _) in mine if key in in_force}
 
     def failed(self, place: Place, monotonic: float, retry_after: float, *, stale: bool = False) -> float:
         """Count a failure; returns when to try again (monotonic seconds); soon where only the object was newer."""
@@ -146,4 +151,9 @@ def fingerprint(view: View, policies: tuple[Policy, ...]) -> object:
     if isinstance(target, Deployment):
         return (target.metadata.generation, digests)
     # These count no generations, or not on every server, and their versions change with their status.
-    return (target.data if isinstance(target, ConfigMap) else target.spec, digests)
+    match target:
+        case ConfigMap():
+            return (target.data, digests)
+        case Addon():
+            return ((target.reading.version, target.reading.configuration), digests)
+    return (target.spec, digests)

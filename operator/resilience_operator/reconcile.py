@@ -14,15 +14,17 @@ from typing import Any
 from resilience_operator import heap
 from resilience_operator.adapters.services import Services
 from resilience_operator.adapters.status import FINALIZER
+from resilience_operator.addon_updates import AddonUpdates
 from resilience_operator.apply import Done, Report, carry_out, rehearse
 from resilience_operator.core.kinds import BY_NAME
 from resilience_operator.core.parsing import parse
 from resilience_operator.core.policy import Policy
 from resilience_operator.core.refs import Key, key_of
-from resilience_operator.decided import Decided, Known
+from resilience_operator.decided import Decided, Known, served_by
 from resilience_operator.evaluation import judge
 from resilience_operator.finalizers import Finalizers
 from resilience_operator.memory import Memory, fingerprint
+from resilience_operator.observed import addons
 from resilience_operator.planning.change import Change, Decision, Verb
 from resilience_operator.planning.contest import MAX_REVERTS, Patience
 from resilience_operator.planning.decide import Surroundings
@@ -53,6 +55,7 @@ class Reconciler:
         self._memory = Memory()
         self._finalizers = Finalizers(services, self._cluster, self._memory)
         self._teller = Teller(services)
+        self._addon = AddonUpdates(services, self._addon_ended)
         self._wake = asyncio.Event()
         self._patience = Patience(
             timedelta(seconds=settings.contest_window), timedelta(seconds=settings.contest_backoff)
@@ -94,14 +97,17 @@ class Reconciler:
     async def run(self) -> None:
         """Pass after pass, for ever: one for each burst of events, and whenever time alone may change something."""
         wait = 0.0
-        while True:
-            # Not wait_for: on Python 3.11 it may swallow a cancellation that comes together with the event.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._wake.wait()
-                await asyncio.sleep(DEBOUNCE)
-            self._wake.clear()
-            wait = await self.one_pass()
+        try:
+            while True:
+                # Not wait_for: on Python 3.11 it may swallow a cancellation that comes together with the event.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._wake.wait()
+                    await asyncio.sleep(DEBOUNCE)
+                self._wake.clear()
+                wait = await self.one_pass()
+        finally:
+            self._addon.stop()
 
     async def one_pass(self) -> float:
         """Evaluate what changed, plan, write, tell; returns the seconds until time alone may change the answer."""
@@ -113,6 +119,8 @@ class Reconciler:
             return BUSY_POLL
         await self._learn_unknown_ends()
         changed = await self._evaluate(now)
+        if services.addons is not None:
+            services.addons.want(services.lease.may_write() and self._addon_wanted())
         plan = self._last_plan = self._plan(now)
         if plan.stopped != self._stopped:  # Their rules are left out of every decision from the next pass on.
             self._stopped, self._cluster.everything = plan.stopped, True
@@ -189,6 +197,14 @@ class Reconciler:
             decision = judge(view, accepted, around, services.settings.namespace)
         self._cluster.put(key, decision)
 
+    def _addon_wanted(self) -> bool:
+        """True where a policy asks for the floor of a cluster DNS that an EKS add-on keeps, or still holds it."""
+        found, policies = self._services.store.deployment(*addons.PLACE), self._cluster.by_uid()
+        decision = self._cluster.get(addons.PLACE)
+        asked = decision is not None and any(rule == "coredns-floor" for _, rule in decision.asked)
+        held = served_by(self._cluster.get(addons.KEY)) & policies.keys()
+        return found is not None and ((asked and addons.managed(found)) or bool(held))
+
     def _plan(self, now: datetime) -> Schedule:
         services = self._services
         halted = "paused by ConfigMap resilience-operator (pause: true)" if services.paused() else ""
@@ -209,11 +225,26 @@ class Reconciler:
         monotonic = self._services.monotonic()
         going = [change for change in plan.now if not self._memory.waits(change.object.key, monotonic)]
         going = [change for change in going if await self._finalizers.hold(change)]
+        outside = [change for change in going if change.object.kind == addons.KIND]
+        going = [change for change in going if change not in outside]
+        for change in outside:  # AWS takes its time, and nothing else waits for it.
+            self._addon.start(change, now)
         reports = await asyncio.gather(*(self._one(change, now) for change in going))
         told = [report for report in reports if self._remember(report, now)]
         for report in reports:
             self._settle(report)
         self._teller.done(told)
+
+    def _addon_ended(self, report: Report) -> None:
+        change = report.change
+        view = self._services.store.look(_key(change), report.at, self._services.server_version)
+        if report.done is Done.REFUSED and change.verb is Verb.APPLY and view is not None:
+            mark = fingerprint(view, self._cluster.accepted())
+            for rule in change.rules:
+                self._memory.refuse(change.object.uid, rule, mark, report.message, report.until)
+        self._settle(report)
+        self._teller.done([report])
+        self.wake()
 
     async def _one(self, change: Change, now: datetime) -> Report:
         async with self._writers:
@@ -267,7 +298,7 @@ class Reconciler:
         """Look at the object again; after a failure not before its back-off ends."""
         place = report.change.object.key
         self._cluster.due.add(_key(report.change))
-        if report.done is Done.DONE:
+        if report.done in (Done.DONE, Done.UNDERWAY):
             self._memory.succeeded(place)
             self._memory.unknown.pop(_mark(report.change), None)
             return

@@ -95,7 +95,7 @@ class Teller:
     def done(self, reports: Sequence[Report]) -> None:
         """Record and tell what became of the changes of this pass."""
         for one in reports:
-            if one.done is Done.AGAIN:
+            if one.done in (Done.AGAIN, Done.UNDERWAY):
                 continue
             result = "Refused" if one.done is Done.REFUSED else str(one.change.result)
             for policy, rule, _ in one.change.parts():

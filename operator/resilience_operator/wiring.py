@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from resilience_operator.adapters.client import Clock
+from resilience_operator.adapters.eks_feed import AddonFeed
 from resilience_operator.adapters.lease import Lease, LeaseSettings
 from resilience_operator.adapters.metrics import Metrics
 from resilience_operator.adapters.pause import PauseSwitch
@@ -69,6 +70,9 @@ class Wiring:
         self.feed = PolicyFeed(
             session, self, selector=settings.policy_selector, resync=settings.resync, clock=clock
         )
+        self._addons = AddonFeed(
+            self._streams.store, fence, clock, cluster=settings.eks_cluster, every=settings.eks_poll
+        )
         self._reconciler: Reconciling | None = None
         metrics.leader_is(self._lease.is_leader)
 
@@ -87,6 +91,7 @@ class Wiring:
             now=self._clock.now,
             monotonic=self._clock.monotonic,
             server_version=self._version,
+            addons=self._addons,
         )
 
     def start(self, reconciler: Reconciling) -> None:
@@ -100,6 +105,7 @@ class Wiring:
             "status": self._status.run,
             "reconcile": reconciler.run,
             "policies": self.feed.run,
+            "eks add-on": self._addons.run,
         }.items():
             self.tasks.start(name, run)
 

@@ -13,7 +13,7 @@ import importlib
 import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -100,7 +100,12 @@ class Failed(AddonError):  # noqa: N818
     hint = "correct what AWS names, and try again"
 
 
-_UNANSWERED = "AWS is down or out of reach: try again later, whether an update was accepted shows then"
+class Unanswered(Failed):
+    """Nobody knows what AWS made of it."""
+
+    hint = "AWS is down or out of reach: try again later, whether an update was accepted shows then"
+
+
 _SERVER_ERROR = 500
 _CLASSES: Mapping[str, type[AddonError]] = {
     "AccessDenied": Denied,
@@ -150,8 +155,10 @@ class Addons:
         with _translated(f"read the add-on {ADDON} of the EKS cluster {cluster}"):
             return _described(self._client("eks", self._region), cluster)
 
-    def update(self, addon: Addon, configuration: str) -> str:
+    def update(self, addon: Addon, configuration: str, before_send: Callable[[], None] = lambda: None) -> str:
         """Make this the add-on's configurationValues, all of them; the id of the update. Raises AddonError.
+
+        `before_send` is called when all is ready to be sent, and what it raises is raised.
 
         A repeat with the same arguments is the same update for AWS, also where the first answer was lost. After
         another change of the add-on it is a new one, or what somebody set back could never be raised again.
@@ -161,6 +168,7 @@ class Addons:
             client = self._client("eks", self._region)
             if _described(client, addon.cluster).configuration not in (addon.configuration, configuration):
                 raise Busy(wanted, "its configuration is no longer what it was when this was decided")
+            before_send()
             identity = (addon.cluster, addon.name, addon.modified, configuration)
             answer = client.update_addon(
                 clusterName=addon.cluster,
@@ -244,9 +252,9 @@ def _translated(wanted: str) -> Iterator[None]:
         told = error.response.get("Error", {})
         code, why = told.get("Code", ""), f"{told.get('Code', '')}: {told.get('Message', '')}"
         if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= _SERVER_ERROR:
-            raise Failed(wanted, why, _UNANSWERED) from error
+            raise Unanswered(wanted, why) from error
         raise _CLASSES.get(code, Failed)(wanted, why) from error
     except errors.BotoCoreError as error:
         if _NO_IDENTITY & {kind.__name__ for kind in type(error).__mro__}:
             raise NoCredentials(wanted, error) from error
-        raise Failed(wanted, error, _UNANSWERED) from error
+        raise Unanswered(wanted, error) from error

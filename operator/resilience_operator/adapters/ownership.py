@@ -93,6 +93,7 @@ class _OwnedSpec(_Wire):
 
 class _OwnedAnnotations(_Wire):
     state: _Owned | None = msgspec.field(default=None, name="f:resilience.dev/state")
+    addon_state: _Owned | None = msgspec.field(default=None, name="f:resilience.dev/addon-state")
 
 
 class _OwnedMeta(_Wire):
@@ -173,8 +174,9 @@ def _claim(entry: ManagedFields) -> Claim | None:
     owned = _owned_leaves(fields.spec) if fields.spec is not None else []
     owned += _modes(f"f:{mode}" in fields.data for mode in CPA_MODES) if fields.data else []
     leaves = _shared(tuple(owned))
-    meta = fields.metadata
-    state = meta is not None and meta.annotations is not None and meta.annotations.state is not None
+    noted = fields.metadata.annotations if fields.metadata is not None else None
+    state = noted is not None and noted.state is not None
+    addon_state = noted is not None and noted.addon_state is not None
     if not leaves and not state and entry.subresource:
         return None
     manager, operation, subresource = (
@@ -182,7 +184,7 @@ def _claim(entry: ManagedFields) -> Claim | None:
         intern(entry.operation),
         intern(entry.subresource),
     )
-    return Claim(manager, operation, subresource, entry.time, leaves, state)
+    return Claim(manager, operation, subresource, entry.time, leaves, state, addon_state)
 
 
 @lru_cache(maxsize=1024)

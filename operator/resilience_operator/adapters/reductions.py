@@ -22,7 +22,7 @@ from resilience_operator.adapters.ownership import (
     claims,
 )
 from resilience_operator.adapters.sharing import interned, share, shared_labels
-from resilience_operator.core.state import ANNOTATION
+from resilience_operator.core.state import ADDON_ANNOTATION, ANNOTATION
 from resilience_operator.observed import objects as observed
 from resilience_operator.observed.autoscalers import looks_like, may_be_parameters
 from resilience_operator.observed.dns import DNS_SERVICE, is_cache
@@ -39,7 +39,9 @@ KEPT_ANNOTATIONS: Final = frozenset(
 """Kept beside every `resilience.dev/*`."""
 
 _OUR_PREFIX = "resilience.dev/"
+_AWS = "aws:///"
 _POD_TEMPLATE_HASH = "pod-template-hash"
+_STATES = frozenset({ANNOTATION, ADDON_ANNOTATION})
 _REVISION_AND_STATE = frozenset({REVISION, ANNOTATION})
 
 
@@ -158,7 +160,7 @@ class WireDaemonSet(Wire):
 def _annotations(found: dict[str, str]) -> dict[str, str]:
     kept = {key: text for key, text in found.items() if key in KEPT_ANNOTATIONS or key[:15] == _OUR_PREFIX}
     # most have the revision alone; a state annotation is never like another
-    return shared_labels(kept) if len(kept) < 2 and ANNOTATION not in kept else kept
+    return shared_labels(kept) if len(kept) < 2 and not kept.keys() & _STATES else kept
 
 
 def _meta(wire: _Meta) -> observed.Meta:
@@ -239,8 +241,10 @@ def namespace(wire: WireNamespace) -> observed.Namespace:
 
 
 def node(wire: WireNode) -> observed.Node:
-    """A Node with the condition Ready; its heartbeats, images and addresses are dropped."""
+    """A Node with the condition Ready, without heartbeats, images, addresses, and ids of other clouds than AWS."""
     ready = tuple(_alike(found) for found in wire.status.conditions if found.type == "Ready")
+    if not wire.spec.provider_id.startswith(_AWS):
+        force_setattr(wire.spec, "provider_id", "")
     return observed.Node(_meta(wire.metadata), wire.spec, observed.NodeStatus(ready))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from resilience_operator.adapters.eks_feed import AddonFeed
 from resilience_operator.adapters.lease import Lease
 from resilience_operator.adapters.metrics import Metrics
 from resilience_operator.adapters.recorder import Recorder
@@ -17,7 +18,7 @@ class Settings:
     """The flags of `resilience-operator run`; times in seconds.
 
     `namespace` is the home of the Lease, the pause switch and the operator itself. `policy_selector` is a
-    label selector as kubectl writes it ("": every policy).
+    label selector as kubectl writes it ("": every policy). `eks_cluster`: its name, "" where it is to be found.
     """
 
     kubeconfig: str = ""
@@ -38,6 +39,8 @@ class Settings:
     api_qps: float = 50.0
     api_burst: int = 100
     log_format: str = "text"
+    eks_cluster: str = ""
+    eks_poll: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Services:
 
     `now`: UTC time of day. `monotonic`: seconds. `paused`: the global stop; True also while it cannot be
     known. `fresh`: names of the streams that are stale or not read yet, empty where all is known.
-    `server_version`: (major, minor) of the API server.
+    `server_version`: (major, minor) of the API server. `addons`: what asks AWS, None where nothing may.
     """
 
     settings: Settings
@@ -61,3 +64,4 @@ class Services:
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     server_version: tuple[int, int]
+    addons: AddonFeed | None = None

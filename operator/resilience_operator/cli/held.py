@@ -13,10 +13,13 @@ from resilience_operator.core.kinds import BUDGET, DEPLOYMENT
 from resilience_operator.core.paths import Path
 from resilience_operator.core.refs import Key, ObjectRef, key_of
 from resilience_operator.core.state import Held, ObjectState
+from resilience_operator.observed import addons
 from resilience_operator.observed.budgets import POLICY_LABEL, ours
 from resilience_operator.observed.leaves import REPLICAS
+from resilience_operator.observed.objects import Addon
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning.scope import SPECIAL, asked_of
+from resilience_operator.rules.eks_addon import command
 from resilience_operator.rules.scaling import By, who_scales
 
 BUDGET_RULE = "disruption-budget"
@@ -133,11 +136,21 @@ def _one_budget(cluster: Cluster, uids: frozenset[str], key: Key) -> list[Step]:
 def _step(view: View | None, uids: frozenset[str], rules: frozenset[str] | None = None) -> Iterator[Step]:
     """What is given back on one object, with an opt-out from its rules; nothing where nothing is held."""
     held = held_by(view.state, uids, rules) if view is not None else {}
-    if view is not None and held:
+    if view is not None and held and not isinstance(view.target, Addon):
         restarts = any(Path.parse(text).in_template for text in held)
         pods = view.pods_replaced if restarts else 0
         opt_out = tuple(sorted({one.rule for one in held.values()}))
         yield Step(view.ref, uids, rules, pods, opt_out, dict(_kept(view, held)))
+
+
+def at_aws(cluster: Cluster, uids: frozenset[str]) -> str:
+    """What a person types to give back what the policy holds at AWS, which no command here asks; "" where nothing."""
+    view = cluster.look(addons.KEY)
+    held = held_by(view.state, uids).get(addons.LEAF) if view is not None else None
+    if held is None:
+        return ""
+    before = command("", addons.given_back(str(held.was)))
+    return f"the EKS add-on coredns is not given back here, for AWS is not asked: {before}"
 
 
 def _kept(view: View, held: Mapping[str, Held]) -> Iterator[tuple[str, str]]:

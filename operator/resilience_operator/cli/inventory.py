@@ -22,6 +22,7 @@ from resilience_operator.observed.dns import (
 from resilience_operator.observed.index import scaled_by, service_selects
 from resilience_operator.observed.nodes import Nodes
 from resilience_operator.observed.objects import (
+    Addon,
     ConfigMap,
     DaemonSet,
     Deployment,
@@ -145,7 +146,7 @@ class Inventory:
         self._judged.append(manifest)
         if isinstance(found, ConfigMap):
             self._config_maps[_place(found)] = found
-        elif key := scaled_by(found):
+        elif not isinstance(found, Addon) and (key := scaled_by(found)):  # No file holds an add-on.
             self._scalers[key][found.ref.kind, found.metadata.name] = found
 
     def _view(self, found: Deployment, now: datetime) -> DeploymentView:
@@ -205,4 +206,6 @@ def _beside(scaler: Scaler, view: DeploymentView) -> DeploymentView:
     if isinstance(scaler, ConfigMap):
         maps = tuple(scaler if each.ref == scaler.ref else each for each in view.config_maps)
         return replace(view, config_maps=maps)
+    if isinstance(scaler, Addon):
+        return view
     return replace(view, scalers=tuple(scaler if each.ref == scaler.ref else each for each in view.scalers))

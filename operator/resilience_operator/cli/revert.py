@@ -11,7 +11,7 @@ import sys
 from resilience_operator.adapters.write import Writer
 from resilience_operator.cli.cluster import connect, read
 from resilience_operator.cli.giving_back import give_back
-from resilience_operator.cli.held import Step, around, everything, orphans, uids_of
+from resilience_operator.cli.held import Step, around, at_aws, everything, orphans, uids_of
 from resilience_operator.cli.naming import key_named, named
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.kinds import DEPLOYMENT
@@ -49,10 +49,13 @@ async def _revert(options: argparse.Namespace) -> int:
         for policy in cluster.policies.values():
             if wanted is None and policy.uid in uids:
                 refuse_while_enforcing(policy)
-        if not steps:
+        if by_hand := at_aws(cluster, uids):
+            print(by_hand)
+        if not steps and not by_hand:
             print(f"policy {options.policy} holds nothing{f' on {options.object}' if options.object else ''}")
             for uid, number in orphans(cluster).items():
                 print(f"{number} of our budgets are of a policy that is gone: revert {uid} removes them")
+        if not steps:
             return 0
         if not options.yes and not _agreed(steps):
             return 1

@@ -13,6 +13,9 @@ from typing import Any
 from resilience_operator.core.paths import ABSENT, JSON, Path
 
 ANNOTATION = "resilience.dev/state"
+ADDON_ANNOTATION = "resilience.dev/addon-state"
+"""What we remember of the EKS add-on, on the Deployment that it keeps: AWS objects have no room (observed/addons)."""
+
 VERSION = 1
 FIELD_MANAGER = "resilience-operator"
 

@@ -25,7 +25,8 @@ class OwnerReference(Observed, frozen=True):
 class Claim(Observed, frozen=True):
     """What one managedFields entry says about the leaves we publish.
 
-    `leaves`: written paths (core.paths) that this manager owns; `state`: it owns our state annotation.
+    `leaves`: written paths (core.paths) that this manager owns; `state`: it owns our state annotation, `addon_state`:
+    the one about the EKS add-on.
     """
 
     manager: str
@@ -34,6 +35,7 @@ class Claim(Observed, frozen=True):
     time: str = ""
     leaves: frozenset[str] = frozenset()
     state: bool = False
+    addon_state: bool = False
 
 
 class Meta(Observed, frozen=True):

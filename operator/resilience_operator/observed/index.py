@@ -11,6 +11,7 @@ from typing import TypeVar
 from resilience_operator.core.refs import Key
 from resilience_operator.observed.autoscalers import autoscaler_of
 from resilience_operator.observed.objects import (
+    Addon,
     ConfigMap,
     Deployment,
     HorizontalPodAutoscaler,
@@ -45,6 +46,8 @@ def claims_used(deployment: Deployment) -> list[str]:
 
 def scaled_by(found: Scaler) -> Key | None:
     """The Deployment that an HPA or ScaledObject names as its target; None where it names another kind."""
+    if isinstance(found, Addon):
+        return (found.metadata.namespace, found.metadata.name)
     if isinstance(found, ConfigMap):
         return None
     target = found.spec.scale_target_ref

@@ -10,6 +10,7 @@ import msgspec
 
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.observed.objects import (
+    Addon,
     ConfigMap,
     Container,
     Deployment,
@@ -30,7 +31,10 @@ MIN_REPLICA_COUNT: Final = Path.parse("spec.minReplicaCount")
 CPA_MODES: Final = {mode: Path.parse(f"data.{mode}") for mode in ("linear", "ladder")}
 """Mode -> the key of CPA's ConfigMap that holds its parameters."""
 
-API_DEFAULTS: Final[dict[Path, JSON]] = {GRACE: 30, REPLICAS: 1, MIN_REPLICAS: 1}
+CONFIGURATION: Final = Path.parse("configurationValues")
+"""Of an EKS add-on: its configuration, one text. It is never absent, but empty."""
+
+API_DEFAULTS: Final[dict[Path, JSON]] = {GRACE: 30, REPLICAS: 1, MIN_REPLICAS: 1, CONFIGURATION: ""}
 """Leaves that the API server fills in when nobody says anything (k8s.io/kubernetes/pkg/apis/*/*/defaults.go)."""
 
 
@@ -71,6 +75,8 @@ def is_published(path: Path, target: Target) -> bool:
             return path == MIN_REPLICA_COUNT
         case ConfigMap():
             return path in CPA_MODES.values()
+        case Addon():
+            return path == CONFIGURATION
     step = path.steps[3] if len(path.steps) > 3 else path.steps[0]
     values = [value for _, value in step.keys]
     known = [GRACE, DNS_OPTIONS, REPLICAS]
@@ -91,6 +97,8 @@ def observed_value(target: Target, path: Path) -> JSON:
             return _or_absent(target.spec.min_replica_count)
         case ConfigMap():
             return target.data.get(path.steps[1].field, ABSENT)
+        case Addon():
+            return target.reading.configuration
     return _or_absent(target.spec.replicas) if path == REPLICAS else _in_template(target, path)
 
 

@@ -117,10 +117,11 @@ class Taint(Observed, frozen=True):
 
 
 class NodeSpec(Observed, frozen=True):
-    """A Node's spec."""
+    """A Node's spec; `provider_id` of AWS alone: by it the EKS cluster is found."""
 
     unschedulable: bool = False
     taints: tuple[Taint, ...] = ()
+    provider_id: str = msgspec.field(default="", name="providerID")
 
 
 class NodeStatus(Observed, frozen=True):

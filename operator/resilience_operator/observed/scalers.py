@@ -113,5 +113,40 @@ class PodDisruptionBudget(Observed, frozen=True):
         return ObjectRef("policy/v1", "PodDisruptionBudget", meta.namespace, meta.name, meta.uid)
 
 
-Scaler = HorizontalPodAutoscaler | ScaledObject | ConfigMap
+class AddonReading(Observed, frozen=True):
+    """What AWS says of the add-on; `configuration`: configurationValues as they were written, "" where there are none.
+
+    `in_flight`: EKS takes no update now. `problem`: why AWS does not say it, "" where it does.
+    """
+
+    cluster: str = ""
+    version: str = ""
+    status: str = ""
+    configuration: str = ""
+    in_flight: bool = False
+    issues: tuple[str, ...] = ()
+    modified: str = ""
+    problem: str = ""
+
+
+class Addon(Observed, frozen=True):
+    """The Amazon EKS add-on that keeps a Deployment, made by observed/addons: no object of the API server.
+
+    `metadata` is made of the Deployment's. `busy`: why nothing of it may be changed now, "" where it may be.
+    """
+
+    metadata: Meta
+    reading: AddonReading = AddonReading()
+    busy: str = ""
+    claims: tuple[Claim, ...] = ()
+    chosen: frozenset[str] = frozenset()
+
+    @property
+    def ref(self) -> ObjectRef:
+        """This add-on as a reference."""
+        meta = self.metadata
+        return ObjectRef("eks.amazonaws.com/v1", "Addon", meta.namespace, meta.name, meta.uid)
+
+
+Scaler = HorizontalPodAutoscaler | ScaledObject | ConfigMap | Addon
 """Any object through which a number of replicas is set."""

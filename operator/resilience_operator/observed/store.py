@@ -26,10 +26,12 @@ from resilience_operator.core.kinds import (
 )
 from resilience_operator.core.refs import Key, key_of
 from resilience_operator.core.state import ANNOTATION
+from resilience_operator.observed import addons
 from resilience_operator.observed.alike import alike, alike_claim, alike_node, alike_pods
 from resilience_operator.observed.dns import matters
 from resilience_operator.observed.index import Index, scaled_by, service_selects
 from resilience_operator.observed.objects import (
+    AddonReading,
     ConfigMap,
     DaemonSet,
     Deployment,
@@ -153,6 +155,18 @@ class Store:
         yield from map(_key, self._deployments)
         for kind in SCALERS:
             yield from map(_key, self._shelves[kind])
+        if self._views.addon() is not None:
+            yield addons.KEY
+
+    def put_addon(self, reading: AddonReading) -> None:
+        """What AWS says of the EKS add-on that keeps cluster DNS."""
+        if reading != self._views.reading:
+            self._views.reading = reading
+            self._mark((addons.PLACE, addons.KEY))
+
+    def nodes(self) -> Iterator[Node]:
+        """Every node that is known."""
+        return iter(self._nodes)
 
     def deployments(self) -> Iterator[Deployment]:
         """Every Deployment that is known."""

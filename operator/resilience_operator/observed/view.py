@@ -12,6 +12,7 @@ from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.observed.autoscalers import stands_still
 from resilience_operator.observed.dns import DNSNeighbours, is_cluster_dns
 from resilience_operator.observed.objects import (
+    Addon,
     ConfigMap,
     Deployment,
     HorizontalPodAutoscaler,
@@ -51,6 +52,7 @@ class DeploymentView:
     `scalers`: HPAs and ScaledObjects that target it. `autoscalers`: Deployments of CPAs that target it, and
     `config_maps` the parameters of those. `scaled`: the Deployment that it scales itself, where it is a CPA, and
     `scaled_too` those that it scales beside that one.
+    `addon`: the EKS add-on that keeps it, None where none does or AWS was not asked.
     `budgets`: PodDisruptionBudgets that select its pods, that we made for it, or that bear the name of ours.
     `sharing`: names of other Deployments whose pods its selector selects as well. `twins`: names of other Deployments
     that one of its Services selects as well, and `dns` what the nodes do with queries, both asked for of cluster DNS
@@ -73,6 +75,7 @@ class DeploymentView:
     config_maps: tuple[ConfigMap, ...] = ()
     scaled: "DeploymentView | None" = None
     scaled_too: "tuple[DeploymentView, ...]" = ()
+    addon: Addon | None = None
     budgets: tuple[PodDisruptionBudget, ...] = ()
     sharing: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
@@ -114,7 +117,7 @@ class DeploymentView:
 
 @dataclass(frozen=True, slots=True)
 class ScalerView:
-    """An HPA, a ScaledObject or CPA's ConfigMap, and the Deployment that it scales (None where there is none).
+    """An HPA, a ScaledObject, CPA's ConfigMap or an EKS add-on, and the Deployment that it scales, None where none is.
 
     Of CPA's several targets `scaled` is cluster DNS, else the first, and `scaled_too` are the others.
     `state`, `distrust` and `server` as in DeploymentView.

@@ -18,6 +18,8 @@ from resilience_operator.core.kinds import (
     Kind,
 )
 from resilience_operator.core.refs import Key, key_of
+from resilience_operator.core.state import ObjectState
+from resilience_operator.observed import addons
 from resilience_operator.observed.autoscalers import autoscaler_of
 from resilience_operator.observed.belief import believe
 from resilience_operator.observed.budgets import is_ours, name_of
@@ -31,6 +33,8 @@ from resilience_operator.observed.dns import (
 from resilience_operator.observed.index import Index, claims_used, scaled_by, service_selects
 from resilience_operator.observed.nodes import Nodes
 from resilience_operator.observed.objects import (
+    Addon,
+    AddonReading,
     ConfigMap,
     Deployment,
     Pod,
@@ -45,7 +49,10 @@ from resilience_operator.observed.view import DeploymentView, ScalerView, View, 
 
 
 class Views:
-    """Makes views of the objects on `shelves`, related by `index`."""
+    """Makes views of the objects on `shelves`, related by `index`.
+
+    `reading`: what AWS says of the EKS add-on that keeps cluster DNS; None where it was not asked.
+    """
 
     def __init__(self, shelves: Mapping[Kind, Shelf[Any]], index: Index) -> None:
         self._shelves = shelves
@@ -55,6 +62,7 @@ class Views:
         self._budgets: Shelf[PodDisruptionBudget] = shelves[BUDGET]
         self._nodes: Nodes | None = None
         self.sharing = Sharing(self._deployments)
+        self.reading: AddonReading | None = None
 
     def look(self, key: Key, now: datetime, server: tuple[int, int] = (1, 36)) -> View | None:
         """The view of the object with that key; None where there is none."""
@@ -63,7 +71,11 @@ class Views:
         found = self.find(key)
         if found is None or isinstance(found, Deployment):
             return None
-        state, distrust = believe(found)
+        if isinstance(found, Addon):
+            seen = self._seen(self._deployments.get(*addons.PLACE))
+            state, distrust = (seen.state, seen.distrust) if seen is not None else (ObjectState(), "")
+        else:
+            state, distrust = believe(found)
         scaled = self._scaled_views(self.scaled(found), now, server)
         return ScalerView(
             target=found,
@@ -118,6 +130,7 @@ class Views:
             scalers=self._index.scalers_of(key_of(found.ref)),
             autoscalers=autoscalers,
             config_maps=self.parameters(autoscalers),
+            addon=seen.addon if (seen := self._seen(found)) is not None else None,
             budgets=self._budgets_of(found, pods),
             sharing=self.sharing.of(found),
             twins=tuple(self._twins(found, services)),
@@ -133,10 +146,22 @@ class Views:
 
     def find(self, key: Key) -> Deployment | Scaler | None:
         """The object with that key, or None."""
+        if key == addons.KEY:
+            return self.addon()
         namespace, name, *kind = key
         shelf: Shelf[Any] = self._shelves[BY_NAME[kind[0]]] if kind else self._deployments
         found: Deployment | Scaler | None = shelf.get(namespace, name)
         return found
+
+    def addon(self) -> Addon | None:
+        """The EKS add-on where there is something to decide about it, or None."""
+        seen = self._seen(self._deployments.get(*addons.PLACE))
+        return seen.addon if seen is not None and seen.decided_about else None
+
+    def _seen(self, found: Deployment | None) -> addons.Seen | None:
+        if found is None or (found.metadata.namespace, found.metadata.name) != addons.PLACE:
+            return None
+        return addons.see(found, self.reading)
 
     def autoscalers(self, found: Deployment) -> tuple[Deployment, ...]:
         """The Deployments of CPAs that scale this one."""
@@ -195,6 +220,8 @@ class Views:
     def judged_by(self, key: Key) -> Iterator[Key]:
         """What scales the Deployment with that key: whatever touches a Deployment may touch the answer about these."""
         found = self._deployments.get(key[0], key[1]) if len(key) == 2 else None
+        if key == addons.PLACE and (self.reading is not None or self.addon() is not None):
+            yield addons.KEY
         yield from (key_of(each.ref) for each in self._index.scalers_of(key))
         yield from self._index.autoscalers_of(key)
         if found is not None:

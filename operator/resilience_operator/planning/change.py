@@ -182,7 +182,8 @@ class Decision:
     """All that was decided about one object.
 
     `evaluated` and `ignored`: names of the policies that judged it, and of those it is opted out of altogether.
-    `blocked`: why its change may not start now, from the object itself; "" where only the queue decides.
+    `blocked`: why its change may not start now, from the object itself; "" where only the queue decides. `busy`: why
+    nothing of it may be changed now, also what restarts nothing.
     `companions`: changes of objects of ours beside it, which restart nothing. `sections`: (policy name, section) that
     speak of it. `scale`: how many replicas there are and who said so, of cluster DNS alone.
     `target`: an enforcing policy covers it; `healthy`: it has all replicas available. `asked`: (policy name, rule) of
@@ -197,6 +198,7 @@ class Decision:
     change: Change | None = None
     companions: tuple[Change, ...] = ()
     blocked: str = ""
+    busy: str = ""
     rollout: OurRollout = NO_ROLLOUT
     rollout_policies: tuple[str, ...] = ()
     state: ObjectState = ObjectState()

@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 from resilience_operator.core.findings import Verdict
 from resilience_operator.core.policy import DEFAULT_LIMITS, SECTION_OF_RULE, Mode, Policy, family
 from resilience_operator.core.state import Quarantine
+from resilience_operator.observed.objects import Addon
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning import changes
 from resilience_operator.planning.change import Change, Decision, Verb
@@ -102,6 +103,7 @@ def decide(view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings
         change=change,
         companions=beside.changes,
         blocked=unhealthy_because(view) if change is not None and not change.urgent else "",
+        busy=view.target.busy if isinstance(view.target, Addon) else "",
         rollout=rollout,
         rollout_policies=causing(view),
         state=view.state,

@@ -22,6 +22,7 @@ from resilience_operator.observed.leaves import (
     pre_stop_path,
     slot,
 )
+from resilience_operator.observed.objects import Addon
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning.ownership import owned_paths
 
@@ -72,6 +73,10 @@ def sort_holds(view: View, covering: Mapping[str, Covering], directory: Mapping[
             (shared if adopted(view, path, held) else released)[text] = held
         elif intact:
             carried[path] = held.set
+        elif (
+            not demanded and isinstance(view.target, Addon) and _is_released(text, held, covering, directory)
+        ):
+            shared[text] = held  # Its record is not on the add-on itself, and would stay for ever.
         elif not demanded and home_exists(view.target, path):
             changed.append(path)
     if time_is_needed(view, released):

@@ -124,7 +124,7 @@ def schedule(
     for decision, change in sorted(proposed, key=lambda one: (not one[1].urgent, one[0].key)):
         if change.forgets and decision.rollout.running:
             continue
-        reason = limits.halted or _waits(decision, change, stopped, breaker, slots, now)
+        reason = limits.halted or decision.busy or _waits(decision, change, stopped, breaker, slots, now)
         if reason:
             waiting[key_of(change.object)] = reason
             continue

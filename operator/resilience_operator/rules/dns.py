@@ -1,9 +1,9 @@
 """Cluster DNS that somebody else keeps: who would revert a change of it. Used by the rules of section coreDNS,
 and by rules.evaluate for all others."""
 
+from resilience_operator.observed.addons import managed
 from resilience_operator.observed.dns import DNS_NAMESPACE
 from resilience_operator.observed.view import DeploymentView, View
-from resilience_operator.rules.scaling import EKS_MANAGER
 
 _LABELS = {
     ("kubernetes.azure.com/managedby", "aks"): "AKS",
@@ -37,7 +37,7 @@ def kept_by(view: DeploymentView) -> str:
     meta = view.deployment.metadata
     if meta.controller is not None:
         return f"it is controlled by {meta.controller.kind} {meta.controller.name}, which would revert the change"
-    if any(claim.manager == EKS_MANAGER for claim in view.deployment.claims):
+    if managed(view.deployment):
         return "it is an EKS add-on, which would revert the change: configure the add-on instead"
     for (label, value), who in _LABELS.items():
         if meta.labels.get(label) == value:

@@ -174,13 +174,24 @@ def _put(text: str, node: Node, key: str, number: int) -> Edit:
     return Edit(node.start + 1, node.start + 1, f'"{key}":{number}')
 
 
+def look(cluster: str) -> str:
+    """What a person types to see the configurationValues."""
+    return (
+        f"aws eks describe-addon --cluster-name {_named(cluster)} --addon-name {ADDON}"
+        " --query addon.configurationValues --output text"
+    )
+
+
+def _named(cluster: str) -> str:
+    return shlex.quote(cluster) if cluster else NAME_THE_CLUSTER
+
+
 def command(cluster: str, text: str) -> str:
     """What a person types to make `text` the configurationValues; a shell refuses it where no cluster is named.
 
     It replaces all of them. PRESERVE keeps what others changed in the cluster, beside the configuration.
     """
-    name = shlex.quote(cluster) if cluster else NAME_THE_CLUSTER
     return (
-        f"aws eks update-addon --cluster-name {name} --addon-name {ADDON}"
+        f"aws eks update-addon --cluster-name {_named(cluster)} --addon-name {ADDON}"
         f" --resolve-conflicts PRESERVE --configuration-values {shlex.quote(text)}"
     )

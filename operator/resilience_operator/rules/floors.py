@@ -18,12 +18,13 @@ from resilience_operator.observed.leaves import (
     REPLICAS,
     observed_value,
 )
-from resilience_operator.observed.objects import ConfigMap, HorizontalPodAutoscaler, ScaledObject
+from resilience_operator.observed.objects import Addon, ConfigMap, HorizontalPodAutoscaler, ScaledObject
 from resilience_operator.observed.view import DeploymentView, ScalerView, View
 from resilience_operator.rules import cpa
+from resilience_operator.rules.addon_floor import of_addon, of_unread
 from resilience_operator.rules.eligibility import held_at, never_scaled, reported
 from resilience_operator.rules.scaling import By, Scaling, who_scales
-from resilience_operator.rules.texts import HELD_VALUE_DIFFERS
+from resilience_operator.rules.texts import COREDNS_FLOOR, HELD_VALUE_DIFFERS
 
 KEDA_MAXIMUM = 100
 """maxReplicaCount where a ScaledObject says nothing (KEDA's documentation of the ScaledObject)."""
@@ -60,6 +61,10 @@ def of_deployment(least: Least, view: DeploymentView) -> Verdict:
         return EMPTY
     if scaling.by is By.NOBODY:
         return _pinned(least, view)
+    if scaling.by is By.EKS and least.rule == COREDNS_FLOOR:
+        if scaling.target is None:
+            return of_unread(least.rule, least.replicas, view)
+        return _too_few(least, view, scaling) if view.known.pods else EMPTY
     if scaling.by in _READ:
         unread = EMPTY if scaling.target is not None else _unread(least, view, scaling)
         # Files say how many replicas it starts with, which is not how many there are.
@@ -116,6 +121,9 @@ def of_scaler(least: Least, view: ScalerView) -> Verdict:
     owner = view.target.metadata.controller
     why = why or (f"it is controlled by {owner.kind} {owner.name}" if owner is not None else "")
     match view.target:
+        case Addon() as addon:
+            mine = least.rule == COREDNS_FLOOR
+            return of_addon(least.rule, least.replicas, view, addon, scaled) if mine else EMPTY
         case ConfigMap():
             verdict = _cpa(least, view)
         case HorizontalPodAutoscaler() as hpa:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from resilience_operator.observed.addons import managed
 from resilience_operator.observed.autoscalers import BINARY, autoscaler_of, stands_still
 from resilience_operator.observed.leaves import REPLICAS
 from resilience_operator.observed.objects import (
@@ -17,9 +18,6 @@ from resilience_operator.observed.objects import (
     Scaler,
 )
 from resilience_operator.observed.view import DeploymentView
-
-EKS_MANAGER = "eks"
-"""The field manager of Amazon EKS add-ons."""
 
 KEDA_LABEL = "scaledobject.keda.sh/name"
 AUTOSCALERS = ("scaler", "keda", "rollouts")
@@ -104,8 +102,9 @@ def _others(view: DeploymentView) -> Iterator[Scaling]:
     owner = view.deployment.metadata.controller
     if owner is not None:
         yield Scaling(By.OTHER, f"{owner.kind} {owner.name}")
-    if any(claim.manager == EKS_MANAGER for claim in view.deployment.claims):
-        yield Scaling(By.EKS, "the EKS add-on")
+    if managed(view.deployment):
+        known = view.addon if view.addon is not None and not view.addon.reading.problem else None
+        yield Scaling(By.EKS, "the EKS add-on", known)
     for claim in view.deployment.claims:
         scales = claim.subresource == "scale" and str(REPLICAS) in claim.leaves
         if scales and any(part in claim.manager.lower() for part in AUTOSCALERS):

@@ -20,7 +20,7 @@ _NEVER_SCALED = (
     "strategy Recreate, or a ReadWriteOnce or ReadWriteOncePod volume",
     "a controller in ownerReferences: it would revert the change",
 )
-_MANAGED = "cluster DNS that EKS, GKE, AKS, Gardener or a controller keeps: it would revert the change"
+_MANAGED = "the Deployment of cluster DNS where EKS, GKE, AKS, Gardener or a controller keeps it: it would revert that"
 _PREPLY = (
     "Preply, 28 February 2020: under low load the autoscaler of CoreDNS scaled it from 3 to 2. Some services kept "
     "sending queries to the pod that was gone: 26 minutes of partial DNS loss, 15,000 events lost."
@@ -129,8 +129,9 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
             "scales it: the ConfigMap of the cluster-proportional-autoscaler (linear: min, preventSinglePointFailure, "
             "includeUnschedulableNodes; ladder: every step) and, with conflicts: TakeOver, its --default-params; an "
             "HPA; KEDA; spec.replicas where nobody scales. With scaling: Fixed, a cluster-proportional-autoscaler is "
-            "stopped first, and the replicas are pinned. Every scale-down is an Event, CoreDNSScaledDown, that names "
-            "who did it."
+            "stopped first, and the replicas are pinned. Where CoreDNS is an Amazon EKS add-on, the floor is written "
+            "into the add-on's configurationValues, in place, and nowhere else: replicaCount and, where autoScaling is "
+            "enabled, its minReplicas. Every scale-down is an Event, CoreDNSScaledDown, that names who did it."
         ),
         why=_PREPLY,
         reasons=_FLOOR_REASONS
@@ -148,8 +149,18 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
                 "the floor is kept through it."
             ),
             "NotPinned": "scaling is Fixed, and the replicas are not what the policy pins.",
+            "AddonNotRead": (
+                "An EKS add-on scales cluster DNS, and AWS does not show its configuration; the message says why, and "
+                "has the commands."
+            ),
+            "UnreadableConfiguration": "The configuration of the EKS add-on is YAML, or no JSON object.",
+            "AddonUnhealthy": "EKS reports an issue of the add-on's health.",
         },
-        never_enforced=(*_NEVER_SCALED, _MANAGED),
+        never_enforced=(
+            *_NEVER_SCALED,
+            _MANAGED,
+            "an EKS add-on of which AWS does not show the configuration, or whose configuration is YAML",
+        ),
     ),
     COREDNS_SPREAD: RuleText(
         rule=COREDNS_SPREAD,
