@@ -130,6 +130,12 @@ def test_of_config_maps_only_those_of_cluster_dns_are_the_operators_to_change(pl
         )
 
 
+def test_of_two_modes_in_a_config_map_one_may_go(place: Place) -> None:
+    place.made("configmaps", "two-modes", data={"linear": "{}", "ladder": "{}"})
+    operator = place.operator("configmaps")
+    assert accepted(operator.patch({"data": {"linear": None}}, MERGE, name="two-modes"))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_operator_cannot_create_delete_scale_or_report(place: Place, kind: str) -> None:
     operator, manifest = place.operator(kind), KINDS[kind]["manifest"]

@@ -37,7 +37,7 @@ from resilience_operator.observed.objects import (
     ScaledObject,
 )
 from resilience_operator.observed.view import DeploymentView, Known, ScalerView, dns_first
-from resilience_operator.planning.holds import sort_holds
+from resilience_operator.planning.holds import Covering, sort_holds
 from resilience_operator.planning.withdrawal import withdraw
 from resilience_operator.rules import coredns_floor, replicas
 from resilience_operator.rules.floors import Least, of_deployment
@@ -655,6 +655,55 @@ def test_parameters_of_several_targets_are_judged_for_cluster_dns_among_them() -
     assert len(both.verdict.demands) == 1
     assert verdict_of(named, ScalerView(low, NOW, scaled=other)) is None
     assert [one.ref.name for one in dns_first([other, replace(dns, services=KUBE_DNS)])] == ["web", "other"]
+
+
+def two_keys(*policies: str) -> ScalerView:
+    """Its owner, who applies, went from linear, which we hold by now, to ladder."""
+    low, ours = '{"nodesPerReplica":2}', '{"nodesPerReplica":2,"min":2}'
+    found = parameters(linear=ours, ladder='{"nodesToReplicas":[[1,1],[4,2]]}')
+    claims = (
+        Claim(FIELD_MANAGER, "Apply", "", "2026-11-22T08:00:00Z", frozenset({"data.linear"}), state=True),
+        Claim("flux", "Apply", "", "2026-11-22T09:00:00Z", frozenset({"data.ladder"})),
+    )
+    held = Held("replicas", ours, low, policies=policies)
+    state = ObjectState("c-1", {"data.linear": held})
+    return replace(of_scaler(msgspec.structs.replace(found, claims=claims)), state=state)
+
+
+def test_beside_our_key_the_owners_new_one_counts() -> None:
+    found, demands = answer(replicas.check(AT_LEAST_2, two_keys()))
+    assert found == [
+        (
+            "SeveralKeys",
+            (
+                "ladder was written beside linear, which is ours by now: with two keys the autoscaler does not scale;"
+                " linear goes, or at once by kubectl -n shop patch configmap params --type merge"
+                ' -p \'{"data":{"linear":null}}\''
+            ),
+            "",
+        ),
+        ("FloorTooLow", "ladder lets Deployment web go down to 1; the floor is 2 replicas", ""),
+    ]
+    assert demands == [("data.ladder", '{"nodesToReplicas":[[1,2],[4,2]]}')]
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_our_key_goes_where_the_owner_has_another_by_now(active: bool) -> None:
+    policy, rules = Policy("p", uid="p-1", mode=Mode.ENFORCE), frozenset({"replicas"})
+    covering = Covering(
+        policy,
+        frozenset({"data.ladder"} if active else ()),
+        rules if active else frozenset(),
+        frozenset() if active else rules,
+    )
+    subject = two_keys("p-1")
+    holds = sort_holds(subject, {"p-1": covering}, {"p-1": policy})
+    assert bool(holds.released) is active
+    assert bool(holds.carried) is not active
+    assert isinstance(subject.target, ConfigMap)
+    raw = {"metadata": {"resourceVersion": "1", "annotations": {}}, "data": dict(subject.target.data)}
+    restored = jsonpatch.apply_patch(raw, list(withdraw(raw, holds.released, ObjectState()).ops))
+    assert sorted(restored["data"]) == (["ladder"] if active else ["ladder", "linear"])
 
 
 def test_of_several_candidates_none_is_changed_until_one_is_named() -> None:

@@ -102,6 +102,13 @@ def observed_value(target: Target, path: Path) -> JSON:
     return _or_absent(target.spec.replicas) if path == REPLICAS else _in_template(target, path)
 
 
+def other_mode(path: Path, target: Target) -> Path | None:
+    """Of CPA's two keys the one beside which `path` stands; None where it stands alone, or is no such key."""
+    if not isinstance(target, ConfigMap) or path not in CPA_MODES.values():
+        return None
+    return next((one for mode, one in CPA_MODES.items() if one != path and mode in target.data), None)
+
+
 def _or_absent(value: JSON) -> JSON:
     return ABSENT if value is None else value
 

@@ -165,8 +165,10 @@ class Views:
 
     def autoscalers(self, found: Deployment) -> tuple[Deployment, ...]:
         """The Deployments of CPAs that scale this one."""
-        keys = self._index.autoscalers_of(key_of(found.ref))
-        known = (self._deployments.get(*key) for key in keys)
+        return self._autoscalers(key_of(found.ref))
+
+    def _autoscalers(self, key: Key) -> tuple[Deployment, ...]:
+        known = (self._deployments.get(*each) for each in self._index.autoscalers_of(key))
         return tuple(each for each in known if each is not None)
 
     def parameters(self, autoscalers: tuple[Deployment, ...]) -> tuple[ConfigMap, ...]:
@@ -218,14 +220,15 @@ class Views:
             yield (autoscaler.namespace, autoscaler.config_map, CONFIG_MAP.kind)
 
     def judged_by(self, key: Key) -> Iterator[Key]:
-        """What scales the Deployment with that key: whatever touches a Deployment may touch the answer about these."""
-        found = self._deployments.get(key[0], key[1]) if len(key) == 2 else None
+        """What scales the Deployment with that key: whatever touches a Deployment may touch the answer about these.
+
+        Also of one that is gone: of what scales nothing any more, nothing is asked.
+        """
         if key == addons.PLACE and (self.reading is not None or self.addon() is not None):
             yield addons.KEY
         yield from (key_of(each.ref) for each in self._index.scalers_of(key))
         yield from self._index.autoscalers_of(key)
-        if found is not None:
-            yield from (key_of(each.ref) for each in self.parameters(self.autoscalers(found)))
+        yield from (key_of(each.ref) for each in self.parameters(self._autoscalers(key)))
 
     def scaled(self, found: Scaler) -> Iterator[Key]:
         """The Deployments that a scaler scales."""

@@ -19,6 +19,7 @@ from resilience_operator.observed.leaves import (
     home_exists,
     is_published,
     observed_value,
+    other_mode,
     pre_stop_path,
     slot,
 )
@@ -71,6 +72,8 @@ def sort_holds(view: View, covering: Mapping[str, Covering], directory: Mapping[
         demanded = any(text in one.demands for one in covering.values())
         if intact and not demanded and _is_released(text, held, covering, directory):
             (shared if adopted(view, path, held) else released)[text] = held
+        elif intact and not demanded and _outlived(view, path, held, covering):
+            released[text] = replace(held, was=ABSENT, depth=1)
         elif intact:
             carried[path] = held.set
         elif (
@@ -87,6 +90,19 @@ def sort_holds(view: View, covering: Mapping[str, Covering], directory: Mapping[
         if is_published(Path.parse(text), view.target) and not _applied_by_others(view, Path.parse(text))
     }
     return Holds(carried, released, tuple(changed), unrecorded, shared)
+
+
+def _outlived(view: View, path: Path, held: Held, covering: Mapping[str, Covering]) -> bool:
+    """True where our key of a CPA's ConfigMap stands beside the one to which its owner went over.
+
+    With both keys the autoscaler scales nothing, and the owner cannot remove what is ours: whatever onRelease says, it
+    goes, and the value from before us is what the owner gave up. Only for a policy that enforces the floor here.
+    """
+    other = other_mode(path, view.target)
+    if other is None or view.held(str(other)) is not None or adopted(view, path, held):
+        return False
+    ours = [one for uid, one in covering.items() if uid in held.policies]
+    return any(held.rule in one.active_rules for one in ours)
 
 
 def held_demands(view: View, policy: Policy, demands: tuple[Demand, ...]) -> tuple[Demand, ...]:

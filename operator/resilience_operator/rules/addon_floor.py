@@ -64,10 +64,11 @@ def of_addon(rule: str, floor: int, view: ScalerView, addon: Addon, scaled: Depl
             blocked = f"{blocked}; see it with: {eks_addon.look(reading.cluster)}"
         return verdict + Verdict((Finding(rule, reason, view.ref, blocked, report_only=why),))
     wanted = _wanted(before, floor, addon, scaled.deployment.replicas)
-    demand = Demand(rule, CONFIGURATION, wanted)
+    message = eks_addon.shortfall(eks_addon.read(reading.configuration), floor)
+    more = not message and wanted != reading.configuration
+    demand = Demand(rule, CONFIGURATION, wanted, floor=floor, lowers=more)
     if wanted == reading.configuration:
         return verdict + Verdict(demands=(demand,))
-    message = eks_addon.shortfall(eks_addon.read(reading.configuration), floor)
     reason = "FloorTooLow" if message else HELD_VALUE_DIFFERS
     message = message or f"{CONFIGURATION} were written for an earlier policy"
     finding = Finding(rule, reason, view.ref, message, reading.configuration, wanted, CONFIGURATION)

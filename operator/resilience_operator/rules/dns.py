@@ -3,6 +3,7 @@ and by rules.evaluate for all others."""
 
 from resilience_operator.observed.addons import managed
 from resilience_operator.observed.dns import DNS_NAMESPACE
+from resilience_operator.observed.objects import Addon
 from resilience_operator.observed.view import DeploymentView, View
 
 _LABELS = {
@@ -28,6 +29,8 @@ def kept_with_the_cluster(view: View) -> str:
 
     Whichever section of a policy speaks of it: what is changed there is fought over.
     """
+    if isinstance(view.target, Addon):
+        return ""  # It is the provider's own way in.
     found = view if isinstance(view, DeploymentView) else view.scaled
     return kept_by(found) if found is not None and found.ref.namespace == DNS_NAMESPACE else ""
 

@@ -17,6 +17,7 @@ from resilience_operator.observed.leaves import (
     MIN_REPLICAS,
     REPLICAS,
     observed_value,
+    other_mode,
 )
 from resilience_operator.observed.objects import Addon, ConfigMap, HorizontalPodAutoscaler, ScaledObject
 from resilience_operator.observed.view import DeploymentView, ScalerView, View
@@ -197,16 +198,43 @@ def _still_ours(path: Path, held: Held, view: View) -> bool:
 def _cpa(least: Least, view: ScalerView) -> Verdict:
     """The floor in CPA's parameters, and what of these CPA itself rejects or misreads."""
     data = _owners_parameters(view)
+    findings: tuple[Finding, ...] = ()
+    if outlived := _outlived(view):
+        del data[outlived]
+        findings = (_of_two_keys(least, view, outlived, next(iter(data))),)
     reading, floor = cpa.read(data), cpa.Floor(least.replicas, least.prevent, least.cordoned)
     blocked = cpa.blocked(reading, floor)
     problems = [*reading.problems, *([blocked] if blocked is not None else [])]
     why = "only its owner knows what was meant"
-    findings = tuple(
+    findings += tuple(
         Finding(least.rule, one.reason, view.ref, one.message, report_only=why) for one in problems
     )
     if not reading.mode or blocked is not None:
         return Verdict(findings)
     return Verdict(findings) + _parameters(least, view, (reading.mode, data, reading.effective_min))
+
+
+def _outlived(view: ScalerView) -> str:
+    """Our key, where its owner went over to the other one and so left both; "" where there are not two."""
+    for mode, path in CPA_MODES.items():
+        held, other = held_at(path, view), other_mode(path, view.target)
+        ours = held is not None and observed_value(view.target, path) == held.set
+        if ours and other is not None and held_at(other, view) is None:
+            return mode
+    return ""
+
+
+def _of_two_keys(least: Least, view: ScalerView, ours: str, theirs: str) -> Finding:
+    """`desired` of our key is nothing: it goes as soon as the floor is enforced in the other one."""
+    ref = view.ref
+    patch = json.dumps({"data": {ours: None}}, separators=(",", ":"))
+    message = (
+        f"{theirs} was written beside {ours}, which is ours by now: with two keys the autoscaler does not scale;"
+        f" {ours} goes, or at once by kubectl -n {ref.namespace} patch configmap {ref.name} --type merge -p '{patch}'"
+    )
+    return Finding(
+        least.rule, "SeveralKeys", ref, message, observed=sorted((ours, theirs)), path=CPA_MODES[theirs]
+    )
 
 
 def _owners_parameters(view: ScalerView) -> dict[str, str]:
