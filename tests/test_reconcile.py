@@ -141,3 +141,62 @@ async def test_a_policy_that_is_deleted_while_another_is_served_is_not_let_go_be
         reconciler.policy_changed(raw, False)
     await reconciler.one_pass()
     assert (api.asked["PATCH"], desk.let_go_of) == (1, [])
+
+
+BUDGET: dict[str, Any] = {"disruptionBudget": {}}
+
+
+class Quota:
+    """Reads find nothing; a budget that is made is refused, as a quota does it, or accepted and gone at once."""
+
+    def __init__(self, *, accepts: bool = False) -> None:
+        self.asked: Counter[str] = Counter()
+        self._accepts = accepts
+
+    async def request(self, method: str, path: str, **options: Any) -> bytes:
+        """Answer, or refuse."""
+        self.asked[method] += 1
+        if method == "GET":
+            raise ApiError(404, "NotFound", "not found")
+        if not self._accepts:
+            raise ApiError(403, "Forbidden", "exceeded quota: pdbs, limited: count/poddisruptionbudgets=0")
+        body: dict[str, Any] = json.loads(options["body"])
+        body["metadata"] |= {"resourceVersion": "7", "uid": "b-1"}
+        return json.dumps(body).encode()
+
+
+def reconciling(world: World, api: Client, desk: Desk) -> Reconciler:
+    world.create("web")
+    world.operator.policy(deployments=BUDGET)
+    reconciler = Reconciler(services(world, api, desk))
+    for raw in world.operator.policies.values():
+        raw["metadata"]["finalizers"] = [FINALIZER]
+        reconciler.policy_changed(raw, False)
+    return reconciler
+
+
+async def test_a_budget_that_a_quota_refuses_is_not_sent_again_until_something_changes() -> None:
+    api, desk = Quota(), Desk()
+    reconciler = reconciling(World(), api, desk)
+    for _ in range(5):
+        await reconciler.one_pass()
+    assert api.asked["POST"] == 1
+    told = [(notice.reason, notice.note) for notice in desk.notices if notice.rule]
+    why = "the API server refuses it: exceeded quota: pdbs, limited: count/poddisruptionbudgets=0"
+    none = "no PodDisruptionBudget selects the pods of its 3 replicas"
+    assert told == [
+        ("RemediationFailed", f"disruption-budget: {why}"),
+        ("DriftDetected", f"disruption-budget: {none}; {why}"),
+    ]
+
+
+async def test_a_budget_that_somebody_deletes_again_and_again_is_made_three_times() -> None:
+    api, desk = Quota(accepts=True), Desk()
+    reconciler = reconciling(World(), api, desk)
+    for _ in range(8):
+        await reconciler.one_pass()
+    assert api.asked["POST"] == 3
+    assert desk.notices[-1].note.endswith(
+        "PodDisruptionBudget web-resilience was made or put back 3 times within 600 s and did not stay so: left alone"
+        " until the Deployment or a policy changes"
+    )
