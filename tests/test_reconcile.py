@@ -1,6 +1,7 @@
 """Passes of the reconciler over a simulated cluster whose API server refuses what it is sent."""
 
 import asyncio
+import copy
 import json
 import time
 from collections import Counter
@@ -10,11 +11,13 @@ from typing import Any, cast
 from resilience_operator.adapters.client import Client
 from resilience_operator.adapters.lease import Lease
 from resilience_operator.adapters.metrics import Metrics
+from resilience_operator.adapters.projections import project
 from resilience_operator.adapters.recorder import Notice, Recorder
 from resilience_operator.adapters.services import Services, Settings
 from resilience_operator.adapters.status import FINALIZER, StatusWriter
 from resilience_operator.adapters.write import Writer
 from resilience_operator.core.errors import ApiError
+from resilience_operator.core.kinds import BUDGET as BUDGETS
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.reconcile import Reconciler
 from tests.sim.world import World, key
@@ -200,3 +203,41 @@ async def test_a_budget_that_somebody_deletes_again_and_again_is_made_three_time
         "PodDisruptionBudget web-resilience was made or put back 3 times within 600 s and did not stay so: left alone"
         " until the Deployment or a policy changes"
     )
+
+
+OURS: dict[str, Any] = {
+    "metadata": {
+        "name": "web-resilience",
+        "namespace": "shop",
+        "uid": "b-1",
+        "resourceVersion": "7",
+        "labels": {"app.kubernetes.io/managed-by": "resilience-operator"},
+        "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}],
+    },
+    "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}},
+}
+
+
+async def test_a_policy_deleted_while_suspended_is_not_let_go_before_its_budget_is_gone() -> None:
+    world = World()
+    world.create("web")
+    world.operator.policy(deployments=BUDGET, suspend=True)
+    leaving = world.operator.policies["p"]
+    leaving["metadata"] |= {"finalizers": [FINALIZER], "deletionTimestamp": NOW}
+    api, desk = RefusingApi(world), Desk()
+    beside = services(world, api, desk)
+    ours = copy.deepcopy(OURS)
+    ours["metadata"]["labels"]["resilience.dev/policy"] = leaving["metadata"]["uid"]
+    ours["metadata"]["ownerReferences"][0]["uid"] = world.cluster.read(key("web"))["metadata"]["uid"]
+    beside.store.put(BUDGETS, project(BUDGETS, json.dumps(ours).encode()))
+    reconciler = Reconciler(beside)
+    reconciler.policy_changed(leaving, False)
+    task = asyncio.create_task(reconciler.run())
+    await asyncio.sleep(2.0)
+    task.cancel()
+    assert 2 <= api.asked["DELETE"] <= 4, "each refusal is waited for longer"
+    assert [notice.reason for notice in desk.notices if notice.rule] == ["RemediationFailed"], "told once"
+    assert desk.let_go_of == []
+    beside.store.delete(BUDGETS, "shop", "web-resilience", "b-1")
+    await reconciler.one_pass()
+    assert desk.let_go_of == ["p"]
