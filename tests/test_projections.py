@@ -54,6 +54,7 @@ from resilience_operator.observed.objects import (
     OwnerReference,
     PersistentVolumeClaim,
     Pod,
+    PodDisruptionBudget,
     PodDNSConfig,
     PodDNSOption,
     PodPlacement,
@@ -576,3 +577,16 @@ def grown(kind: Kind, template: dict[str, Any], count: int) -> float:
 def test_ten_thousand_objects_fit_a_deployment_takes_under_4_kib_and_a_pod_under_1_kib() -> None:
     assert grown(DEPLOYMENT, body("deployment-web"), 300) < 4096
     assert grown(POD, body("pod-ssa"), 1500) < 1024
+
+
+def test_of_a_budget_that_we_made_it_is_known_who_set_what_and_of_others_it_is_not() -> None:
+    body = json.loads(raw("budget-web"))
+    assert isinstance(theirs := project(BUDGET, json.dumps(body).encode()), PodDisruptionBudget)
+    assert theirs.claims == ()
+    labels = {"app.kubernetes.io/managed-by": "resilience-operator", "resilience.dev/policy": "p-1"}
+    owners = [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "d-1"}]
+    body["metadata"] |= {"labels": labels, "ownerReferences": owners}
+    assert isinstance(ours := project(BUDGET, json.dumps(body).encode()), PodDisruptionBudget)
+    assert [(claim.manager, claim.operation, claim.leaves) for claim in ours.claims] == [
+        ("kubectl-client-side-apply", "Update", frozenset({"spec.maxUnavailable", "spec.selector"}))
+    ]

@@ -1,6 +1,7 @@
 """Passes of the reconciler over a simulated cluster whose API server refuses what it is sent."""
 
 import asyncio
+import copy
 import json
 import time
 from collections import Counter
@@ -13,11 +14,13 @@ from resilience_operator import reconcile
 from resilience_operator.adapters.client import Client
 from resilience_operator.adapters.lease import Lease
 from resilience_operator.adapters.metrics import Metrics
+from resilience_operator.adapters.projections import project
 from resilience_operator.adapters.recorder import Notice, Recorder
 from resilience_operator.adapters.services import Services, Settings
 from resilience_operator.adapters.status import FINALIZER, StatusWriter
 from resilience_operator.adapters.write import Writer
 from resilience_operator.core.errors import ApiError
+from resilience_operator.core.kinds import BUDGET as BUDGETS
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.evaluation import judge
 from resilience_operator.observed.view import View
@@ -152,6 +155,7 @@ async def test_a_policy_that_is_deleted_while_another_is_served_is_not_let_go_be
     assert (api.asked["PATCH"], desk.let_go_of) == (1, [])
 
 
+<<<<<<< HEAD
 async def test_an_error_about_one_object_is_told_and_keeps_no_other_from_being_evaluated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -171,3 +175,100 @@ async def test_an_error_about_one_object_is_told_and_keeps_no_other_from_being_e
     assert list(reconciler._cluster.keys()) == [("shop", "web")]
     (told,) = reconciler._memory.troubles(())
     assert told == "nothing can be decided about shop/broken: KeyError: 'rule-of-tomorrow'"
+=======
+BUDGET: dict[str, Any] = {"disruptionBudget": {}}
+
+
+class Quota:
+    """Reads find nothing; a budget that is made is refused, as a quota does it, or accepted and gone at once."""
+
+    def __init__(self, *, accepts: bool = False) -> None:
+        self.asked: Counter[str] = Counter()
+        self._accepts = accepts
+
+    async def request(self, method: str, path: str, **options: Any) -> bytes:
+        """Answer, or refuse."""
+        self.asked[method] += 1
+        if method == "GET":
+            raise ApiError(404, "NotFound", "not found")
+        if not self._accepts:
+            raise ApiError(403, "Forbidden", "exceeded quota: pdbs, limited: count/poddisruptionbudgets=0")
+        body: dict[str, Any] = json.loads(options["body"])
+        body["metadata"] |= {"resourceVersion": "7", "uid": "b-1"}
+        return json.dumps(body).encode()
+
+
+def reconciling(world: World, api: Client, desk: Desk) -> Reconciler:
+    world.create("web")
+    world.operator.policy(deployments=BUDGET)
+    reconciler = Reconciler(services(world, api, desk))
+    for raw in world.operator.policies.values():
+        raw["metadata"]["finalizers"] = [FINALIZER]
+        reconciler.policy_changed(raw, False)
+    return reconciler
+
+
+async def test_a_budget_that_a_quota_refuses_is_not_sent_again_until_something_changes() -> None:
+    api, desk = Quota(), Desk()
+    reconciler = reconciling(World(), api, desk)
+    for _ in range(5):
+        await reconciler.one_pass()
+    assert api.asked["POST"] == 1
+    told = [(notice.reason, notice.note) for notice in desk.notices if notice.rule]
+    why = "the API server refuses it: exceeded quota: pdbs, limited: count/poddisruptionbudgets=0"
+    none = "no PodDisruptionBudget selects the pods of its 3 replicas"
+    assert told == [
+        ("RemediationFailed", f"disruption-budget: {why}"),
+        ("DriftDetected", f"disruption-budget: {none}; {why}"),
+    ]
+
+
+async def test_a_budget_that_somebody_deletes_again_and_again_is_made_three_times() -> None:
+    api, desk = Quota(accepts=True), Desk()
+    reconciler = reconciling(World(), api, desk)
+    for _ in range(8):
+        await reconciler.one_pass()
+    assert api.asked["POST"] == 3
+    assert desk.notices[-1].note.endswith(
+        "PodDisruptionBudget web-resilience was made or put back 3 times within 600 s and did not stay so: left alone"
+        " until the Deployment or a policy changes"
+    )
+
+
+OURS: dict[str, Any] = {
+    "metadata": {
+        "name": "web-resilience",
+        "namespace": "shop",
+        "uid": "b-1",
+        "resourceVersion": "7",
+        "labels": {"app.kubernetes.io/managed-by": "resilience-operator"},
+        "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}],
+    },
+    "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}},
+}
+
+
+async def test_a_policy_deleted_while_suspended_is_not_let_go_before_its_budget_is_gone() -> None:
+    world = World()
+    world.create("web")
+    world.operator.policy(deployments=BUDGET, suspend=True)
+    leaving = world.operator.policies["p"]
+    leaving["metadata"] |= {"finalizers": [FINALIZER], "deletionTimestamp": NOW}
+    api, desk = RefusingApi(world), Desk()
+    beside = services(world, api, desk)
+    ours = copy.deepcopy(OURS)
+    ours["metadata"]["labels"]["resilience.dev/policy"] = leaving["metadata"]["uid"]
+    ours["metadata"]["ownerReferences"][0]["uid"] = world.cluster.read(key("web"))["metadata"]["uid"]
+    beside.store.put(BUDGETS, project(BUDGETS, json.dumps(ours).encode()))
+    reconciler = Reconciler(beside)
+    reconciler.policy_changed(leaving, False)
+    task = asyncio.create_task(reconciler.run())
+    await asyncio.sleep(2.0)
+    task.cancel()
+    assert 2 <= api.asked["DELETE"] <= 4, "each refusal is waited for longer"
+    assert [notice.reason for notice in desk.notices if notice.rule] == ["RemediationFailed"], "told once"
+    assert desk.let_go_of == []
+    beside.store.delete(BUDGETS, "shop", "web-resilience", "b-1")
+    await reconciler.one_pass()
+    assert desk.let_go_of == ["p"]
+>>>>>>> budgets

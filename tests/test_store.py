@@ -738,3 +738,35 @@ def test_a_budget_of_pods_of_an_earlier_template_counts_and_a_new_version_of_it_
     newer = msgspec.structs.replace(theirs.metadata, resource_version="99")
     store.put(BUDGET, msgspec.structs.replace(theirs, metadata=newer))
     assert store.take_dirty() == set()
+
+
+def test_a_budget_of_ours_and_one_that_bears_its_name_are_seen_whatever_they_select(store: Store) -> None:
+    def seen(name: str, **metadata: object) -> list[str]:
+        found = budget(name, "nobody", 1)
+        store.put(
+            BUDGET,
+            msgspec.structs.replace(found, metadata=msgspec.structs.replace(found.metadata, **metadata)),
+        )
+        view = store.view("shop", "web", NOW)
+        store.delete(BUDGET, "shop", name, "")
+        return [one.metadata.name for one in view.budgets] if view is not None else []
+
+    labels = {"app.kubernetes.io/managed-by": "resilience-operator", "resilience.dev/policy": "p-1"}
+    owner = OwnerReference("Deployment", "web", "uid-web", "apps/v1")
+    assert seen("other") == []
+    assert seen("other", labels=labels, owner_references=(owner,)) == ["other"]
+    assert seen("web-resilience") == ["web-resilience"]
+
+
+def test_a_deployment_whose_pods_another_selects_makes_that_one_be_judged_again(store: Store) -> None:
+    store.take_dirty()
+    green = msgspec.structs.replace(deployment("green", 30), spec=deployment("web").spec)
+    store.put(DEPLOYMENT, green)
+    assert store.take_dirty() >= {WEB, ("shop", "green")}
+    view = store.view("shop", "web", NOW)
+    assert view is not None
+    assert view.sharing == ("green",)
+    store.delete(DEPLOYMENT, "shop", "green", "uid-green")
+    assert WEB in store.take_dirty()
+    store.put(DEPLOYMENT, deployment(version=31, replicas=5))
+    assert store.take_dirty() == {WEB}

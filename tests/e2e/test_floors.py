@@ -181,6 +181,21 @@ def test_a_budget_is_made_where_none_is_and_goes_with_what_needs_it(scene: Scene
         scene.policy(deployments={"disruptionBudget": {"maxUnavailable": "50%"}})
         scene.wait(lambda: budgets(scene)["web-resilience"]["spec"]["maxUnavailable"] == "50%", "changed")
 
+        theirs = [
+            {"op": "remove", "path": "/spec/maxUnavailable"},
+            {"op": "add", "path": "/spec/minAvailable", "value": 3},
+        ]
+        edit = ("patch", "pdb", "web-resilience", "--type=json", f"-p={json.dumps(theirs)}")
+        scene.lab.kubectl("-n", scene.namespace, *edit)
+        scene.wait(lambda: scene.states() == {("disruption-budget", "web"): "Contested"}, "it is theirs")
+        assert "minAvailable 3, not maxUnavailable 50% (set by kubectl-patch (Update))" in str(
+            scene.findings()
+        )
+        assert budgets(scene)["web-resilience"]["spec"]["minAvailable"] == 3
+        scene.policy(conflicts="TakeOver", deployments={"disruptionBudget": {"maxUnavailable": "50%"}})
+        scene.wait(lambda: "minAvailable" not in budgets(scene)["web-resilience"]["spec"], "put back")
+        assert budgets(scene)["web-resilience"]["spec"] == {**made["spec"], "maxUnavailable": "50%"}
+
         scene.patch("web", {"spec": {"replicas": 1}})
         scene.wait(lambda: budgets(scene) == {}, "one replica is not protected from every eviction")
         scene.patch("web", {"spec": {"replicas": 3}})

@@ -25,6 +25,7 @@ from resilience_operator.adapters.sharing import interned, share, shared_labels
 from resilience_operator.core.state import ADDON_ANNOTATION, ANNOTATION
 from resilience_operator.observed import objects as observed
 from resilience_operator.observed.autoscalers import looks_like, may_be_parameters
+from resilience_operator.observed.budgets import is_made_by_us
 from resilience_operator.observed.dns import DNS_SERVICE, is_cache
 
 REVISION = "deployment.kubernetes.io/revision"
@@ -272,9 +273,12 @@ def config_map(wire: WireConfigMap) -> observed.ConfigMap:
 
 
 def budget(wire: WireBudget) -> observed.PodDisruptionBudget:
-    """A PodDisruptionBudget with who set the fields of its spec."""
+    """A PodDisruptionBudget; of one that we made also who set the fields of its spec."""
+    found = observed.PodDisruptionBudget(_meta(wire.metadata), wire.spec)
+    if not is_made_by_us(found):
+        return found
     return observed.PodDisruptionBudget(
-        _meta(wire.metadata), wire.spec, budget_claims(wire.metadata.managed_fields)
+        found.metadata, found.spec, budget_claims(wire.metadata.managed_fields)
     )
 
 

@@ -12,6 +12,7 @@ from resilience_operator.cli.judging import Spot, Subject
 from resilience_operator.cli.manifests import Manifest
 from resilience_operator.core.refs import Key
 from resilience_operator.observed.autoscalers import Autoscaler, autoscaler_of
+from resilience_operator.observed.budgets import name_of
 from resilience_operator.observed.dns import (
     DNS_NAMESPACE,
     DNS_SERVICE,
@@ -36,7 +37,12 @@ from resilience_operator.observed.objects import (
     Service,
 )
 from resilience_operator.observed.selection import selects
+<<<<<<< HEAD
 from resilience_operator.observed.view import DeploymentView, Known, ScalerView, dns_first
+=======
+from resilience_operator.observed.sharing import Sharing
+from resilience_operator.observed.view import DeploymentView, Known, ScalerView
+>>>>>>> budgets
 
 Pair = tuple[str, str]
 
@@ -58,6 +64,8 @@ class Inventory:
         self._config_maps: dict[Pair, ConfigMap] = {}
         self._budgets: dict[str, dict[str, PodDisruptionBudget]] = defaultdict(dict)
         self._by_name: dict[Key, Deployment] = {}
+        self._placed: dict[str, dict[str, Deployment]] = defaultdict(dict)
+        self._sharing: dict[str, Sharing] = {}
         self._daemon_sets: list[DaemonSet] = []
         nodes: list[Node] = []
         for manifest in manifests:
@@ -135,7 +143,7 @@ class Inventory:
     def _add_deployment(self, manifest: Manifest, found: Deployment) -> None:
         self._judged.append(manifest)
         place = _place(found)
-        self._by_name[place] = found
+        self._by_name[place] = self._placed[place[0]][place[1]] = found
         described = autoscaler_of(found)
         if described is not None:
             self._described[place] = described
@@ -167,7 +175,8 @@ class Inventory:
         readers = self._autoscalers.get(place, ())
         described = (self._described[reader] for reader in readers)
         parameters = (self._config_maps.get((one.namespace, one.config_map)) for one in described)
-        budgets = self._budgets.get(namespace, {}).values()
+        budgets, name = self._budgets.get(namespace, {}).values(), name_of(found)
+        sharing = self._sharing.setdefault(namespace, Sharing(lambda within: self._placed[within].values()))
         return DeploymentView(
             deployment=found,
             now=now,
@@ -178,7 +187,10 @@ class Inventory:
             scalers=tuple(one for _, one in sorted(self._scalers.get(place, {}).items())),
             autoscalers=tuple(self._by_name[reader] for reader in readers),
             config_maps=tuple(one for one in parameters if one is not None),
-            budgets=tuple(one for one in budgets if selects(one.spec.selector, labels)),
+            budgets=tuple(
+                one for one in budgets if selects(one.spec.selector, labels) or one.metadata.name == name
+            ),
+            sharing=sharing.of(found) if self._known.budgets else (),
             twins=self._twins(place, services),
             dns=self._dns() if is_cluster_dns(found, services) else None,
             known=self._known,

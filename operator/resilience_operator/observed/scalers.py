@@ -99,7 +99,7 @@ class BudgetSpec(Observed, frozen=True):
 class PodDisruptionBudget(Observed, frozen=True):
     """policy/v1 PodDisruptionBudget, projected; what it allows at this moment is no reason to decide anew.
 
-    `claims`: who set the fields of its spec.
+    `claims`: who set the fields of its spec, kept of those that we made.
     """
 
     metadata: Meta

@@ -1,18 +1,17 @@
 """Deployments that select each other's pods: a budget of one would stand beside a budget of the other.
 
-Used by views and the store. Put together for one namespace at a time, for objects are looked at namespace by
+Used by views, the store and cli. Put together for one namespace at a time, for objects are looked at namespace by
 namespace: to keep it for all of them would cost more memory than a Deployment itself.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from resilience_operator.core.refs import Key
 from resilience_operator.observed.base import Selector
 from resilience_operator.observed.objects import Deployment
 from resilience_operator.observed.selection import selects
-from resilience_operator.observed.shelf import Shelf
 
 Pair = tuple[str, str]
 
@@ -23,8 +22,9 @@ NOTHING = Selector()
 class Sharing:
     """Asks the known Deployments; whoever changes one says so."""
 
-    def __init__(self, deployments: Shelf[Deployment]) -> None:
-        self._deployments = deployments
+    def __init__(self, within: Callable[[str], Iterable[Deployment]]) -> None:
+        """`within`: the Deployments of a namespace."""
+        self._within = within
         self._namespace: str | None = None
         self._by_label: dict[Pair, list[tuple[str, dict[str, str]]]] = {}
         self._by_selector: dict[Pair | None, list[tuple[str, Selector]]] = {}
@@ -44,7 +44,7 @@ class Sharing:
         if first is None:
             candidates = [
                 (each.metadata.name, each.spec.template.metadata.labels)
-                for each in self._deployments.within(found.metadata.namespace)
+                for each in self._within(found.metadata.namespace)
             ]
         else:
             candidates = self._by_label.get(first, [])
@@ -67,7 +67,7 @@ class Sharing:
         if namespace == self._namespace:
             return
         by_label, by_selector = defaultdict(list), defaultdict(list)
-        for each in self._deployments.within(namespace):
+        for each in self._within(namespace):
             name, labels = each.metadata.name, each.spec.template.metadata.labels
             for pair in labels.items():
                 by_label[pair].append((name, labels))
