@@ -100,6 +100,10 @@ def test_what_is_not_changed_is_named_with_its_kind() -> None:
         "All policies: nothing to change.",
         "Not changed:",
         (
+            "  ReportOnly shop/worker replicas: 1 of at least 2 replicas; ScaledObject worker scales it; ScaledObject"
+            " worker would revert the change"
+        ),
+        (
             "  ReportOnly ScaledObject shop/worker replicas: spec.minReplicaCount lets Deployment worker go down to 0;"
             " the floor is 2 replicas; it may scale to zero, and that stays possible"
         ),

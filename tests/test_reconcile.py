@@ -155,7 +155,6 @@ async def test_a_policy_that_is_deleted_while_another_is_served_is_not_let_go_be
     assert (api.asked["PATCH"], desk.let_go_of) == (1, [])
 
 
-<<<<<<< HEAD
 async def test_an_error_about_one_object_is_told_and_keeps_no_other_from_being_evaluated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -175,7 +174,8 @@ async def test_an_error_about_one_object_is_told_and_keeps_no_other_from_being_e
     assert list(reconciler._cluster.keys()) == [("shop", "web")]
     (told,) = reconciler._memory.troubles(())
     assert told == "nothing can be decided about shop/broken: KeyError: 'rule-of-tomorrow'"
-=======
+
+
 BUDGET: dict[str, Any] = {"disruptionBudget": {}}
 
 
@@ -271,4 +271,3 @@ async def test_a_policy_deleted_while_suspended_is_not_let_go_before_its_budget_
     beside.store.delete(BUDGETS, "shop", "web-resilience", "b-1")
     await reconciler.one_pass()
     assert desk.let_go_of == ["p"]
->>>>>>> budgets

@@ -43,7 +43,7 @@ from resilience_operator.rules import coredns_floor, replicas
 from resilience_operator.rules.floors import Least, of_deployment
 from resilience_operator.rules.scaling import By, Scaling, who_scales
 from tests.test_cpa import config_maps
-from tests.views import NOW, deployment, service, view
+from tests.views import NOW, deployment, node, service, view
 
 Answer = tuple[list[tuple[str, str, str]], list[tuple[str, Any]]]
 AT_LEAST_2 = Replicas(min=2)
@@ -620,7 +620,8 @@ def test_what_is_kept_with_the_cluster_is_not_changed_by_section_deployments_eit
         disruption_budget=DisruptionBudget(),
     )
     meta = {"namespace": namespace, "labels": labels}
-    alone = verdict_of(Policy("p", deployments=everywhere), view(deployment(meta=meta)))
+    nodes = [node("a", zone="x"), node("b", zone="y")]
+    alone = verdict_of(Policy("p", deployments=everywhere), view(deployment(meta=meta), nodes=nodes))
     assert alone is not None
     reasons = {one.reason: bool(one.report_only) for one in alone.verdict.findings}
     assert reasons == dict.fromkeys(("MissingConstraint", "TooFewReplicas", "NoBudget"), not demanded)

@@ -37,12 +37,8 @@ from resilience_operator.observed.objects import (
     Service,
 )
 from resilience_operator.observed.selection import selects
-<<<<<<< HEAD
-from resilience_operator.observed.view import DeploymentView, Known, ScalerView, dns_first
-=======
 from resilience_operator.observed.sharing import Sharing
-from resilience_operator.observed.view import DeploymentView, Known, ScalerView
->>>>>>> budgets
+from resilience_operator.observed.view import DeploymentView, Known, ScalerView, dns_first
 
 Pair = tuple[str, str]
 

@@ -61,12 +61,8 @@ class Views:
         self._config_maps: Shelf[ConfigMap] = shelves[CONFIG_MAP]
         self._budgets: Shelf[PodDisruptionBudget] = shelves[BUDGET]
         self._nodes: Nodes | None = None
-<<<<<<< HEAD
-        self.sharing = Sharing(self._deployments)
-        self.reading: AddonReading | None = None
-=======
         self.sharing = Sharing(self._deployments.within)
->>>>>>> budgets
+        self.reading: AddonReading | None = None
 
     def look(self, key: Key, now: datetime, server: tuple[int, int] = (1, 36)) -> View | None:
         """The view of the object with that key; None where there is none."""

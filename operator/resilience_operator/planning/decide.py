@@ -207,10 +207,10 @@ def _covering(
     covering = {}
     for one in verdicts:
         mine = [asked for asked in enforcing if asked.policy.uid == one.policy.uid]
-        active = {family(asked.rule) for asked in mine}
+        active = frozenset(family(asked.rule) for asked in mine)
         demands = frozenset(str(demand.path) for asked in mine for demand in asked.demands)
         quiet = frozenset(family(rule) for rule in one.rules if family(rule) not in active)
-        covering[one.policy.uid] = Covering(one.policy, demands, quiet)
+        covering[one.policy.uid] = Covering(one.policy, demands, active, quiet)
     return covering
 
 

@@ -51,12 +51,13 @@ class Holds:
 class Covering:
     """How a policy stands to the object now: `demands` are the written paths that it actively demands.
 
-    `quiet_rules`: families of rules that it asks for and does not enforce now (Audit, suspended, opted out), or that
+    `active_rules`: families of rules that it enforces here. `quiet_rules`: families of rules that it asks for and does not enforce now (Audit, suspended, opted out), or that
     had nothing to demand: what they hold is carried.
     """
 
     policy: Policy
     demands: frozenset[str]
+    active_rules: frozenset[str]
     quiet_rules: frozenset[str]
 
 
@@ -102,7 +103,7 @@ def _outlived(view: View, path: Path, held: Held, covering: Mapping[str, Coverin
     if other is None or view.held(str(other)) is not None or adopted(view, path, held):
         return False
     ours = [one for uid, one in covering.items() if uid in held.policies]
-    return any(held.rule in one.active_rules for one in ours)
+    return any(family(held.rule) in one.active_rules for one in ours)
 
 
 def held_demands(view: View, policy: Policy, demands: tuple[Demand, ...]) -> tuple[Demand, ...]:
