@@ -74,7 +74,7 @@ def test_where_aws_does_not_answer_the_finding_says_why_and_has_both_commands() 
 
 
 def test_what_aws_shows_is_judged_on_the_add_on_and_not_on_the_deployment() -> None:
-    subject = addon('{"corefile":"x"}')
+    subject = addon('{"corefile":"x"}', replicas=5)
     assert subject.scaled is not None
     few = Finding(
         "coredns-floor",
@@ -89,7 +89,20 @@ def test_what_aws_shows_is_judged_on_the_add_on_and_not_on_the_deployment() -> N
     found = Finding(
         "coredns-floor", "FloorTooLow", subject.ref, message, '{"corefile":"x"}', wanted, CONFIGURATION
     )
-    assert check(RULE, subject) == Verdict((found,), (Demand("coredns-floor", CONFIGURATION, wanted),))
+    assert check(RULE, subject) == Verdict(
+        (found,), (Demand("coredns-floor", CONFIGURATION, wanted, floor=3),)
+    )
+
+
+def test_too_few_replicas_are_the_deployments_finding_and_say_that_eks_was_told() -> None:
+    for configuration, told in {'{"replicaCount":3}': " and has not followed", "{}": ""}.items():
+        scaled = addon(configuration, replicas=2).scaled
+        assert scaled is not None
+        (found,) = check(RULE, scaled).findings
+        assert (found.reason, found.message) == (
+            "TooFewReplicas",
+            f"2 of at least 3 replicas; the EKS add-on scales it{told}",
+        )
 
 
 @pytest.mark.parametrize(

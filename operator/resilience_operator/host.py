@@ -113,6 +113,9 @@ def set_up_logging(log_format: str) -> None:
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if log_format == "json" else text)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("botocore").setLevel(
+        logging.WARNING
+    )  # It tells of every client, and each look makes one.
 
 
 if __name__ == "__main__":

@@ -32,8 +32,7 @@ def scene(own_lab: Callable[..., Lab], tmp_path: Path) -> Scene:
     """Cluster DNS as EKS makes it: its field manager owns the Deployment."""
     lab = own_lab(nodes=3)
     install_crd(lab)
-    objects = {"apiVersion": "v1", "kind": "List", "items": dns.cluster_dns(replicas=2)}
-    lab.kubectl("apply", "--server-side", "--field-manager=eks", "-f", "-", input=json.dumps(objects))
+    scaled_by_eks(lab, 2)
     return make_scene(lab, tmp_path)
 
 
@@ -61,11 +60,21 @@ def annotations(scene: Scene) -> Any:
     return dns.get(scene.lab, "deployment", "coredns")["metadata"]["annotations"]
 
 
-def finding(scene: Scene) -> Body:
-    found: Body = scene.wait(
-        lambda: next((one for one in scene.findings() if one["rule"] == "coredns-floor"), None), "a finding"
-    )
-    return found
+def finding(scene: Scene, kind: str) -> Body:
+    """The finding of the floor on an object of that kind, once there is one."""
+
+    def found() -> Body | None:
+        mine = (one for one in scene.findings() if one["object"]["kind"] == kind)
+        return next((one for one in mine if one["rule"] == "coredns-floor"), None)
+
+    one: Body = scene.wait(found, f"a finding of the {kind}")
+    return one
+
+
+def scaled_by_eks(lab: Lab, replicas: int) -> None:
+    """What EKS makes of the add-on's configuration, and who it says it is."""
+    objects = {"apiVersion": "v1", "kind": "List", "items": dns.cluster_dns(replicas)}
+    lab.kubectl("apply", "--server-side", "--field-manager=eks", "-f", "-", input=json.dumps(objects))
 
 
 def finish(scene: Scene, eks: Eks, updates: int) -> None:
@@ -81,8 +90,8 @@ def test_an_add_on_is_audited_floored_at_aws_once_and_given_back(scene: Scene, e
     before = dns.get(scene.lab, "deployment", "coredns")["spec"]
     with scene.operator(*FLAGS):
         scene.policy(mode="Audit", onRelease="Revert", coreDNS=FLOOR)
-        audited = finding(scene)
-        assert (audited["object"]["kind"], audited["state"]) == ("Addon", "Drifted")
+        audited = finding(scene, "Addon")
+        assert audited["state"] == "Drifted"
         assert audited["message"] == (
             "autoScaling.minReplicas is 2 by default, below the floor of 3; replicaCount is 2 by default, below a"
             " minReplicas of 3: updates of the add-on start with it"
@@ -92,17 +101,16 @@ def test_an_add_on_is_audited_floored_at_aws_once_and_given_back(scene: Scene, e
 
         scene.policy(onRelease="Revert", coreDNS=FLOOR)
         scene.wait(lambda: len(addon.updates) == 1, "the update")
-        scene.wait(
-            lambda: finding(scene)["message"].endswith("an update of the add-on is in flight"), "waits"
-        )
+        scene.wait(lambda: finding(scene, "Addon")["message"].endswith("add-on is in flight"), "waits")
         assert addon.configuration == BEFORE, "it is still in flight"
         finish(scene, eks, 1)
+        assert dns.get(scene.lab, "deployment", "coredns")["spec"] == before, "the Deployment is EKS's"
+        scaled_by_eks(scene.lab, addon.replicas)
         scene.wait_compliant()
         (update,) = addon.updates
         assert update["params"] == {"ConfigurationValues": AFTER, "ResolveConflicts": "PRESERVE"}
         assert addon.configuration == AFTER
         assert NOTE in annotations(scene)
-        assert dns.get(scene.lab, "deployment", "coredns")["spec"] == before, "the Deployment is EKS's"
 
         mark, asked = scene.lab.audit.mark(), len(eks.requests)
         settle(4)
@@ -127,12 +135,8 @@ def test_without_credentials_the_finding_has_the_commands(
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with scene.operator(*FLAGS) as operator:
         scene.policy(coreDNS=FLOOR)
-        found = finding(scene)
-        assert (found["object"]["kind"], found["state"], found["reason"]) == (
-            "Deployment",
-            "ReportOnly",
-            "AddonNotRead",
-        )
+        found = finding(scene, "Deployment")
+        assert (found["state"], found["reason"]) == ("ReportOnly", "AddonNotRead")
         assert "Unable to locate credentials" in found["message"]
         assert "aws eks describe-addon --cluster-name production --addon-name coredns" in found["message"]
         assert "replaces all of it" in found["message"]

@@ -51,8 +51,8 @@ class Holds:
 class Covering:
     """How a policy stands to the object now: `demands` are the written paths that it actively demands.
 
-    `active_rules`: families of rules that it enforces here. `quiet_rules`: families of rules that it asks for and does not enforce now (Audit, suspended, opted out), or that
-    had nothing to demand: what they hold is carried.
+    `active_rules`: families of rules that it enforces here. `quiet_rules`: families of rules that it asks for and does
+    not enforce now (Audit, suspended, opted out), or that had nothing to demand: what they hold is carried.
     """
 
     policy: Policy

@@ -27,10 +27,11 @@ def managed_by(view: DeploymentView) -> str:
 def kept_with_the_cluster(view: View) -> str:
     """The sentence why no rule changes what the cluster's provider keeps in kube-system, nor what scales it.
 
-    Whichever section of a policy speaks of it: what is changed there is fought over.
+    Whichever section of a policy speaks of it: what is changed there is fought over. What is told to an EKS add-on is
+    not: it keeps the Deployment by that.
     """
     if isinstance(view.target, Addon):
-        return ""  # It is the provider's own way in.
+        return ""
     found = view if isinstance(view, DeploymentView) else view.scaled
     return kept_by(found) if found is not None and found.ref.namespace == DNS_NAMESPACE else ""
 

@@ -21,7 +21,7 @@ from resilience_operator.observed.leaves import (
 )
 from resilience_operator.observed.objects import Addon, ConfigMap, HorizontalPodAutoscaler, ScaledObject
 from resilience_operator.observed.view import DeploymentView, ScalerView, View
-from resilience_operator.rules import cpa
+from resilience_operator.rules import cpa, eks_addon
 from resilience_operator.rules.addon_floor import of_addon, of_unread
 from resilience_operator.rules.eligibility import held_at, never_scaled, reported
 from resilience_operator.rules.scaling import By, Scaling, who_scales
@@ -97,6 +97,9 @@ def _lowest(scaling: Scaling) -> int:
             return 1 if hpa.spec.min_replicas is None else hpa.spec.min_replicas
         case ScaledObject() as keda:
             return keda.spec.min_replica_count or 0
+        case Addon() as addon:
+            said = eks_addon.read(addon.reading.configuration)
+            return 0 if said.problem else said.least if said.enabled else said.first
     return 0
 
 
