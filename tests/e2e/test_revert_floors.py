@@ -132,6 +132,7 @@ def test_what_a_policy_left_that_is_gone_is_given_back_without_a_restart(scene: 
     with scene.operator():
         policy = scene.policy(conflicts="TakeOver", deployments={"replicas": {"min": 2}})
         scene.wait(lambda: get(scene, "scaledobject", "job")["spec"]["minReplicaCount"] == 2, "KEDA is told")
+        scene.patch("job", {"spec": {"replicas": 2}})  # There is no KEDA that would.
         scene.wait_compliant()
         scene.delete_policy()
     asked = resilience(scene, "revert", policy)
