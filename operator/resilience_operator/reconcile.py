@@ -15,18 +15,18 @@ from resilience_operator import heap
 from resilience_operator.adapters.services import Services
 from resilience_operator.adapters.status import FINALIZER
 from resilience_operator.addon_updates import AddonUpdates
-from resilience_operator.apply import Done, Report, carry_out, rehearse
-from resilience_operator.core.kinds import BY_NAME
+from resilience_operator.aftermath import Aftermath
+from resilience_operator.apply import Done, Report, carry_out
 from resilience_operator.core.parsing import parse
 from resilience_operator.core.policy import Policy
-from resilience_operator.core.refs import Key, key_of
+from resilience_operator.core.refs import Key
 from resilience_operator.decided import Decided, Known, served_by
 from resilience_operator.evaluation import judge
 from resilience_operator.finalizers import Finalizers
-from resilience_operator.memory import Memory, fingerprint
+from resilience_operator.memory import Memory
 from resilience_operator.observed import addons
 from resilience_operator.planning.change import Change, Decision, Verb
-from resilience_operator.planning.contest import MAX_REVERTS, Patience
+from resilience_operator.planning.contest import Patience
 from resilience_operator.planning.decide import Surroundings
 from resilience_operator.planning.queue import OperatorLimits, Schedule, schedule
 from resilience_operator.telling import Teller
@@ -54,6 +54,8 @@ class Reconciler:
         self._cluster = Decided()
         self._memory = Memory()
         self._finalizers = Finalizers(services, self._cluster, self._memory)
+        window = timedelta(seconds=settings.contest_window)
+        self._aftermath = Aftermath(services, self._cluster, self._memory, window)
         self._teller = Teller(services)
         self._addon = AddonUpdates(services, self._addon_ended)
         self._wake = asyncio.Event()
@@ -117,7 +119,7 @@ class Reconciler:
         if stale:
             await self._teller.tell(self._cluster, self._last_plan, self._memory.troubles(stale), now)
             return BUSY_POLL
-        await self._learn_unknown_ends()
+        await self._aftermath.learn_unknown_ends()
         changed = await self._evaluate(now)
         if services.addons is not None:
             services.addons.want(services.lease.may_write() and self._addon_wanted())
@@ -230,19 +232,16 @@ class Reconciler:
         for change in outside:  # AWS takes its time, and nothing else waits for it.
             self._addon.start(change, now)
         reports = await asyncio.gather(*(self._one(change, now) for change in going))
-        told = [report for report in reports if self._remember(report, now)]
+        told = [report for report in reports if self._aftermath.remember(report)]
         for report in reports:
-            self._settle(report)
+            self._aftermath.settle(report)
         self._teller.done(told)
 
     def _addon_ended(self, report: Report) -> None:
         change = report.change
-        view = self._services.store.look(_key(change), report.at, self._services.server_version)
-        if report.done is Done.REFUSED and change.verb is Verb.APPLY and view is not None:
-            mark = fingerprint(view, self._cluster.accepted())
-            for rule in change.rules:
-                self._memory.refuse(change.object.uid, rule, mark, report.message, report.until)
-        self._settle(report)
+        if report.done is Done.REFUSED and change.verb is Verb.APPLY:
+            self._aftermath.refuse(report, dict.fromkeys(change.rules, report.message))
+        self._aftermath.settle(report)
         self._teller.done([report])
         self.wake()
 
@@ -251,70 +250,8 @@ class Reconciler:
             log.info("%s %s: %s", change.verb.lower(), change.object, change.reason)
             report = await carry_out(self._services.writer, change, now)
             if report.done is Done.REFUSED and change.verb is Verb.APPLY:
-                await self._find_refused_rules(report, now)
+                await self._aftermath.find_refused_rules(report)
             return report
-
-    async def _find_refused_rules(self, report: Report, now: datetime) -> None:
-        """A refused apply is rehearsed rule by rule, so that one bad rule does not take the others down."""
-        change = report.change
-        refusals = await rehearse(self._services.writer, change, now)
-        view = self._services.store.look(_key(change), now, self._services.server_version)
-        if view is None:
-            return
-        accepted = self._cluster.accepted()
-        for rule in refusals or dict.fromkeys(change.rules, report.message):
-            message = refusals.get(rule, report.message)
-            self._memory.refuse(change.object.uid, rule, fingerprint(view, accepted), message)
-
-    def _remember(self, report: Report, now: datetime) -> bool:
-        """Remember of an object of ours what is not to be tried again; False where the same was told before.
-
-        A removal is tried again, for it may hold up a drain, or its policy.
-        """
-        change = report.change
-        if change.owner is None or report.done is Done.AGAIN:
-            return True
-        view = self._services.store.look(_key(change), now, self._services.server_version)
-        if view is None:
-            return True
-        uid, (rule, *_), mark = view.ref.uid, change.rules, fingerprint(view, self._cluster.accepted())
-        if report.done is Done.REFUSED:
-            known = self._memory.known_refusal(uid, rule)
-            self._memory.refuse(uid, rule, mark, report.message)
-            return known != report.message
-        self._memory.accepted(uid, rule)
-        window = self._patience.window
-        if change.verb is not Verb.DELETE and self._memory.repeated(uid, rule, mark, now, window):
-            often = f"{MAX_REVERTS} times within {int(window.total_seconds())} s"
-            why = (
-                f"{change.object.kind} {change.object.name} was made or put back {often} and did not stay so"
-            )
-            self._memory.refuse(
-                uid, rule, mark, f"{why}: left alone until the Deployment or a policy changes"
-            )
-        return True
-
-    def _settle(self, report: Report) -> None:
-        """Look at the object again; after a failure not before its back-off ends."""
-        place = report.change.object.key
-        self._cluster.due.add(_key(report.change))
-        if report.done in (Done.DONE, Done.UNDERWAY):
-            self._memory.succeeded(place)
-            self._memory.unknown.pop(_mark(report.change), None)
-            return
-        log.warning("%s %s: %s", report.change.verb.lower(), report.change.object, report.message)
-        if report.forbidden:
-            self._memory.forbidden(place, report.message, self._services.monotonic())
-        elif report.done is Done.AGAIN or report.change.verb in (Verb.WITHDRAW, Verb.DELETE):
-            self._memory.failed(place, self._services.monotonic(), report.retry_after, stale=report.stale)
-        if report.unknown:
-            self._memory.unknown[_mark(report.change)] = report.change.object
-
-    async def _learn_unknown_ends(self) -> None:
-        """Read every object whose last write may or may not have been done, before anything else is started."""
-        for mark, ref in list(self._memory.unknown.items()):
-            if await self._services.writer.refresh(BY_NAME[ref.kind], ref):
-                self._memory.unknown.pop(mark, None)
 
     def _seconds_until_due(self, plan: Schedule, now: datetime) -> float:
         if self._cluster.due or self._cluster.everything:
@@ -330,12 +267,3 @@ class Reconciler:
         waits = [(at - now).total_seconds() for at in wakes if at is not None]
         waits += [self._teller.untold_for(), self._services.settings.resync]
         return max(0.05, min(waits))
-
-
-def _key(change: Change) -> Key:
-    return key_of(change.subject)
-
-
-def _mark(change: Change) -> str:
-    """What an object is remembered by whose last write has no known end; one that was to be made has no uid."""
-    return change.object.uid or str(change.object)

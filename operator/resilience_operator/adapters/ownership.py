@@ -1,16 +1,16 @@
-"""Who owns, and who chose, the leaves that we publish: managedFields and last-applied-configuration, reduced.
+"""Who owns the leaves that we publish: managedFields, reduced.
 
-Used by adapters/projections alone. Only what the published leaves need is decoded; the rest is skipped in the
-decoder, which is why a Deployment costs microseconds and not the 80 that its managedFields cost as dicts.
-Formats: managedFields' FieldsV1 (structured-merge-diff: `f:` a field, `k:` the keys of a list entry) and the
-annotation of `kubectl apply`.
+Used by adapters/reductions and, for what they have in common, adapters/chosen. Only what the published leaves need is
+decoded; the rest is skipped in the decoder, which is why a Deployment costs microseconds and not the 80 that its
+managedFields cost as dicts.
+Format: managedFields' FieldsV1 (structured-merge-diff: `f:` a field, `k:` the keys of a list entry).
 """
 
 import json
 from collections.abc import Iterable
 from functools import lru_cache
 from sys import intern
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -21,8 +21,6 @@ from resilience_operator.observed.objects import (
     SELECTOR,
     Claim,
 )
-
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 REPLICAS = "spec.replicas"
 MIN_REPLICAS = "spec.minReplicas"
@@ -51,62 +49,70 @@ def constraint(topology_key: str, when_unsatisfiable: str) -> str:
     return f"spec.template.spec.topologySpreadConstraints[{keys}]"
 
 
-class _Wire(msgspec.Struct, gc=False):
+class Decoded(msgspec.Struct, gc=False):
     """Base of what is decoded and thrown away at once."""
 
 
-class _Owned(_Wire):
+class _Owned(Decoded):
     """The presence of a field; what lies below it does not matter."""
 
 
-class _OwnedLifecycle(_Wire):
+class _OwnedLifecycle(Decoded):
     pre_stop: _Owned | None = msgspec.field(default=None, name="f:preStop")
 
 
-class _OwnedContainer(_Wire):
+class _OwnedContainer(Decoded):
     lifecycle: _OwnedLifecycle | None = msgspec.field(default=None, name="f:lifecycle")
     command: _Owned | None = msgspec.field(default=None, name="f:command")
     args: _Owned | None = msgspec.field(default=None, name="f:args")
 
 
-class _OwnedDNSConfig(_Wire):
+class _OwnedDNSConfig(Decoded):
     options: _Owned | None = msgspec.field(default=None, name="f:options")
 
 
-class _OwnedPodSpec(_Wire):
+class _OwnedPodSpec(Decoded):
     grace_period: _Owned | None = msgspec.field(default=None, name="f:terminationGracePeriodSeconds")
     dns_config: _OwnedDNSConfig | None = msgspec.field(default=None, name="f:dnsConfig")
     containers: dict[str, _OwnedContainer] = msgspec.field(default_factory=dict, name="f:containers")
     constraints: dict[str, _Owned] = msgspec.field(default_factory=dict, name="f:topologySpreadConstraints")
 
 
-class _OwnedTemplate(_Wire):
+class _OwnedTemplate(Decoded):
     spec: _OwnedPodSpec | None = msgspec.field(default=None, name="f:spec")
 
 
-class _OwnedSpec(_Wire):
+class Numbers(Protocol):
+    """What has numbers of replicas, in managedFields or in a manifest; None: it is silent."""
+
+    replicas: Any
+    min_replicas: Any
+    min_replica_count: Any
+
+
+class _OwnedSpec(Decoded):
     replicas: _Owned | None = msgspec.field(default=None, name="f:replicas")
     min_replicas: _Owned | None = msgspec.field(default=None, name="f:minReplicas")
     min_replica_count: _Owned | None = msgspec.field(default=None, name="f:minReplicaCount")
     template: _OwnedTemplate | None = msgspec.field(default=None, name="f:template")
 
 
-class _OwnedAnnotations(_Wire):
+class _OwnedAnnotations(Decoded):
     state: _Owned | None = msgspec.field(default=None, name="f:resilience.dev/state")
     addon_state: _Owned | None = msgspec.field(default=None, name="f:resilience.dev/addon-state")
 
 
-class _OwnedMeta(_Wire):
+class _OwnedMeta(Decoded):
     annotations: _OwnedAnnotations | None = msgspec.field(default=None, name="f:annotations")
 
 
-class _Fields(_Wire):
+class _Fields(Decoded):
     metadata: _OwnedMeta | None = msgspec.field(default=None, name="f:metadata")
     spec: _OwnedSpec | None = msgspec.field(default=None, name="f:spec")
     data: dict[str, _Owned] = msgspec.field(default_factory=dict, name="f:data")
 
 
-class ManagedFields(_Wire):
+class ManagedFields(Decoded):
     """One entry of metadata.managedFields."""
 
     manager: str = ""
@@ -116,18 +122,18 @@ class ManagedFields(_Wire):
     fields: _Fields | None = msgspec.field(default=None, name="fieldsV1")
 
 
-class _OwnedBudget(_Wire):
+class _OwnedBudget(Decoded):
     min_available: _Owned | None = msgspec.field(default=None, name="f:minAvailable")
     max_unavailable: _Owned | None = msgspec.field(default=None, name="f:maxUnavailable")
     selector: _Owned | None = msgspec.field(default=None, name="f:selector")
     eviction_policy: _Owned | None = msgspec.field(default=None, name="f:unhealthyPodEvictionPolicy")
 
 
-class _BudgetFields(_Wire):
+class _BudgetFields(Decoded):
     spec: _OwnedBudget | None = msgspec.field(default=None, name="f:spec")
 
 
-class BudgetFields(_Wire):
+class BudgetFields(Decoded):
     """One entry of a PodDisruptionBudget's metadata.managedFields."""
 
     manager: str = ""
@@ -137,7 +143,7 @@ class BudgetFields(_Wire):
     fields: _BudgetFields | None = msgspec.field(default=None, name="fieldsV1")
 
 
-_NOTHING: frozenset[str] = frozenset()
+NOTHING: frozenset[str] = frozenset()
 
 
 def budget_claims(entries: tuple[BudgetFields, ...]) -> tuple[Claim, ...]:
@@ -151,7 +157,7 @@ def budget_claims(entries: tuple[BudgetFields, ...]) -> tuple[Claim, ...]:
             SELECTOR: spec and spec.selector,
             EVICTION_POLICY: spec and spec.eviction_policy,
         }
-        leaves = _shared(tuple(leaf for leaf, there in owned.items() if there is not None))
+        leaves = shared(tuple(leaf for leaf, there in owned.items() if there is not None))
         if leaves:
             named = (intern(entry.manager), intern(entry.operation), intern(entry.subresource))
             made.append(Claim(*named, entry.time, leaves))
@@ -173,7 +179,7 @@ def _claim(entry: ManagedFields) -> Claim | None:
         return None
     owned = _owned_leaves(fields.spec) if fields.spec is not None else []
     owned += _modes(f"f:{mode}" in fields.data for mode in CPA_MODES) if fields.data else []
-    leaves = _shared(tuple(owned))
+    leaves = shared(tuple(owned))
     noted = fields.metadata.annotations if fields.metadata is not None else None
     state = noted is not None and noted.state is not None
     addon_state = noted is not None and noted.addon_state is not None
@@ -188,7 +194,7 @@ def _claim(entry: ManagedFields) -> Claim | None:
 
 
 @lru_cache(maxsize=1024)
-def _shared(leaves: tuple[str, ...]) -> frozenset[str]:
+def shared(leaves: tuple[str, ...]) -> frozenset[str]:
     """One set for all objects of which a manager owns the same leaves."""
     return frozenset(leaves)
 
@@ -198,7 +204,7 @@ def _modes(present: Iterable[bool]) -> list[str]:
 
 
 def _owned_leaves(spec: _OwnedSpec) -> list[str]:
-    leaves = _numbers(spec)
+    leaves = numbers(spec)
     pod = spec.template.spec if spec.template is not None else None
     if pod is None:
         return leaves
@@ -224,97 +230,9 @@ def _keys(element: str) -> dict[str, str]:
     return keys
 
 
-class _AppliedLifecycle(_Wire, rename="camel"):
-    pre_stop: Any = None
-
-
-class _AppliedContainer(_Wire):
-    name: str = ""
-    lifecycle: _AppliedLifecycle | None = None
-    command: Any = None
-    args: Any = None
-
-
-class _AppliedConstraint(_Wire, rename="camel"):
-    topology_key: str = ""
-    when_unsatisfiable: str = ""
-
-
-class _AppliedDNSConfig(_Wire):
-    options: Any = None
-
-
-class _AppliedPodSpec(_Wire, rename="camel"):
-    termination_grace_period_seconds: Any = None
-    dns_config: _AppliedDNSConfig | None = None
-    containers: tuple[_AppliedContainer, ...] | None = None
-    topology_spread_constraints: tuple[_AppliedConstraint, ...] | None = None
-
-
-class _AppliedTemplate(_Wire):
-    spec: _AppliedPodSpec | None = None
-
-
-class _AppliedSpec(_Wire, rename="camel"):
-    replicas: Any = None
-    min_replicas: Any = None
-    min_replica_count: Any = None
-    template: _AppliedTemplate | None = None
-
-
-class _Applied(_Wire):
-    spec: _AppliedSpec | None = None
-    data: dict[str, Any] | None = None
-
-
-_decode_applied = msgspec.json.Decoder(_Applied).decode
-
-
-def chosen(last_applied: str | None, owners: tuple[Claim, ...]) -> frozenset[str]:
-    """The published leaves that stand in last-applied-configuration; numbers and parameters also as `path=value`.
-
-    One that cannot be read hides what was chosen: then everything that anybody owns counts as chosen.
-    """
-    if not last_applied:
-        return _NOTHING
-    try:
-        applied = _decode_applied(last_applied)
-    except msgspec.DecodeError:
-        return _NOTHING.union(*(claim.leaves for claim in owners))
-    leaves = _applied_leaves(applied.spec) if applied.spec is not None else []
-    data = applied.data or {}
-    written = [(mode, data[mode]) for mode in CPA_MODES if mode in data]
-    leaves += [said for mode, text in written for said in (f"data.{mode}", f"data.{mode}={text}")]
-    return _shared(tuple(leaves))
-
-
-def _numbers(spec: _OwnedSpec | _AppliedSpec) -> list[str]:
+def numbers(spec: Numbers) -> list[str]:
+    """The written paths of the numbers of replicas that are there."""
     leaves = [REPLICAS] if spec.replicas is not None else []
     leaves += [MIN_REPLICAS] if spec.min_replicas is not None else []
     leaves += [MIN_REPLICA_COUNT] if spec.min_replica_count is not None else []
-    return leaves
-
-
-def _applied_leaves(spec: _AppliedSpec) -> list[str]:
-    leaves = _numbers(spec)
-    numbers = (
-        (REPLICAS, spec.replicas),
-        (MIN_REPLICAS, spec.min_replicas),
-        (MIN_REPLICA_COUNT, spec.min_replica_count),
-    )
-    leaves += [f"{path}={number}" for path, number in numbers if number is not None]
-    pod = spec.template.spec if spec.template is not None else None
-    if pod is None:
-        return leaves
-    if pod.termination_grace_period_seconds is not None:
-        leaves += [GRACE_PERIOD, f"{GRACE_PERIOD}={pod.termination_grace_period_seconds}"]
-    if pod.dns_config is not None and pod.dns_config.options is not None:
-        leaves.append(DNS_OPTIONS)
-    hooked = [each for each in pod.containers or () if each.lifecycle is not None and each.lifecycle.pre_stop]
-    leaves += [pre_stop(container.name) for container in hooked]
-    for container in pod.containers or ():
-        leaves += [argv(container.name, "command")] if container.command else []
-        leaves += [argv(container.name, "args")] if container.args else []
-    entries = pod.topology_spread_constraints or ()
-    leaves += [constraint(entry.topology_key, entry.when_unsatisfiable) for entry in entries]
     return leaves

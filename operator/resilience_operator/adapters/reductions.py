@@ -13,14 +13,8 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from resilience_operator.adapters import dns_settings
-from resilience_operator.adapters.ownership import (
-    LAST_APPLIED,
-    BudgetFields,
-    ManagedFields,
-    budget_claims,
-    chosen,
-    claims,
-)
+from resilience_operator.adapters.chosen import LAST_APPLIED, chosen
+from resilience_operator.adapters.ownership import BudgetFields, ManagedFields, budget_claims, claims
 from resilience_operator.adapters.sharing import interned, share, shared_labels
 from resilience_operator.core.state import ADDON_ANNOTATION, ANNOTATION
 from resilience_operator.observed import objects as observed

@@ -53,6 +53,9 @@ from resilience_operator.observed.views import Views
 
 __all__ = ["Store", "service_selects"]
 
+Server = tuple[int, int]
+"""(major, minor) of the API server."""
+
 MANY = 100
 """More Services in a list, or Deployments, make everything dirty: to find what each selects would cost more."""
 
@@ -182,15 +185,14 @@ class Store:
 
     def generation(self, key: Key) -> int:
         """metadata.generation of the object with that key; 0 where there is none, or its kind has none."""
-        found = self._views.find(key)
-        return found.metadata.generation if found is not None else 0
+        return found.metadata.generation if (found := self._views.find(key)) is not None else 0
 
-    def look(self, key: Key, now: datetime, server: tuple[int, int] = (1, 36)) -> View | None:
+    def look(self, key: Key, now: datetime, server: Server = (1, 36)) -> View | None:
         """The view of the object with that key; None where there is none."""
         return self._views.look(key, now, server)
 
     def view(
-        self, namespace: str, name: str, now: datetime, server: tuple[int, int] = (1, 36)
+        self, namespace: str, name: str, now: datetime, server: Server = (1, 36)
     ) -> DeploymentView | None:
         """A Deployment with all that rules may look at; None where there is none."""
         return self._views.of_deployment(namespace, name, now, server)

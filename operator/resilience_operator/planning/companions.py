@@ -10,13 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from resilience_operator.core.findings import BudgetDemand
-from resilience_operator.core.paths import JSON
 from resilience_operator.core.policy import SECTION_OF_RULE, Conflicts, Mode, Policy
 from resilience_operator.core.refs import ObjectRef
-from resilience_operator.core.state import ObjectState
 from resilience_operator.observed.budgets import (
-    ALWAYS_ALLOW,
-    MANAGED_BY,
     POLICY_LABEL,
     Difference,
     covering,
@@ -26,10 +22,10 @@ from resilience_operator.observed.budgets import (
     name_of,
     ours,
 )
-from resilience_operator.observed.leaves import selector_object
 from resilience_operator.observed.objects import PodDisruptionBudget
 from resilience_operator.observed.view import DeploymentView, View
-from resilience_operator.planning.change import Change, Result, Verb
+from resilience_operator.planning.budget_changes import Wish, removal, writing
+from resilience_operator.planning.change import Change, Verb
 
 BUDGET_RULES = ("disruption-budget", "coredns-budget")
 
@@ -63,14 +59,6 @@ class Beside:
     contested: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """A demand that is to hold, and the policy that it serves."""
-
-    policy: Policy
-    demand: BudgetDemand
-
-
 def companions_of(
     view: View,
     asked: tuple[BudgetAsked, ...],
@@ -100,7 +88,7 @@ def companions_of(
 
 def _merged(
     asked: tuple[BudgetAsked, ...], holders: list[str]
-) -> tuple[_Wish | None, dict[tuple[str, str], str]]:
+) -> tuple[Wish | None, dict[tuple[str, str], str]]:
     """The demand of the highest priority; equals that disagree write nothing, as with any leaf.
 
     Of equals that agree it serves the one that our budget bears already, so that its label stays.
@@ -125,7 +113,7 @@ def _merged(
         if one.policy.priority == top:
             why = f"policy {name} has the same priority ({top}) and demands {limit}; nobody writes it"
         contested[one.policy.name, one.rule] = why
-    return (None if split else _Wish(first.policy, demand)), contested
+    return (None if split else Wish(first.policy, demand)), contested
 
 
 def _limit(one: BudgetAsked) -> int | str | None:
@@ -136,7 +124,7 @@ def _to_all(asked: tuple[BudgetAsked, ...], why: str) -> dict[tuple[str, str], s
     return {(one.policy.name, one.rule): why for one in asked if one.writes}
 
 
-def _made(view: DeploymentView, wish: _Wish | None) -> list[Change]:
+def _made(view: DeploymentView, wish: Wish | None) -> list[Change]:
     if wish is None or view.budgets or wish.demand.not_yet:
         return []
     ref = ObjectRef(
@@ -146,7 +134,7 @@ def _made(view: DeploymentView, wish: _Wish | None) -> list[Change]:
         name_of(view.deployment),
     )
     reason = f"no budget limits how many pods of {view.deployment.metadata.name} may go at once"
-    return [_change(view, ref, Verb.CREATE, wish, reason)]
+    return [writing(view, ref, Verb.CREATE, wish, reason)]
 
 
 def _kept(
@@ -219,14 +207,14 @@ def _strays(view: DeploymentView, asked: tuple[BudgetAsked, ...]) -> list[Change
     mine, selector = ours(view), view.deployment.spec.selector
     strays = [one for one in excess(view) if one not in mine and one.spec.selector != selector]
     return [
-        _removal(view, one, (ending[0].policy,), ending[0].rule, _two(_survivor(view)))
+        removal(view, one, (ending[0].policy,), ending[0].rule, _two(_survivor(view)))
         for one in strays
         if one.metadata.deletion_timestamp is None
     ]
 
 
 def _updated(
-    view: DeploymentView, budget: PodDisruptionBudget, wish: _Wish, directory: Mapping[str, Policy]
+    view: DeploymentView, budget: PodDisruptionBudget, wish: Wish, directory: Mapping[str, Policy]
 ) -> tuple[Change | None, str]:
     """The change of our budget to what is demanded, or why it is left as it is ("" where it is right)."""
     differs = differences(budget, view.deployment, wish.demand.max_unavailable)
@@ -244,7 +232,7 @@ def _updated(
     reason = f"policy {wish.policy.name} demands another: it had {_said(differs)}"
     if not differs:
         reason = f"it serves policy {wish.policy.name} from now on"
-    return _change(view, budget.ref, Verb.UPDATE, wish, reason, budget.metadata.resource_version), ""
+    return writing(view, budget.ref, Verb.UPDATE, wish, reason, budget.metadata.resource_version), ""
 
 
 def _said(differs: tuple[Difference, ...]) -> str:
@@ -266,75 +254,4 @@ def _release(
     rules = [one.rule for one in asked if one.policy.uid == uid] or [one.rule for one in asked]
     speaking = [one.policy for one in asked if one.ends_harm] or [one.policy for one in asked]
     policies = (holder,) if holder is not None else tuple(speaking[:1])
-    return _removal(view, budget, policies, (rules or [BUDGET_RULES[0]])[0], why)
-
-
-def _removal(
-    view: DeploymentView, budget: PodDisruptionBudget, policies: tuple[Policy, ...], rule: str, why: str
-) -> Change:
-    return Change(
-        verb=Verb.DELETE,
-        result=Result.REVERTED,
-        object=budget.ref,
-        resource_version=budget.metadata.resource_version,
-        leaves={},
-        state=ObjectState(),
-        written=(),
-        rules=(rule,),
-        policies=policies,
-        reason=why,
-        disruptive=False,
-        urgent=True,
-        owner=view.ref,
-    )
-
-
-def _change(
-    view: DeploymentView, ref: ObjectRef, verb: Verb, wish: _Wish, reason: str, resource_version: str = ""
-) -> Change:
-    return Change(
-        verb=verb,
-        result=Result.APPLIED,
-        object=ref,
-        resource_version=resource_version,
-        leaves={},
-        state=ObjectState(),
-        written=(),
-        rules=(wish.demand.rule,),
-        policies=(wish.policy,),
-        reason=reason,
-        disruptive=False,
-        whole=_body(view, ref, wish) if verb is Verb.CREATE else _rest(view, wish),
-        owner=view.ref,
-    )
-
-
-def _body(view: DeploymentView, ref: ObjectRef, wish: _Wish) -> dict[str, JSON]:
-    """The budget as it is made. Its only owner is the Deployment: with two, it would outlive the first."""
-    owner = view.deployment.metadata
-    changing = _rest(view, wish)
-    return {
-        "apiVersion": ref.api_version,
-        "kind": ref.kind,
-        "metadata": {
-            "name": ref.name,
-            "namespace": ref.namespace,
-            "labels": {MANAGED_BY[0]: MANAGED_BY[1], **changing["metadata"]["labels"]},
-            "ownerReferences": [
-                {"apiVersion": "apps/v1", "kind": "Deployment", "name": owner.name, "uid": owner.uid}
-            ],
-        },
-        "spec": changing["spec"],
-    }
-
-
-def _rest(view: DeploymentView, wish: _Wish) -> dict[str, JSON]:
-    """What of a budget follows the policy and the Deployment, and is put right later on."""
-    return {
-        "metadata": {"labels": {POLICY_LABEL: wish.policy.uid}},
-        "spec": {
-            "maxUnavailable": wish.demand.max_unavailable,
-            "selector": selector_object(view.deployment.spec.selector),
-            "unhealthyPodEvictionPolicy": ALWAYS_ALLOW,
-        },
-    }
+    return removal(view, budget, policies, (rules or [BUDGET_RULES[0]])[0], why)
