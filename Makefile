@@ -30,11 +30,14 @@ check: install ## style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Two processes, each with a control plane of its own: most of a test of the cluster is waiting.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: check lab ## everything but the slow part, at most 20 minutes once the lab is built
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: check lab ## everything
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 bench: install lab ## the benchmarks, as ratios against a bare client in the same run
 	$(BIN)/python -m tests.benchmarks
