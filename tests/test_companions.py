@@ -162,8 +162,8 @@ NOT_YET = (replace(asked(), demand=BudgetDemand(RULE, 1, "not yet")),)
             web(MINE),
             (asked(DELETING, writes=False), asked(OTHER)),
             (DELETING, OTHER),
-            [NO_LONGER],
-            id="the policy goes, another makes its own",
+            [("Update", "web-resilience", "it serves policy q from now on", False)],
+            id="the policy goes, another takes it over",
         ),
         pytest.param(web(MINE), (), (), [], id="of a policy that is not known"),
         pytest.param(

@@ -87,9 +87,32 @@ def test_a_lower_floor_takes_nothing_away_when_the_higher_ones_policy_rests_or_i
     higher: tuple[Policy, ...],
 ) -> None:
     lower = policy("b", min=2)
-    decision = decide(holding(5, 1, "uid-a"), *higher, lower)
-    assert told(decision) in (None, ("Apply", 5)), "at most the record of who demands it is written"
-    assert [one for one in decision.judged if one.policy == "b"] == []
+    subject = holding(5, 1, "uid-a")
+    for _ in range(3):
+        decision = decide(subject, *higher, lower)
+        assert told(decision) in (None, ("Apply", 5)), "at most the record of who demands it is written"
+        assert [one for one in decision.judged if one.policy == "b"] == []
+        if decision.change is not None:
+            subject = replace(subject, state=decision.change.state)
+    assert told(decide(subject, *higher, lower)) is None, "and then nothing"
+
+
+def test_a_new_value_in_the_template_does_not_take_the_old_one_out_before_it_is_written() -> None:
+    """A floor is written at once, the template later: until then what stands in it stays."""
+    old, new = "ScheduleAnyway", "DoNotSchedule"
+    entry = {"topologyKey": "kubernetes.io/hostname", "maxSkew": 1, "whenUnsatisfiable": old}
+    path = f"spec.template.spec.topologySpreadConstraints[topologyKey=kubernetes.io/hostname,whenUnsatisfiable={old}]"
+    spread = {"constraints": [{"topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": new}]}
+    body = deployment(replicas=2, pod={"topologySpreadConstraints": [entry]})
+    claims = (msgspec.structs.replace(OURS, leaves=frozenset({path})),)
+    nodes = [node("a"), node("b")]
+    subject = view(msgspec.structs.replace(body, claims=claims), nodes=nodes)
+    state = ObjectState("d-1", {path: Held("spread", entry, policies=("uid-a",), revision=1)})
+    asks = policy("a", deployments={"spread": spread, "replicas": {"min": 3}})
+    change = decide(replace(subject, state=state), asks).change
+    assert change is not None
+    assert ([str(one) for one in change.written], change.disruptive) == (["spec.replicas"], False)
+    assert path in {str(one) for one in change.leaves}, "an apply that leaves it out would delete it"
 
 
 def test_a_policy_that_lowers_its_own_floor_is_followed() -> None:

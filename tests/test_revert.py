@@ -152,8 +152,10 @@ def test_what_another_policy_holds_as_well_stays() -> None:
     shared = held(body, ("replicas", "spec.replicas", 2, 1))
     text = shared["metadata"]["annotations"]["resilience.dev/state"].replace('["uid-p"]', '["uid-p","uid-q"]')
     shared["metadata"]["annotations"]["resilience.dev/state"] = text
-    found = cluster([RESTING], [shared])
+    found = cluster([RESTING, policy("q")], [shared])
     assert everything(found, uids_of(found, "p")) == []
+    left = cluster([RESTING], [shared])
+    assert brief(everything(left, uids_of(left, "p"))) == [("shop/web", 0, ())], "the other one is gone"
 
 
 def test_a_policy_that_is_gone_is_known_by_what_it_left_and_its_budgets_by_its_uid() -> None:

@@ -41,6 +41,7 @@ from resilience_operator.observed.objects import (
     DaemonSetStatus,
     Deployment,
     DeploymentSpec,
+    DeploymentStatus,
     HorizontalPodAutoscaler,
     HPASpec,
     Meta,
@@ -726,6 +727,8 @@ def test_a_budget_of_pods_of_an_earlier_template_counts_and_a_new_version_of_it_
     bare = pod(version=20)
     old = msgspec.structs.replace(bare.metadata, labels={"app": "web", "release": "old"})
     store.put(POD, msgspec.structs.replace(bare, metadata=old))
+    rolling = DeploymentStatus(replicas=4, updated_replicas=3)
+    store.put(DEPLOYMENT, msgspec.structs.replace(deployment(version=21, claim="data"), status=rolling))
     store.take_dirty()
     theirs = msgspec.structs.replace(
         budget("theirs", "web", 1), spec=BudgetSpec(None, 1, Selector({"release": "old"}))

@@ -11,9 +11,10 @@ from datetime import timedelta
 from resilience_operator.adapters.services import Services
 from resilience_operator.apply import Done, Report, rehearse
 from resilience_operator.core.kinds import BY_NAME
-from resilience_operator.core.refs import key_of
+from resilience_operator.core.refs import ObjectRef, key_of
 from resilience_operator.decided import Decided
 from resilience_operator.memory import Memory, fingerprint
+from resilience_operator.observed import addons
 from resilience_operator.observed.view import View
 from resilience_operator.planning.change import Change, Verb
 from resilience_operator.planning.contest import MAX_REVERTS
@@ -86,7 +87,7 @@ class Aftermath:
         elif report.done is Done.AGAIN or report.change.verb in (Verb.WITHDRAW, Verb.DELETE):
             self._memory.failed(place, self._services.monotonic(), report.retry_after, stale=report.stale)
         if report.unknown:
-            self._memory.unknown[_mark(report.change)] = report.change.object
+            self._memory.unknown[_mark(report.change)] = _read_of(report.change.object)
 
     async def learn_unknown_ends(self) -> None:
         """Read every object whose last write may or may not have been done, before anything else is started."""
@@ -97,6 +98,11 @@ class Aftermath:
     def _view(self, report: Report) -> View | None:
         key = key_of(report.change.subject)
         return self._services.store.look(key, report.at, self._services.server_version)
+
+
+def _read_of(ref: ObjectRef) -> ObjectRef:
+    """What the API server is asked of it: of an add-on, the Deployment that bears our note."""
+    return ObjectRef("apps/v1", "Deployment", *addons.PLACE) if ref.kind == addons.KIND else ref
 
 
 def _mark(change: Change) -> str:

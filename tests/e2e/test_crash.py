@@ -249,7 +249,7 @@ def test_of_a_leader_that_was_stopped_at_most_the_held_request_commits(
     with Proxy(config) as proxy:
         rule = proxy.on("PATCH", "/deployments/d1$", hold())
         leader = scene.operator(*TIMES, "--identity=first", kubeconfig=proxy.kubeconfig(tmp_path / "proxy"))
-        other = scene.operator(*TIMES, "--identity=second", "--request-timeout=4")
+        other = scene.operator(*TIMES, "--identity=second", "--request-timeout=10")
         with leader, other:
             held = rule.wait_held(timeout=30)
             leader.signal(signal.SIGSTOP)

@@ -66,13 +66,13 @@ def lone(scene: Scene) -> tuple[str, str, str]:
 
 
 def with_hpa(scene: Scene) -> tuple[str, str, str]:
-    scene.apply(without_replicas(scene))
+    scene.apply(workload(scene.namespace, "web"))
     scene.apply(hpa(scene, "web"))
     return "hpa", "web", "minReplicas"
 
 
 def with_keda(scene: Scene) -> tuple[str, str, str]:
-    scene.apply(without_replicas(scene))
+    scene.apply(workload(scene.namespace, "web"))
     scene.apply(scaled_object(scene, "web", minReplicaCount=1))
     made = generated_hpa(scene.namespace, "web", get(scene, "scaledobject", "web"), 1)
     scene.create(made)

@@ -105,7 +105,7 @@ async def _withdraw(writer: Writer, step: Step, raw: dict[str, Any]) -> tuple[Ou
     if not isinstance(found, Target):
         raise TypeError(f"{kind} has no leaves")
     state, _ = believe(found)
-    held = held_by(state, step.uids, step.rules)
+    held = held_by(state, step.uids, step.rules, step.gone)
     after = state.without(frozenset(held)) if held else state
     kept = [text for text, one in held.items() if text in step.kept or _stays(found, text, one)]
     plan = withdraw(raw, {text: one for text, one in held.items() if text not in kept}, after)

@@ -33,7 +33,7 @@ class Step:
 
     `whole`: it is ours altogether, and removed. `rules`: only what they wrote, None: everything. `pods`: how many
     restart at most. `opt_out`: the rules from which it is to be opted out. `kept`: written path -> who decides about
-    it by now, so that it stays as it is.
+    it by now, so that it stays as it is. `gone`: uids of policies that are there no more.
     """
 
     ref: ObjectRef
@@ -43,6 +43,7 @@ class Step:
     opt_out: tuple[str, ...] = ()
     kept: Mapping[str, str] = field(default_factory=dict)
     whole: bool = False
+    gone: frozenset[str] = frozenset()
 
     @property
     def gives_back(self) -> bool:
@@ -66,22 +67,40 @@ def orphans(cluster: Cluster) -> Counter[str]:
     return Counter({uid: count for uid, count in uids.items() if uid not in cluster.uids.values()})
 
 
-def held_by(state: ObjectState, uids: frozenset[str], rules: frozenset[str] | None = None) -> dict[str, Held]:
-    """Written path -> what the policy holds there by these rules (None: by any), and no other policy does."""
+def held_by(
+    state: ObjectState,
+    uids: frozenset[str],
+    rules: frozenset[str] | None = None,
+    gone: frozenset[str] = frozenset(),
+) -> dict[str, Held]:
+    """Written path -> what the policy holds there by these rules (None: by any), and no other policy does.
+
+    `gone`: uids of policies that are there no more; what one of them held as well is nobody else's.
+    """
     return {
         text: one
         for text, one in state.leaves.items()
-        if one.policies and uids.issuperset(one.policies) and (rules is None or one.rule in rules)
+        if uids.intersection(one.policies)
+        and (uids | gone).issuperset(one.policies)
+        and (rules is None or one.rule in rules)
     }
+
+
+def gone_from(cluster: Cluster) -> frozenset[str]:
+    """Uids of policies that hold something and are there no more."""
+    views = (cluster.look(key) for key in cluster.store.subjects())
+    leaves = [one for view in views if view is not None for one in view.state.leaves.values()]
+    return frozenset(uid for one in leaves for uid in one.policies) - set(cluster.uids.values())
 
 
 def everything(cluster: Cluster, uids: frozenset[str]) -> list[Step]:
     """All that the policy holds, in the order in which it is given back."""
     groups: dict[Key, list[Step]] = {}
+    gone = gone_from(cluster)
     for key in cluster.store.subjects():
         view = cluster.look(key)
         if view is not None:
-            steps = [*_step(view, uids), *_removals(cluster, view, uids)]
+            steps = [*_step(view, uids, gone), *_removals(cluster, view, uids)]
             scaled = None if isinstance(view, DeploymentView) else view.scaled
             groups.setdefault(key_of(scaled.ref) if scaled is not None else key, []).extend(steps)
     ordered = sorted(groups.items(), key=lambda one: (any(step.pods for step in one[1]), one[0]))
@@ -99,7 +118,7 @@ def around(cluster: Cluster, uids: frozenset[str], key: Key) -> list[Step]:
     view = cluster.look(key)
     if view is None:
         return []
-    own = [*_step(view, uids)]
+    own = [*_step(view, uids, gone_from(cluster))]
     if not isinstance(view, DeploymentView):
         return own
     return _opted_out(view, uids, [*own, *_removals(cluster, view, uids), *_scaling(cluster, view, uids)])
@@ -108,9 +127,9 @@ def around(cluster: Cluster, uids: frozenset[str], key: Key) -> list[Step]:
 def _scaling(cluster: Cluster, view: DeploymentView, uids: frozenset[str]) -> Iterator[Step]:
     """The floor in what scales a Deployment; an autoscaler's Deployment has settings of its own as well."""
     for each in (*view.scalers, *view.config_maps):
-        yield from _step(cluster.look(key_of(each.ref)), uids)
+        yield from _step(cluster.look(key_of(each.ref)), uids, gone_from(cluster))
     for autoscaler in view.autoscalers:
-        yield from _step(cluster.look(key_of(autoscaler.ref)), uids, FLOOR_OF_DNS)
+        yield from _step(cluster.look(key_of(autoscaler.ref)), uids, gone_from(cluster), FLOOR_OF_DNS)
 
 
 def _opted_out(view: DeploymentView, uids: frozenset[str], steps: list[Step]) -> list[Step]:
@@ -133,14 +152,16 @@ def _one_budget(cluster: Cluster, uids: frozenset[str], key: Key) -> list[Step]:
     return []
 
 
-def _step(view: View | None, uids: frozenset[str], rules: frozenset[str] | None = None) -> Iterator[Step]:
+def _step(
+    view: View | None, uids: frozenset[str], gone: frozenset[str], rules: frozenset[str] | None = None
+) -> Iterator[Step]:
     """What is given back on one object, with an opt-out from its rules; nothing where nothing is held."""
-    held = held_by(view.state, uids, rules) if view is not None else {}
+    held = held_by(view.state, uids, rules, gone) if view is not None else {}
     if view is not None and held and not isinstance(view.target, Addon):
         restarts = any(Path.parse(text).in_template for text in held)
         pods = view.pods_replaced if restarts else 0
         opt_out = tuple(sorted({one.rule for one in held.values()}))
-        yield Step(view.ref, uids, rules, pods, opt_out, dict(_kept(view, held)))
+        yield Step(view.ref, uids, rules, pods, opt_out, dict(_kept(view, held)), gone=gone)
 
 
 def at_aws(cluster: Cluster, uids: frozenset[str]) -> str:

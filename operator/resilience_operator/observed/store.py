@@ -123,7 +123,7 @@ class Store:
         shelf, follow = self._shelves[kind], self._follow[kind]
         rewound = kind in self._rewound
         self._rewound.discard(kind)
-        if kind == SERVICE and len(objects) > MANY:
+        if kind in (SERVICE, BUDGET) and len(objects) > MANY:
             self._mark_all()
         for new in objects:
             if rewound or shelf.admits(new):
@@ -150,6 +150,9 @@ class Store:
             self._all_dirty = False
             dirty.update(self.subjects())
             return dirty
+        moved.sort(
+            key=lambda each: each.metadata.namespace
+        )  # What is shared is kept of one namespace at a time.
         dirty = dirty.union(*(self._views.sharing.around(each) for each in moved))
         return dirty.union(*(self._views.judged_by(key) for key in dirty))
 
@@ -255,9 +258,13 @@ class Store:
             self._mark(self._views.cluster_dns())
 
     def _budget_changed(self, old: PodDisruptionBudget | None, new: PodDisruptionBudget | None) -> None:
-        changed = new or old
-        if changed is not None and not alike(old, new):
-            self._mark(map(_key, self._deployments.within(changed.metadata.namespace)))
+        if old is not None:
+            self._views.budgets.remove(old)
+        if new is not None:
+            self._views.budgets.add(new)
+        if not self._all_dirty and not alike(old, new):
+            known = [each for each in (old, new) if each is not None]
+            self._mark(key for each in known for key in self._views.protected_by(each))
 
     def _replica_set_changed(self, old: ReplicaSet | None, new: ReplicaSet | None) -> None:
         before = self._index.deployment_of(old) if old is not None else None

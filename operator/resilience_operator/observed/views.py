@@ -22,6 +22,7 @@ from resilience_operator.core.state import ObjectState
 from resilience_operator.observed import addons
 from resilience_operator.observed.autoscalers import autoscaler_of
 from resilience_operator.observed.belief import believe
+from resilience_operator.observed.budget_index import BudgetIndex
 from resilience_operator.observed.budgets import is_ours, name_of
 from resilience_operator.observed.dns import (
     DNS_NAMESPACE,
@@ -61,6 +62,7 @@ class Views:
         self._config_maps: Shelf[ConfigMap] = shelves[CONFIG_MAP]
         self._budgets: Shelf[PodDisruptionBudget] = shelves[BUDGET]
         self._nodes: Nodes | None = None
+        self.budgets = BudgetIndex()
         self.sharing = Sharing(self._deployments.within)
         self.reading: AddonReading | None = None
 
@@ -179,19 +181,26 @@ class Views:
 
     def _budgets_of(self, found: Deployment, pods: tuple[Pod, ...]) -> tuple[PodDisruptionBudget, ...]:
         """Those that select its template or any pod that it has, of an earlier template as well; and ours of it."""
-        within = list(self._budgets.within(found.metadata.namespace))
-        if not within:
+        if not len(self._budgets):
             return ()
+        namespace, uid = found.metadata.namespace, found.metadata.uid
         every = [found.spec.template.metadata.labels, *(pod.metadata.labels for pod in pods)]
-        distinct, name = {id(labels): labels for labels in every}.values(), name_of(found)
-        chosen = (
-            each
-            for each in within
-            if any(selects(each.spec.selector, labels) for labels in distinct)
-            or is_ours(each, found)
-            or each.metadata.name == name
-        )
-        return tuple(sorted(chosen, key=lambda each: each.metadata.name))
+        distinct = {id(labels): labels for labels in every}.values()
+        chosen = [one for labels in distinct for one in self.budgets.selecting(namespace, labels)]
+        chosen += [one for one in self.budgets.owned_by(uid) if is_ours(one, found)]
+        namesake = self._budgets.get(namespace, name_of(found))
+        chosen += [namesake] if namesake is not None else []
+        by_name = {one.metadata.name: one for one in chosen}
+        return tuple(one for _, one in sorted(by_name.items()))
+
+    def protected_by(self, budget: PodDisruptionBudget) -> Iterator[Key]:
+        """The Deployments whose answer depends on a budget; of those that roll, earlier pods may be selected, too."""
+        for one in self._deployments.within(budget.metadata.namespace):
+            labels, status = one.spec.template.metadata.labels, one.status
+            rolls = status.replicas != status.updated_replicas
+            touched = rolls or selects(budget.spec.selector, labels) or name_of(one) == budget.metadata.name
+            if touched or is_ours(budget, one):
+                yield key_of(one.ref)
 
     def _twins(self, found: Deployment, services: tuple[Service, ...]) -> Iterator[str]:
         for service in services:

@@ -34,7 +34,6 @@ def apply(
     keep: Keep,
 ) -> Change | None:
     """Write what is free, together with every leaf that we own; None where nothing is to be written."""
-    resolution = _at_once_first(resolution)
     written = tuple(judgement.demand.path for judgement in resolution.writes)
     recorded = _records(view, resolution, holds, written)
     if not written and recorded == dict(view.state.leaves):
@@ -75,10 +74,25 @@ def apply(
     )
 
 
-def _at_once_first(resolution: Resolution) -> Resolution:
+def at_once_first(resolution: Resolution) -> Resolution:
     """What restarts no pod does not wait for a rollout: it is written alone, and the template in the next pass."""
     at_once = tuple(one for one in resolution.writes if not one.demand.path.in_template)
     return replace(resolution, writes=at_once) if at_once else resolution
+
+
+def outside_template(resolution: Resolution, holds: Holds) -> tuple[Resolution, Holds]:
+    """What may be done while nothing may be done to the template: what we hold in it is carried."""
+    writes = tuple(one for one in resolution.writes if not one.demand.path.in_template)
+    every = (holds.released, holds.adopted)
+    inside = [{text: one for text, one in held.items() if Path.parse(text).in_template} for held in every]
+    released, adopted = (
+        {text: one for text, one in held.items() if text not in kept}
+        for held, kept in zip(every, inside, strict=True)
+    )
+    carried = {Path.parse(text): one.set for kept in inside for text, one in kept.items()}
+    return replace(resolution, writes=writes), replace(
+        holds, released=released, adopted=adopted, carried={**holds.carried, **carried}
+    )
 
 
 def give_back(
@@ -225,12 +239,18 @@ def _records(view: View, resolution: Resolution, holds: Holds, written: tuple[Pa
     }
     revision = next_revision(view)
     for path, winner in resolution.winners.items():
-        text, uids = str(path), tuple(policy.uid for policy in winner.policies)
+        text, active = str(path), tuple(policy.uid for policy in winner.policies)
+        uids = tuple(dict.fromkeys((*active, *holds.resting.get(text, ()))))
         if path in written:
             records[text] = _taken(view, path, winner, uids, revision if path.in_template else 0)
-        elif text in records and not set(uids) <= set(records[text].policies):
+        elif text in records and _to_be_noted(winner, set(uids), set(records[text].policies)):
             records[text] = replace(records[text], policies=uids)
     return records
+
+
+def _to_be_noted(winner: Winner, holders: set[str], noted: set[str]) -> bool:
+    """True where the record of who holds a leaf is to be written; of a floor also who holds it no longer."""
+    return holders != noted if winner.demand.floor is not None else not holders <= noted
 
 
 def _taken(view: View, path: Path, winner: Winner, uids: tuple[str, ...], revision: int) -> Held:

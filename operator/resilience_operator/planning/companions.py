@@ -77,7 +77,7 @@ def companions_of(
         wish = None
     changes = list(_made(view, wish)) if not ours(view) else []
     for budget in mine:
-        change = _kept(view, budget, asked, directory)
+        change = _kept(view, budget, asked, directory, wanted=wish is not None)
         if change is None and wish is not None and budget not in excess(view):
             change, left = _updated(view, budget, wish, directory)
             contested |= _to_all(asked, left) if left else {}
@@ -142,11 +142,13 @@ def _kept(
     budget: PodDisruptionBudget,
     asked: tuple[BudgetAsked, ...],
     directory: Mapping[str, Policy],
+    *,
+    wanted: bool,
 ) -> Change | None:
-    """The removal of our budget, None where it stays."""
+    """The removal of our budget, None where it stays; `wanted`: another policy demands it, and takes it over."""
     holder = directory.get(budget.metadata.labels[POLICY_LABEL])
     harm = _harm(view, budget)
-    if holder is not None and holder.deleting:
+    if holder is not None and holder.deleting and (harm or not wanted):
         return _release(view, budget, holder, asked, harm or f"policy {holder.name} no longer asks for it")
     if harm:
         return _release(view, budget, holder, asked, harm) if _may_end(holder, asked) else None

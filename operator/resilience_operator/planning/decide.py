@@ -236,7 +236,12 @@ def _change(
     # Opt-outs of what we hold, whether or not a policy still speaks of it.
     opted_out = frozenset(optouts_of(SECTION_OF_RULE, view))
     if rollout.phase is Phase.FAILED:
-        return changes.roll_back(view, rollout, directory, opted_out, keep)
+        rolled_back = changes.roll_back(view, rollout, directory, opted_out, keep)
+        if rolled_back is not None:
+            return rolled_back
+        # Our hands are tied over the template, not over what restarts nothing.
+        resolution, holds = changes.outside_template(resolution, holds)
+    resolution = changes.at_once_first(resolution)
     written = [judgement.demand.path for judgement in resolution.writes]
     holds = without(holds, superseded(view, written))
     if holds.released or holds.adopted:

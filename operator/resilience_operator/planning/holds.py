@@ -38,6 +38,8 @@ class Holds:
 
     `adopted`: written path -> Held of leaves to give back whose value somebody else has made their own since: they
     stay as they are, and are forgotten.
+
+    `resting`: written path -> uids of the policies that keep their hold on it without asking for it now.
     """
 
     carried: Mapping[Path, JSON]
@@ -45,6 +47,7 @@ class Holds:
     changed: tuple[Path, ...]
     unrecorded: Mapping[Path, JSON]
     adopted: Mapping[str, Held] = field(default_factory=dict)
+    resting: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,17 @@ def sort_holds(view: View, covering: Mapping[str, Covering], directory: Mapping[
         for text in owned_paths(view.target) - view.state.leaves.keys()
         if is_published(Path.parse(text), view.target) and not _applied_by_others(view, Path.parse(text))
     }
-    return Holds(carried, released, tuple(changed), unrecorded, shared)
+    resting = {text: _resting(held, covering) for text, held in view.state.leaves.items()}
+    return Holds(carried, released, tuple(changed), unrecorded, shared, resting)
+
+
+def _resting(held: Held, covering: Mapping[str, Covering]) -> tuple[str, ...]:
+    """Uids of the policies that keep their hold without asking for it now: gone, out of sight, or at rest."""
+    return tuple(
+        uid
+        for uid in held.policies
+        if (one := covering.get(uid)) is None or family(held.rule) in one.quiet_rules
+    )
 
 
 def _outlived(view: View, path: Path, held: Held, covering: Mapping[str, Covering]) -> bool:

@@ -94,7 +94,7 @@ def state_of(decision: Decision, policy: str, section: str = "") -> State | None
     states = (
         judged.state
         for judged in decision.of(policy)
-        if not section or SECTION_OF_RULE[judged.finding.rule] == section
+        if not section or SECTION_OF_RULE.get(judged.finding.rule) == section
     )
     return min(states, key=_RANK.__getitem__, default=None)
 
