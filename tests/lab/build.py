@@ -1,6 +1,6 @@
-"""Builds the parts of the control plane from Go modules, once, into a cache outside the tree.
+"""Builds the parts of the control plane, and Argo CD, from Go modules, once, into a cache outside the tree.
 
-Called by `cluster.start` and by the command line. The cache is keyed by the module files and the flags: a
+Called by `cluster.start`, `argocd` and the command line. The cache is keyed by the module files and the flags: a
 finished folder appears by one rename, so an interrupted build leaves nothing that looks finished.
 """
 
@@ -69,6 +69,11 @@ class Programs:
     modules: Path
     patience: str
 
+    @property
+    def names(self) -> str:
+        """What is built, for a person."""
+        return ", ".join(binary.name for binary in self.binaries)
+
     def key(self) -> str:
         """Changes when a flag or a module file does."""
         digest = hashlib.sha256()
@@ -90,6 +95,12 @@ class Programs:
 
 
 LAB = Programs(BINARIES, _MODULES, "once; 4 to 8 minutes on two cores")
+ARGO_CD = Programs(
+    (Binary("argocd", "argocd", "github.com/argoproj/argo-cd/v3/cmd"),),
+    _MODULES,
+    "once; up to 9 minutes on two cores",
+)
+"""One program that is the command line, the repo-server and the application-controller, by its name."""
 
 
 def binaries(programs: Programs = LAB) -> Path:
@@ -110,7 +121,7 @@ def _build(target: Path, programs: Programs) -> None:
     partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.part-", dir=target.parent))
     try:
         with Progress(len(programs.binaries)) as progress:
-            progress.note(f"building the test lab into {target} ({programs.patience})")
+            progress.note(f"building {programs.names} into {target} ({programs.patience})")
             go = find_go(programs.go_version(), target.parent, progress)
             for binary in programs.binaries:
                 progress.begin(f"building {binary.name}")
