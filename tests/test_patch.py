@@ -384,7 +384,7 @@ def test_json_has_the_patches_what_they_end_and_what_is_left() -> None:
 
 def test_plan_and_report_say_once_that_there_is_something_to_commit() -> None:
     chosen = workload("web", 1, meta=by_git("spec", "replicas"))
-    probes = {"deployments": {"probes": {}}}
+    probes: Body = {"deployments": {"probes": {}}}
     hint = "kubectl resilience plan p --patch prints what to commit."
     told = text(make(cluster([policy("p", **FLOOR)], [chosen]), "p", 1)).splitlines()
     assert (told[-1], told.count(hint)) == (hint, 1)

@@ -102,7 +102,7 @@ def manifests(found: Remedies) -> Iterator[str]:
 
 
 def as_json(found: Remedies) -> str:
-    """One JSON object and an end of line: patches (target, the patch, whether the object is new, what it ends), and what is left."""
+    """One JSON object: patches (target, the patch, whether the object is new, what it ends), and what is left."""
     body = {
         "patches": [
             {
