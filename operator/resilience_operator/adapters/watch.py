@@ -44,6 +44,7 @@ RELIST_AFTER = 3
 """Failures in a row after which the version that we watch from is no longer trusted (a restored etcd)."""
 
 GONE = 410
+FORBIDDEN = 403
 NOT_FOUND = 404
 
 ABSENT_POLL = 30.0
@@ -144,8 +145,11 @@ class Reflector:
             await self._pause(failure)
 
     def _is_absent(self, error: OperatorError) -> bool:
-        """True where the cluster does not have this kind, and need not have it."""
-        return self.kind.optional and isinstance(error, ApiError) and error.status == NOT_FOUND
+        """True where the cluster does not have this kind, or we may not read it, and it need not be there."""
+        status = error.status if isinstance(error, ApiError) else 0
+        return (self.kind.optional and status == NOT_FOUND) or (
+            self.kind.beside_the_point and status == FORBIDDEN
+        )
 
     async def _pause(self, failure: Exception | None) -> None:
         if self._opened_at is not None and self._alive_at - self._opened_at >= HEALTHY_AFTER:

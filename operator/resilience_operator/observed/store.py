@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from resilience_operator.core.kinds import (
+    APPLICATION,
     BUDGET,
     CONFIG_MAP,
     DAEMON_SET,
@@ -32,6 +33,7 @@ from resilience_operator.observed.dns import matters
 from resilience_operator.observed.index import Index, scaled_by, service_selects
 from resilience_operator.observed.objects import (
     AddonReading,
+    Application,
     ConfigMap,
     DaemonSet,
     Deployment,
@@ -57,7 +59,7 @@ Server = tuple[int, int]
 """(major, minor) of the API server."""
 
 MANY = 100
-"""More Services in a list, or Deployments, make everything dirty: to find what each selects would cost more."""
+"""More of them in a list make everything dirty: to find what each selects would cost more."""
 
 
 class Store:
@@ -89,6 +91,7 @@ class Store:
             CONFIG_MAP: self._config_maps,
             BUDGET: self._budgets,
             DAEMON_SET: Shelf[DaemonSet](),
+            APPLICATION: Shelf[Application](),
         }
         self._views = Views(self._shelves, self._index)
         self._follow: dict[Kind, Callable[[Any, Any], None]] = {
@@ -104,6 +107,7 @@ class Store:
             CONFIG_MAP: self._config_map_changed,
             BUDGET: self._budget_changed,
             DAEMON_SET: self._daemon_set_changed,
+            APPLICATION: self._application_changed,
         }
 
     def put(self, kind: Kind, new: Object) -> None:
@@ -123,7 +127,7 @@ class Store:
         shelf, follow = self._shelves[kind], self._follow[kind]
         rewound = kind in self._rewound
         self._rewound.discard(kind)
-        if kind in (SERVICE, BUDGET) and len(objects) > MANY:
+        if kind in (SERVICE, BUDGET, APPLICATION) and len(objects) > MANY:
             self._mark_all()
         for new in objects:
             if rewound or shelf.admits(new):
@@ -265,6 +269,16 @@ class Store:
         if not self._all_dirty and not alike(old, new):
             known = [each for each in (old, new) if each is not None]
             self._mark(key for each in known for key in self._views.protected_by(each))
+
+    def _application_changed(self, old: Application | None, new: Application | None) -> None:
+        known = [each for each in (old, new) if each is not None]
+        if old is not None:
+            self._views.applications.remove(old)
+        if new is not None:
+            self._views.applications.add(new)
+        if not self._all_dirty and not alike(old, new):
+            names = {each.metadata.name for each in known}
+            self._mark(key for key in self.subjects() if self._views.belongs(key, names))
 
     def _replica_set_changed(self, old: ReplicaSet | None, new: ReplicaSet | None) -> None:
         before = self._index.deployment_of(old) if old is not None else None
