@@ -56,8 +56,8 @@ def held(
     return view(subject, state=state, application=known)
 
 
-def told(subject: DeploymentView) -> list[tuple[str, str, str, State, str]]:
-    found = settings_that_bite(subject, NOTHING, (POLICY, OTHER))
+def told(subject: DeploymentView, opted_out: tuple[str, ...] = ()) -> list[tuple[str, str, str, State, str]]:
+    found = settings_that_bite(subject, NOTHING, [(POLICY, opted_out), (OTHER, ())])
     return [(one.policy, one.finding.rule, one.finding.reason, one.state, one.message) for one in found]
 
 
@@ -217,6 +217,12 @@ def test_another_manager_beside_argo_cd_keeps_its_wish() -> None:
     fleet = Claim("fleet", "Apply", leaves=frozenset([str(REPLICAS)]))
     subject = held(REPLICAS, 2, application(RESPECT, ignored=[IGNORED]), by_argo(REPLICAS), fleet)
     assert judge(Demand("replicas", REPLICAS, 4), subject, Conflicts.REPORT).standing is Standing.CHOSEN
+
+
+def test_of_an_object_that_is_opted_out_nothing_is_said() -> None:
+    subject = held(REPLICAS, 2, application("Replace=true"))
+    assert told(subject, ("spread",)) != []
+    assert told(subject, ("replicas",)) == []
 
 
 def test_where_nothing_is_held_or_written_no_setting_bites() -> None:

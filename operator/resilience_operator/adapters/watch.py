@@ -132,6 +132,9 @@ class Reflector:
             except OperatorError as error:
                 if self._is_absent(error):
                     self._replace([], "")
+                    self._sink.rewound(
+                        self.kind
+                    )  # The same objects may be read again: they are not gone for ever.
                     must_list = True
                     await asyncio.sleep(min(ABSENT_POLL, self._scope.stall_timeout / 3))
                     continue

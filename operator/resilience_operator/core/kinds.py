@@ -3,7 +3,7 @@
 Used by adapters (paths of requests), observed (what is stored) and the generator of access rights.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 
@@ -23,7 +23,7 @@ class Kind:
     namespaced: bool
     optional: bool = False
     only_in: str = ""
-    beside_the_point: bool = False
+    beside_the_point: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return self.kind

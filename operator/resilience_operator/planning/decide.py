@@ -92,7 +92,7 @@ def decide(view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings
         for one in judge_findings(verdict.policy, _seen(verdict, view), context, verdict.enforces)
     ]
     judged += rolling_out(view, rollout, [verdict.policy for verdict in verdicts])
-    judged += settings_that_bite(view, resolution, [verdict.policy for verdict in verdicts])
+    judged += settings_that_bite(view, resolution, [(one.policy, one.opted_out.keys()) for one in verdicts])
     wakes = [verdict.verdict.wake_at for verdict in verdicts] + [rollout.until, resolution.wake_at]
     wakes += [optout.until for verdict in verdicts for optout in verdict.opted_out.values()]
     return Decision(

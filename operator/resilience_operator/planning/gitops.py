@@ -7,7 +7,7 @@ becomes an owner of it; Replace=true and Force=true write the whole object anew)
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from resilience_operator.core.findings import Finding, State
@@ -53,17 +53,22 @@ class _Leaf:
     uids: frozenset[str]
 
 
-def settings_that_bite(view: View, resolution: Resolution, policies: Iterable[Policy]) -> list[Judged]:
-    """Findings about what the Application does to our values, one per policy, rule and reason."""
+def settings_that_bite(
+    view: View, resolution: Resolution, policies: Sequence[tuple[Policy, Collection[str]]]
+) -> list[Judged]:
+    """Findings about what the Application does to our values, one per policy, rule and reason.
+
+    `policies`: each with the rules from which the object is opted out.
+    """
     leaves = [*_held(view), *_about_to_be_written(resolution)]
     if not leaves:
         return []
     checks: tuple[Callable[[View, _Leaf], str], ...] = (_replaced, _not_respected, _co_owned)
     found: dict[tuple[str, str, str], list[_Leaf]] = defaultdict(list)
-    for policy in policies:
-        for leaf in leaves:
-            reason = next((said for check in checks if (said := check(view, leaf))), "")
-            if reason and policy.uid in leaf.uids:
+    for leaf in leaves:
+        reason = next((said for check in checks if (said := check(view, leaf))), "")
+        for policy, opted_out in policies if reason else ():
+            if policy.uid in leaf.uids and leaf.rule not in opted_out:
                 found[policy.name, leaf.rule, reason].append(leaf)
     return [
         _judged(view, policy, rule, reason, list(dict.fromkeys(str(leaf.path) for leaf in of)))
