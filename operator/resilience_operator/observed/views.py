@@ -14,6 +14,7 @@ from resilience_operator.core.kinds import (
     DEPLOYMENT,
     NAMESPACE,
     NODE,
+    SCALERS,
     VOLUME_CLAIM,
     Kind,
 )
@@ -158,6 +159,14 @@ class Views:
         shelf: Shelf[Any] = self._shelves[BY_NAME[kind[0]]] if kind else self._deployments
         found: Deployment | Scaler | None = shelf.get(namespace, name)
         return found
+
+    def subjects(self) -> Iterator[Key]:
+        """The key of every object that may be decided about."""
+        yield from (key_of(found.ref) for found in self._deployments)
+        for kind in SCALERS:
+            yield from (key_of(found.ref) for found in self._shelves[kind])
+        if self.addon() is not None:
+            yield addons.KEY
 
     def belongs(self, key: Key, applications: Collection[str]) -> bool:
         """True where the object with that key belongs to an Application of one of these names."""
