@@ -15,6 +15,8 @@ from tests.lab.build import LAB, binaries
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "gitops"
 SHOP = Path("apps/shop")
 POLICY = Path("policies/production.yaml")
+BUILT_IN = ("v1", "apps/v1", "autoscaling/v2", "policy/v1")
+"""What kubectl can merge strategically; a custom resource it merges as JSON."""
 Body = dict[str, Any]
 
 
@@ -32,6 +34,25 @@ def kubectl(*words: str) -> str:
     """kubectl without a cluster."""
     argv = [str(binaries(LAB) / "kubectl"), *words]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+def node(zone: str) -> Body:
+    """A Node in a zone of its own."""
+    labels = {"kubernetes.io/hostname": f"node-{zone}", "topology.kubernetes.io/zone": zone}
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    meta = {"name": f"node-{zone}", "labels": labels}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": {}, "status": ready}
+
+
+def running(body: Body) -> Body:
+    """The object as the API server has it, all of it rolled out."""
+    meta: Body = {"uid": body["metadata"]["name"], "resourceVersion": "7", "generation": 1}
+    status: Body = {}
+    if body["kind"] == "Deployment":
+        replicas = body["spec"].setdefault("replicas", 1)
+        counts = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+        status = {"status": {"observedGeneration": 1, **dict.fromkeys(counts, replicas)}}
+    return body | status | {"metadata": body["metadata"] | meta}
 
 
 def append(patches: str, folder: Path) -> None:
@@ -53,7 +74,10 @@ def _merged(document: Body, part: Body, place: Path) -> Body:
     whole, patch = place / "whole.yaml", place / "part.yaml"
     whole.write_text(yaml.safe_dump(document))
     patch.write_text(yaml.safe_dump(part))
-    out = kubectl("patch", "--local", "-f", str(whole), "--patch-file", str(patch), "-o", "yaml")
+    how = "strategic" if document["apiVersion"] in BUILT_IN else "merge"
+    out = kubectl(
+        "patch", "--local", f"--type={how}", "-f", str(whole), "--patch-file", str(patch), "-o", "yaml"
+    )
     found: Body = yaml.safe_load(out)
     return found
 

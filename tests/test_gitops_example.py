@@ -10,7 +10,7 @@ from resilience_operator.cli.cluster import Cluster
 from resilience_operator.cli.main import main
 from resilience_operator.cli.patches import of_cluster, printed
 from tests.clusters import cluster
-from tests.gitops import EXAMPLE, POLICY, SHOP, Body, append, merge, rendered, repository
+from tests.gitops import EXAMPLE, POLICY, SHOP, Body, append, merge, node, rendered, repository, running
 
 GOLDEN = Path(__file__).parent / "patches"
 RECREATE = "reported only: strategy Recreate stops all replicas before new ones start"
@@ -22,8 +22,8 @@ GRACE = "terminationGracePeriodSeconds is 30; 45 are demanded"
 WORKER = {
     f"[replicas] Deployment shop/worker: {FEW}; {RECREATE}",
     (
-        "[probes] Deployment shop/worker: container worker has no readinessProbe; reported only: only its owner knows the"
-        " right value"
+        "[probes] Deployment shop/worker: container worker has no readinessProbe; reported only: only its owner knows"
+        " the right value"
     ),
 }
 """What no commit is advised for."""
@@ -39,8 +39,8 @@ BEFORE = WORKER | {
     f"[graceful-shutdown] Deployment shop/web: {GRACE}",
     f"[replicas] Deployment shop/web: {FEW}",
     (
-        "[replicas] HorizontalPodAutoscaler shop/search: spec.minReplicas lets Deployment search go down to 1; the floor"
-        " is 2 replicas"
+        "[replicas] HorizontalPodAutoscaler shop/search: spec.minReplicas lets Deployment search go down to 1; the"
+        " floor is 2 replicas"
     ),
     (
         "[spread] Deployment shop/api: the topologySpreadConstraints entry for kubernetes.io/hostname is weaker than"
@@ -63,24 +63,7 @@ def audit() -> Body:
 
 def observed(documents: list[Body]) -> Cluster:
     """A cluster of two nodes after Argo CD has applied the documents and all is rolled out."""
-    return cluster([audit()], [*map(_node, "ab"), *map(_running, documents)])
-
-
-def _node(zone: str) -> Body:
-    labels = {"kubernetes.io/hostname": f"node-{zone}", "topology.kubernetes.io/zone": zone}
-    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-    meta = {"name": f"node-{zone}", "labels": labels}
-    return {"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": {}, "status": ready}
-
-
-def _running(body: Body) -> Body:
-    meta: Body = {"uid": body["metadata"]["name"], "resourceVersion": "7", "generation": 1}
-    status: Body = {}
-    if body["kind"] == "Deployment":
-        replicas = body["spec"].setdefault("replicas", 1)
-        counts = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
-        status = {"status": {"observedGeneration": 1, **dict.fromkeys(counts, replicas)}}
-    return body | status | {"metadata": body["metadata"] | meta}
+    return cluster([audit()], [*map(node, "ab"), *map(running, documents)])
 
 
 def found(documents: list[Body], place: Path, capsys: pytest.CaptureFixture[str]) -> set[str]:
