@@ -112,7 +112,7 @@ BOTH = [(HOST, "ScheduleAnyway", 1), (ZONE, "ScheduleAnyway", 1)]
 OWN = (ZONE, "DoNotSchedule", 1)
 
 TWO_OF_A_KEY = "spread-weaker-beside-one-of-the-same-key-that-does-not-schedule"
-"""kubectl patch, and with it a client-side kubectl apply, know constraints by topologyKey alone: it makes two alike."""
+"""kubectl patch knows constraints by topologyKey alone, and makes two alike of these; kustomize does not."""
 
 CASES = {
     "spread-where-nothing-is": spread(then=BOTH),
