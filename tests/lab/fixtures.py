@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.lab import build
+from tests.lab.argocd import ArgoCD
 from tests.lab.boot import FOREIGN, start
 from tests.lab.cluster import Lab
 
@@ -20,6 +22,16 @@ from tests.lab.cluster import Lab
 def lab() -> Iterator[Lab]:
     """The run's control plane: shared, so a test keeps to its namespace and leaves nodes as they were."""
     with start() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def argocd(lab: Lab) -> Iterator[ArgoCD]:
+    """The run's Argo CD, beside the control plane: a test has Applications, repositories and namespaces of its own."""
+    lab.needs("parts", "audit")
+    if build.built(build.ARGO_CD) is None:
+        pytest.skip("Argo CD is not built: make lab")
+    with ArgoCD(lab) as started:
         yield started
 
 
