@@ -238,17 +238,55 @@ def test_a_reason_that_is_not_known_is_degraded(ask: Ask) -> None:
     )
 
 
+RUNS, NOT_BEGUN = says("Progressing", "its sync runs"), says("Progressing", "its first sync has not begun")
+AUTOMATED: Body = {"syncPolicy": {"automated": {}}}
+HEALTHY = {"health": {"status": "Healthy"}}
+OUT_OF_SYNC, SYNCED = {"sync": {"status": "OutOfSync"}}, {"sync": {"status": "Synced"}}
+ONCE = {"history": [{"id": 0}]}
+
+
+def ended(phase: str) -> Body:
+    return {"operationState": {"phase": phase, "message": "of which it is said"}}
+
+
 @pytest.mark.parametrize(
-    ("status", "answer"),
+    ("application", "answer"),
     [
         ({}, says("Progressing", "")),
-        ({"status": {"health": {"status": "Degraded", "message": "gone"}}}, says("Degraded", "gone")),
-        ({"status": {"health": {"status": "Healthy"}}}, says("Healthy", "")),
+        (
+            {"status": {"health": {"status": "Degraded", "message": "gone"}} | ended("Running")},
+            says("Degraded", "gone"),
+        ),
+        ({"status": {"health": {"status": "Missing"}} | ended("Failed")}, says("Missing", "")),
+        ({"status": HEALTHY | SYNCED | ONCE | ended("Succeeded")}, says("Healthy", "")),
+        # Half of it is there, and that is healthy.
+        ({"spec": AUTOMATED, "status": HEALTHY | OUT_OF_SYNC | ended("Running")}, RUNS),
+        ({"spec": AUTOMATED, "status": HEALTHY | SYNCED | ONCE | ended("Running")}, RUNS),
+        ({"spec": AUTOMATED, "status": HEALTHY | OUT_OF_SYNC | ended("Terminating")}, RUNS),
+        ({"operation": {"sync": {}}, "status": HEALTHY | OUT_OF_SYNC | ONCE}, RUNS),
+        ({"spec": AUTOMATED, "status": HEALTHY | OUT_OF_SYNC}, NOT_BEGUN),
+        ({"spec": AUTOMATED, "status": HEALTHY | OUT_OF_SYNC | {"history": []}}, NOT_BEGUN),
+        ({"spec": AUTOMATED, "status": HEALTHY}, NOT_BEGUN),
+        *(
+            (
+                {"spec": AUTOMATED, "status": HEALTHY | OUT_OF_SYNC | ended(phase)},
+                says("Degraded", "its first sync failed: of which it is said"),
+            )
+            for phase in ("Failed", "Error")
+        ),
+        # It took over what was there already, is synced by people, or fell behind later: as it says itself.
+        ({"spec": AUTOMATED, "status": HEALTHY | SYNCED}, says("Healthy", "")),
+        ({"spec": {}, "status": HEALTHY | OUT_OF_SYNC}, says("Healthy", "")),
+        (
+            {"spec": {"syncPolicy": {"automated": {"enabled": False}}}, "status": HEALTHY | OUT_OF_SYNC},
+            says("Healthy", ""),
+        ),
+        ({"spec": AUTOMATED, "status": HEALTHY | OUT_OF_SYNC | ONCE | ended("Failed")}, says("Healthy", "")),
     ],
 )
-def test_an_application_is_as_healthy_as_it_says(ask: Ask, status: Body, answer: str) -> None:
-    application = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "a"}}
-    assert ask("health", HEALTH, application | status) == answer
+def test_an_application_is_healthy_once_all_of_it_is_there(ask: Ask, application: Body, answer: str) -> None:
+    body = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "a"}}
+    assert ask("health", HEALTH, body | application) == answer
 
 
 # --- ignoreDifferences

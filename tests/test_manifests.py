@@ -146,8 +146,12 @@ def test_the_rights_are_these_and_no_others(rendered: tuple[str, list[Object]]) 
 
 @pytest.mark.parametrize("kind", [*WATCHED, POLICY], ids=str)
 def test_every_kind_that_the_operator_watches_may_be_watched(kind: Kind) -> None:
-    granted = {"": CLUSTER_RIGHTS, "kube-system": BESIDE_DNS}[kind.only_in]
+    always = {"": CLUSTER_RIGHTS, "kube-system": BESIDE_DNS}[kind.only_in]
+    granted = APPLICATIONS if kind.beside_the_point else always
     assert whole(kind, *READ) <= granted
+    assert kind.beside_the_point is not bool(whole(kind, *READ) & always), (
+        "an optional right is granted apart"
+    )
 
 
 @pytest.mark.parametrize("kind", [DEPLOYMENT, *SCALERS], ids=str)
