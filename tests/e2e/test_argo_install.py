@@ -29,7 +29,11 @@ MODES: dict[str, Mode] = {
 """Sync options, and whether the API server is asked for the difference."""
 PRODUCTION = "manifests/argocd/policies/production.yaml"
 BY_KUSTOMIZE = "manifests/argocd/applications/kustomization.yaml"
-PROJECTS, ROOT_FILE = "manifests/argocd/projects.yaml", "manifests/argocd/root.yaml"
+CRD, PROJECTS, ROOT_FILE = (
+    "crds/resiliencepolicies.yaml",
+    "manifests/argocd/projects.yaml",
+    "manifests/argocd/root.yaml",
+)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +59,7 @@ def test_installed_upgraded_and_removed_by_argo_cd(own_lab: Labs, tmp_path: Path
             paused(site)
             assert forbidden(site.lab) == []
             removed(site, operator, spec)
-        site.lab.kubectl("delete", "-f", str(site.repository.directory / PROJECTS))
+        cleared(site)
         site.scene.wait(lambda: site.inventory() == before, "nothing is left, and nothing is missing")
 
 
@@ -99,11 +103,11 @@ def installed(site: Platform, revision: str) -> None:
 
 def upgraded(site: Platform) -> None:
     """A commit changes the kind, the operator and the policy, which now enforces; all of it stays Synced."""
-    crd, deployment = "crds/resiliencepolicies.yaml", "manifests/base/operator.yaml"
+    deployment = "manifests/base/operator.yaml"
     revision = site.commit(
         {
-            crd: replaced(
-                site.read(crd), "What a cluster must be like", "UPGRADED: what a cluster must be like"
+            CRD: replaced(
+                site.read(CRD), "What a cluster must be like", "UPGRADED: what a cluster must be like"
             ),
             deployment: replaced(site.read(deployment), "memory: 384Mi", "memory: 512Mi"),
             PRODUCTION: replaced(
@@ -150,7 +154,7 @@ def paused(site: Platform) -> None:
 
 
 def removed(site: Platform, operator: OperatorProcess, spec: Body) -> None:
-    """The root is deleted: values are given back, then the operator goes, its rights, and last its guard and kind."""
+    """The root is deleted: values are given back, then the operator goes, its rights, and last their guard."""
     mark = site.lab.audit.mark()
     site.lab.kubectl("delete", "-f", str(site.repository.directory / ROOT_FILE), "--wait=false")
     # Its pod would be gone with the Deployment.
@@ -158,19 +162,20 @@ def removed(site: Platform, operator: OperatorProcess, spec: Body) -> None:
     operator.stop()
     site.scene.wait(lambda: not any(map(site.application, APPLICATIONS)), "the Applications are gone", 90)
     assert site.scene.spec("web") == spec
-    assert not site.exists("crd", "resiliencepolicies.resilience.dev")
-    for last in (
+    assert in_order(
+        site,
+        mark,
+        ("resiliencepolicies", "production"),
+        ("deployments", "resilience-operator"),
+        ("clusterroles", "resilience-operator-enforce"),
         ("validatingadmissionpolicies", "resilience-operator-leaves"),
-        ("customresourcedefinitions", "resiliencepolicies.resilience.dev"),
-    ):
-        assert in_order(
-            site,
-            mark,
-            ("resiliencepolicies", "production"),
-            ("deployments", "resilience-operator"),
-            ("clusterroles", "resilience-operator-enforce"),
-            last,
-        )
+    )
+
+
+def cleared(site: Platform) -> None:
+    """What is applied by hand is deleted by hand, and the kind, which Argo CD leaves."""
+    files = (str(site.repository.directory / file) for file in (PROJECTS, CRD))
+    site.lab.kubectl("delete", *(f"--filename={file}" for file in files), "--timeout=60s")
 
 
 def in_order(site: Platform, since: Mark | None, *objects: tuple[str, str]) -> bool:
