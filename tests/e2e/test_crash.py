@@ -246,19 +246,23 @@ def test_of_a_leader_that_was_stopped_at_most_the_held_request_commits(
     scene.policy(deployments={"dnsConfig": {}}, rollout=ROLLOUT)
     config = scene.lab.kubeconfig(DEPOSED, groups=["system:masters"])
     early = when.startswith("before")
-    with Proxy(config) as proxy:
+    with Proxy(config) as proxy, Proxy(scene.lab.kubeconfig()) as door:
         rule = proxy.on("PATCH", "/deployments/d1$", hold())
-        leader = scene.operator(*TIMES, "--identity=first", kubeconfig=proxy.kubeconfig(tmp_path / "proxy"))
-        other = scene.operator(*TIMES, "--identity=second", "--request-timeout=10")
+        later = door.on("PATCH", "/deployments/d1$", hold())
+        leader = scene.operator(*TIMES, "--identity=first", kubeconfig=proxy.kubeconfig(tmp_path / "first"))
+        second = door.kubeconfig(tmp_path / "second")
+        other = scene.operator(*TIMES, "--identity=second", "--request-timeout=10", kubeconfig=second)
         with leader, other:
             held = rule.wait_held(timeout=30)
             leader.signal(signal.SIGSTOP)
             scene.wait(lambda: other.metric("resilience_leader").get("") == 1.0, "a new leader", 30)
             if not early:
+                later.release()
                 scene.wait_compliant()
             rule.release()
             leader.signal(signal.SIGCONT)
             proxy.wait(lambda: held.status, 20)
+            later.release()
             scene.wait_compliant()
             settle(3)
             assert leader.metric("resilience_leader").get("") == 0.0
