@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pykube
+
 from tests.e2e.conftest import make_scene
 from tests.e2e.process import OperatorProcess
 from tests.e2e.scene import FAST, ROOT, Body, Scene
@@ -85,18 +87,15 @@ class Platform:
 
     def operator(self) -> OperatorProcess:
         """The operator, with the ServiceAccount that Argo CD has brought."""
-        self.scene.wait(
-            lambda: self.exists("deployment", "resilience-operator"), "the operator is brought", 90
-        )
+        self.scene.wait(self.deployed, "the operator is brought", 90)
         return OperatorProcess(
             self.lab.kubeconfig(service_account=ACCOUNT), self.scene.logs / "operator.log", *FAST
         )
 
-    def exists(self, kind: str, name: str) -> bool:
-        """True where an object is there, of the operator's Namespace or of none."""
-        namespace, _ = ACCOUNT.split("/")
-        found = self.lab.kubectl("get", kind, name, "-n", namespace, "--ignore-not-found", "-o", "name")
-        return bool(found)
+    def deployed(self) -> bool:
+        """True while the operator's Deployment is there."""
+        namespace, name = ACCOUNT.split("/")
+        return self.scene.query(pykube.Deployment, namespace).get_or_none(name=name) is not None
 
     def inventory(self) -> set[str]:
         """Every object of the cluster that does not come and go by itself."""

@@ -158,7 +158,7 @@ def removed(site: Platform, operator: OperatorProcess, spec: Body) -> None:
     mark = site.lab.audit.mark()
     site.lab.kubectl("delete", "-f", str(site.repository.directory / ROOT_FILE), "--wait=false")
     # Its pod would be gone with the Deployment.
-    site.scene.wait(lambda: not site.exists("deployment", "resilience-operator"), "the operator goes", 90)
+    site.scene.wait(lambda: not site.deployed(), "the operator goes", 90)
     operator.stop()
     site.scene.wait(lambda: not any(map(site.application, APPLICATIONS)), "the Applications are gone", 90)
     assert site.scene.spec("web") == spec
