@@ -64,7 +64,9 @@ class Causes:
     contested: bool = False
     suspend: bool = False
     mode: str = "Enforce"
-    threshold: int = 1
+    threshold: int = 0
+    section_threshold: int = 0
+    dns_threshold: int = 0
 
     @property
     def spec(self) -> Body:
@@ -74,9 +76,14 @@ class Causes:
             "mode": self.mode,
             "suspend": self.suspend,
             "windows": {"allow": [office]},
-            **({"rollout": {"failureThreshold": self.threshold}} if self.threshold > 1 else {}),
-            "deployments": {"spread": {}},
+            **_threshold(self.threshold),
+            "deployments": {"spread": {}} | _threshold(self.section_threshold),
+            **({"coreDNS": _threshold(self.dns_threshold)} if self.dns_threshold else {}),
         }
+
+
+def _threshold(value: int) -> Body:
+    return {"rollout": {"failureThreshold": value}} if value else {}
 
 
 def every() -> Iterator[Causes]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from resilience_operator.core.parsing import parse
 from resilience_operator.core.state import FIELD_MANAGER
 from resilience_operator.planning import report
 from tests.statuses import (
@@ -185,15 +186,36 @@ def conditions_in_the_code() -> Iterable[tuple[str, str, str]]:
             id="one-failed-rollout-stops-the-policy",
         ),
         pytest.param(
-            Causes(degraded=STOPPED, threshold=2), "Degraded", STOPPED_SAYS, id="several-failed-alike"
-        ),
-        pytest.param(
             Causes(degraded=OPERATOR, suspend=True), "Degraded", "the stream of pods is stale", id="worst"
         ),
     ],
 )
 def test_a_policy_is(ask: Ask, causes: Causes, health: str, message: str) -> None:
     assert ask("health", HEALTH, written(causes)) == says(health, message)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "several"),
+    [
+        ({}, False),
+        ({"threshold": 2}, True),
+        ({"section_threshold": 2}, True),
+        ({"threshold": 3, "section_threshold": 1}, False),
+        ({"threshold": 3, "section_threshold": 2, "dns_threshold": 1}, False),
+        ({"section_threshold": 2, "dns_threshold": 3}, True),
+    ],
+    ids=str,
+)
+def test_a_stopped_policy_is_degraded_where_several_had_to_fail_for_it(
+    ask: Ask, thresholds: dict[str, int], several: bool
+) -> None:
+    causes = Causes(degraded=STOPPED, **thresholds)  # type: ignore[arg-type]
+    policy, _ = parse(written(causes))
+    assert (policy.limits_of(()).failure_threshold > 1) is several, "the operator reads it alike"
+    tolerated = says("Healthy", f"Enforce: 3 objects are as the policy demands; stopped: {STOPPED_SAYS}")
+    assert ask("health", HEALTH, written(causes)) == (
+        says("Degraded", STOPPED_SAYS) if several else tolerated
+    )
 
 
 def test_where_the_rules_differ_in_mode_the_message_says_so(ask: Ask) -> None:
