@@ -15,7 +15,7 @@ from typing import Any
 import pykube
 
 from tests.e2e.conftest import make_scene
-from tests.e2e.process import OperatorProcess
+from tests.e2e.process import OperatorProcess, pretty
 from tests.e2e.scene import FAST, ROOT, Body, Scene
 from tests.lab import Lab
 from tests.lab.api import ApiError
@@ -59,7 +59,7 @@ class Platform:
         for name in names or APPLICATIONS:
             self.scene.wait(lambda name=name: bool(self.application(name)), f"Application {name} is there")  # type: ignore[misc]
             self.argocd.wait_synced(name, revision, 90)
-        self.scene.wait(lambda: self.health(*names) == {"Healthy"}, "the Applications are Healthy")
+        self.scene.wait(lambda: self.are("Healthy", *names), "the Applications are Healthy")
 
     def application(self, name: str) -> Body:
         """An Application as it is, {} where it is gone."""
@@ -70,10 +70,13 @@ class Platform:
                 return {}
             raise
 
-    def health(self, *names: str) -> set[str]:
-        """What Argo CD says of Applications."""
-        found = [self.application(name).get("status", {}).get("health", {}) for name in names or APPLICATIONS]
-        return {health.get("status", "") for health in found}
+    def are(self, health: str, *names: str) -> bool:
+        """True where Argo CD says that of Applications; AssertionError with what it says where not."""
+        found = {
+            name: self.application(name).get("status", {}).get("health", {}) for name in names or APPLICATIONS
+        }
+        assert {each.get("status", "") for each in found.values()} == {health}, pretty(found)
+        return True
 
     def out_of_sync(self) -> dict[str, list[str]]:
         """Application -> what of it is not Synced, for all that have something."""

@@ -27,6 +27,7 @@ MODES: dict[str, Mode] = {
     "server-side-server-diff": (["ServerSideApply=true"], True),
 }
 """Sync options, and whether the API server is asked for the difference."""
+KIND: Body = {"apiVersion": "resilience.dev/v1alpha1", "kind": "ResiliencePolicy"}
 PRODUCTION = "manifests/argocd/policies/production.yaml"
 BY_KUSTOMIZE = "manifests/argocd/applications/kustomization.yaml"
 CRD, PROJECTS, ROOT_FILE = (
@@ -57,6 +58,7 @@ def test_installed_upgraded_and_removed_by_argo_cd(own_lab: Labs, tmp_path: Path
             upgraded(site)
             suspended(site)
             paused(site)
+            refused(site)
             assert forbidden(site.lab) == []
             removed(site, operator, spec)
         cleared(site)
@@ -139,7 +141,7 @@ def suspended(site: Platform) -> None:
     text = site.read(PRODUCTION)
     site.commit({PRODUCTION: replaced(text, "mode: Enforce", "mode: Enforce\n  suspend: true")}, "suspend")
     site.argocd.refresh(POLICIES)
-    site.scene.wait(lambda: site.health(POLICIES) == {"Suspended"}, "the policy is Suspended")
+    site.scene.wait(lambda: site.are("Suspended", POLICIES), "the policy is Suspended")
     revision = site.commit({PRODUCTION: text}, "go on")
     site.wait_synced(revision)
 
@@ -151,6 +153,18 @@ def paused(site: Platform) -> None:
     stays_synced(site)
     assert site.lab.kubectl("get", *switch, "-o", "jsonpath={.data.pause}") == "true"
     site.lab.kubectl("patch", *switch, "-p", '{"data": {"pause": null}}')
+
+
+def refused(site: Platform) -> None:
+    """A policy in a tenant's repository is not applied: its project does not permit the kind."""
+    theirs = site.argocd.repository("tenant")
+    mine = {"metadata": {"name": "of-a-tenant"}, "spec": {"mode": "Enforce"}}
+    theirs.commit({"policy.yaml": KIND | mine}, "a policy of ours")
+    name = site.argocd.application("tenant", theirs, ".", site.scene.namespace, project="tenants")
+    said = "resource resilience.dev:ResiliencePolicy is not permitted in project tenants"
+    site.scene.wait(lambda: said in json.dumps(site.application(name)), "the tenant's Application is refused")
+    assert site.scene.query(ResiliencePolicy).get_or_none(name="of-a-tenant") is None
+    site.argocd.delete_application(name)
 
 
 def removed(site: Platform, operator: OperatorProcess, spec: Body) -> None:
