@@ -37,6 +37,7 @@ CRD, PROJECTS, ROOT_FILE = (
 )
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "mode",
     [
