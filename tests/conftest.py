@@ -16,7 +16,7 @@ settings.load_profile("noisy-machine")
 
 pytest_plugins = ["tests.lab.fixtures"]
 
-CLUSTER = {"lab", "own_lab", "scene", "namespace"}
+CLUSTER = {"lab", "own_lab", "argocd", "scene", "namespace"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -44,6 +44,20 @@ class Binary:
         return " ".join(["-s -w", *(stamp if self.module == "kubernetes" else [])])
 
 
+@dataclass(frozen=True)
+class Companion:
+    """A file or folder of a Go module, kept beside the programs: where they are built, the modules may be gone."""
+
+    module: str
+    source: str
+    path: str
+
+    @property
+    def name(self) -> str:
+        """What it is called beside the programs."""
+        return Path(self.path).name
+
+
 BINARIES = (
     Binary("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
     Binary("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"),
@@ -68,6 +82,7 @@ class Programs:
     binaries: Sequence[Binary]
     modules: Path
     patience: str
+    companions: Sequence[Companion] = ()
 
     @property
     def names(self) -> str:
@@ -79,6 +94,8 @@ class Programs:
         digest = hashlib.sha256()
         for binary in self.binaries:
             digest.update("\0".join((binary.name, binary.package, binary.linker_flags, *_FLAGS)).encode())
+        for each in self.companions:
+            digest.update(f"{each.source}\0{each.path}\0".encode())
         for file in self._files():
             digest.update(f"{file.relative_to(self.modules)}\0".encode() + file.read_bytes())
         return digest.hexdigest()[:16]
@@ -91,16 +108,32 @@ class Programs:
 
     def _files(self) -> list[Path]:
         folders = {binary.module for binary in self.binaries}
-        return sorted(file for folder in folders for file in self.modules.glob(f"{folder}/go.*"))
+        files = (file for folder in folders for file in (self.modules / folder).rglob("*"))
+        return sorted(file for file in files if file.name in ("go.mod", "go.sum") or file.suffix == ".go")
 
 
 LAB = Programs(BINARIES, _MODULES, "once; 4 to 8 minutes on two cores")
+_ARGO_CD = "github.com/argoproj/argo-cd/v3"
 ARGO_CD = Programs(
-    (Binary("argocd", "argocd", "github.com/argoproj/argo-cd/v3/cmd"),),
+    (
+        # One program that is the command line, the repo-server and the application-controller, by its name.
+        Binary("argocd", "argocd", f"{_ARGO_CD}/cmd"),
+        Binary("argocd-cache", "argocd", "./cache"),
+    ),
     _MODULES,
     "once; up to 9 minutes on two cores",
+    (
+        Companion("argocd", _ARGO_CD, "manifests/crds"),
+        Companion("argocd", _ARGO_CD, "manifests/base/config"),
+        Companion("argocd", _ARGO_CD, "hack/git-verify-wrapper.sh"),
+    ),
 )
-"""One program that is the command line, the repo-server and the application-controller, by its name."""
+
+
+def built(programs: Programs) -> Path | None:
+    """The directory of the built programs, None where nobody built them."""
+    target = cache() / programs.key()
+    return target if target.is_dir() else None
 
 
 def binaries(programs: Programs = LAB) -> Path:
@@ -120,12 +153,15 @@ def _build(target: Path, programs: Programs) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.part-", dir=target.parent))
     try:
-        with Progress(len(programs.binaries)) as progress:
+        with Progress(len(programs.binaries) + len(programs.companions)) as progress:
             progress.note(f"building {programs.names} into {target} ({programs.patience})")
             go = find_go(programs.go_version(), target.parent, progress)
             for binary in programs.binaries:
                 progress.begin(f"building {binary.name}")
                 _compile(go, binary, programs.modules / binary.module, partial / binary.name, progress)
+            for each in programs.companions:
+                progress.begin(f"copying {each.name}")
+                _copy(go, each, programs.modules / each.module, partial / each.name)
         partial.chmod(0o755)
         partial.rename(target)
     finally:
@@ -145,6 +181,20 @@ def _compile(go: Path, binary: Binary, module: Path, output: Path, progress: Pro
         if process.returncode != 0:
             log.seek(0)
             raise LabError(f"{' '.join(argv)} failed:\n{log.read()[-4000:]}")
+
+
+def _copy(go: Path, companion: Companion, module: Path, output: Path) -> None:
+    argv = [str(go), "list", "-m", "-f", "{{.Dir}}", companion.source]
+    result = subprocess.run(argv, check=False, cwd=module, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise LabError(f"{' '.join(argv)} failed:\n{result.stderr[-2000:]}")
+    source = Path(result.stdout.strip()) / companion.path
+    # The module cache is read-only, and a copy of its modes could not be removed again.
+    for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
+        target = output / file.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+        target.chmod(0o755 if file.suffix == ".sh" else 0o644)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -171,12 +171,30 @@ class Lab(Nodes, Pods):
 
     def wait_part(self, part: str, timeout: float = 60.0) -> None:
         """Wait until a part is ready; LabError with the end of its log when it exited or does not answer."""
+        self._wait_ready(part, lambda: parts.ready(part, self._own()), timeout)
+
+    # Beside the parts
+
+    def port(self) -> int:
+        """A port of loopback that stays the lab's own while it lives."""
+        self._processes()
+        assert self._ports is not None
+        return self._ports.take()
+
+    def start_beside(
+        self, name: str, argv: Sequence[str], ready: Callable[[], bool], timeout: float = 60.0
+    ) -> None:
+        """Start another program, which ends with the lab at the latest, and wait until it is ready."""
+        self._processes().start(name, argv)
+        self._wait_ready(name, ready, timeout)
+
+    def _wait_ready(self, name: str, ready: Callable[[], bool], timeout: float) -> None:
         supervisor, end = self._processes(), time.monotonic() + timeout
-        while not parts.ready(part, self._own()):
-            if part not in supervisor.running():
-                raise LabError(f"{part} exited:\n{supervisor.tail(part)}")
+        while not ready():
+            if name not in supervisor.running():
+                raise LabError(f"{name} exited:\n{supervisor.tail(name)}")
             if time.monotonic() > end:
-                raise LabError(f"{part} is not ready after {timeout:g} s:\n{supervisor.tail(part)}")
+                raise LabError(f"{name} is not ready after {timeout:g} s:\n{supervisor.tail(name)}")
             time.sleep(0.05)
 
     # Life

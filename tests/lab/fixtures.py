@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.lab import build
+from tests.lab.argocd import ArgoCD
 from tests.lab.boot import FOREIGN, start
 from tests.lab.cluster import Lab
 
@@ -21,6 +24,25 @@ def lab() -> Iterator[Lab]:
     """The run's control plane: shared, so a test keeps to its namespace and leaves nodes as they were."""
     with start() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def argocd(lab: Lab) -> Iterator[ArgoCD]:
+    """The run's Argo CD, beside the control plane: a test has Applications, repositories and namespaces of its own."""
+    lab.needs("parts", "audit")
+    if build.built(build.ARGO_CD) is None:
+        pytest.skip("Argo CD is not built: make lab")
+    with ArgoCD(lab) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def argocd_cli() -> Path:
+    """Argo CD's command, for what needs no cluster."""
+    programs = build.built(build.ARGO_CD)
+    if programs is None:
+        pytest.skip("Argo CD is not built: make lab")
+    return programs / "argocd"
 
 
 @pytest.fixture

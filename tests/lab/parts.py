@@ -79,7 +79,7 @@ def ready(part: str, layout: Layout) -> bool:
         SCHEDULER: ("https", "/healthz"),
         KWOK: ("http", "/healthz"),
     }[part]
-    return _answers(scheme, layout.ports[part], path)
+    return answers(scheme, layout.ports[part], path)
 
 
 def _etcd(layout: Layout, authority: Authority) -> list[str]:
@@ -175,7 +175,8 @@ def _kubeconfig(part: str, layout: Layout, authority: Authority) -> Path:
     return kubeconfig.write(file, layout.server, authority.certificate_file, user, entry)
 
 
-def _answers(scheme: str, port: int, path: str) -> bool:
+def answers(scheme: str, port: int, path: str) -> bool:
+    """Whether a health check on loopback says yes."""
     connection: http.client.HTTPConnection
     if scheme == "http":
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
