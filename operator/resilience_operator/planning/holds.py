@@ -22,6 +22,7 @@ from resilience_operator.observed.leaves import (
     other_mode,
     pre_stop_path,
     slot,
+    whole,
 )
 from resilience_operator.observed.objects import Addon
 from resilience_operator.observed.view import DeploymentView, View
@@ -193,7 +194,8 @@ def time_is_needed(view: View, released: Mapping[str, Held]) -> bool:
 
 
 def _applied_by_others(view: View, path: Path) -> bool:
-    return any(claim.operation == "Apply" for claim in others(view.target, path))
+    applied = [claim for claim in others(view.target, path) if claim.operation == "Apply"]
+    return any(claim.leaves >= whole(path) for claim in applied)
 
 
 def in_force(view: View, path: Path, held: Held) -> bool:
