@@ -11,7 +11,7 @@ from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.policy import Mode, OnRelease, Policy, family
 from resilience_operator.core.state import Held
-from resilience_operator.observed.claims import others, owned_by_us
+from resilience_operator.observed.claims import appliers, owned_by_us
 from resilience_operator.observed.leaves import (
     API_DEFAULTS,
     GRACE,
@@ -22,7 +22,6 @@ from resilience_operator.observed.leaves import (
     other_mode,
     pre_stop_path,
     slot,
-    whole,
 )
 from resilience_operator.observed.objects import Addon
 from resilience_operator.observed.view import DeploymentView, View
@@ -194,8 +193,7 @@ def time_is_needed(view: View, released: Mapping[str, Held]) -> bool:
 
 
 def _applied_by_others(view: View, path: Path) -> bool:
-    applied = [claim for claim in others(view.target, path) if claim.operation == "Apply"]
-    return any(claim.leaves >= whole(path) for claim in applied)
+    return bool(appliers(view.target, path, view.application))
 
 
 def in_force(view: View, path: Path, held: Held) -> bool:
