@@ -23,15 +23,14 @@ SERVER_SIDE = ("apply", "--server-side", "--force-conflicts")
 
 @dataclass(frozen=True)
 class Origin:
-    """Who made an object: kubectl's words, what managedFields then says, and the marks that the tool leaves.
+    """Who made an object: kubectl's words, the field manager, and the marks that the tool leaves.
 
-    `application`: how the marks are told to a person. `over`: somebody else had made it before, with kubectl create.
+    `told`: how its owner is told to a person. `over`: somebody else had made it before, with kubectl create.
     """
 
     words: tuple[str, ...]
     manager: str
-    operation: str
-    application: str = ""
+    told: str
     annotations: Body = field(default_factory=dict)
     labels: Body = field(default_factory=dict)
     tracked: bool = False
@@ -39,18 +38,31 @@ class Origin:
 
 
 ORIGINS = {
-    "helm-3": Origin(("create",), "helm", "Update", "Helm release shop", RELEASE,
+    "helm-3": Origin(("create",), "helm", "Helm set (Helm release shop; helm, Update)", RELEASE,
                      {"app.kubernetes.io/managed-by": "Helm"}),
-    "create": Origin(("create",), "kubectl-create", "Update"),
-    "apply": Origin(("apply",), "kubectl-client-side-apply", "Update"),
-    "argo-cd": Origin(("apply",), "argocd-controller", "Update", "Argo CD application shop", tracked=True),
-    "helm-4": Origin(SERVER_SIDE, "helm", "Apply", "Helm release shop", RELEASE,
+    "create": Origin(("create",), "kubectl-create",
+                     "somebody with kubectl create set (kubectl-create, Update)"),
+    "apply": Origin(("apply",), "kubectl-client-side-apply",
+                    "somebody with kubectl apply set (kubectl-client-side-apply, Update)"),
+    "argo-cd": Origin(("apply",), "argocd-controller",
+                      "Git sets (Argo CD application shop; argocd-controller, Update)", tracked=True),
+    "helm-4": Origin(SERVER_SIDE, "helm", "Helm set (Helm release shop; helm, Apply)", RELEASE,
                      {"app.kubernetes.io/managed-by": "Helm"}),
-    "apply-ssa": Origin(SERVER_SIDE, "kubectl", "Apply"),
-    "fleet": Origin(SERVER_SIDE, "fleet-controller", "Apply", over=True),
-    "flux": Origin(SERVER_SIDE, "kustomize-controller", "Apply", labels=KUSTOMIZATION),
-    "argo-cd-ssa": Origin(SERVER_SIDE, "argocd-controller", "Apply", "Argo CD application shop", tracked=True),
+    "apply-ssa": Origin(SERVER_SIDE, "kubectl",
+                        "somebody with kubectl apply --server-side set (kubectl, Apply)"),
+    "fleet": Origin(SERVER_SIDE, "fleet-controller", "fleet-controller sets (Apply)", over=True),
+    "flux": Origin(SERVER_SIDE, "kustomize-controller",
+                   "Git sets (Flux Kustomization flux-system/apps; kustomize-controller, Apply)",
+                   labels=KUSTOMIZATION),
+    "argo-cd-ssa": Origin(SERVER_SIDE, "argocd-controller",
+                          "Git sets (Argo CD application shop; argocd-controller, Apply)", tracked=True),
 }  # fmt: skip
+KINDS = (
+    ("helm-3", "create"),
+    ("apply", "argo-cd"),
+    ("helm-4", "apply-ssa", "fleet", "flux", "argo-cd-ssa"),
+)
+"""What tells them apart: nothing is kept of what was said; a last-applied-configuration; a server-side apply."""
 
 
 # What the owner says, and what stands there once the policy is enforced. Leaves are named by their field; a
@@ -144,6 +156,12 @@ class Made:
     def cell(self) -> tuple[str, str, str]:
         """Where it stands in the table."""
         return f"{self.case.rule}: {self.case.says}", self.origin, self.conflicts
+
+    @property
+    def drawn(self) -> bool:
+        """True where it is in the short table: of each case one origin of each kind, the next at the next case."""
+        number = CASES.index(self.case)
+        return any(self.origin == kind[number % len(kind)] for kind in KINDS)
 
 
 def bodies(namespace: str, made: Made) -> list[Body]:
