@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,16 @@ import pykube
 import pytest
 
 from tests.e2e.conftest import install_crd, make_scene
-from tests.e2e.origins import CASES, ORIGINS, SECTIONS, Made, create_all, with_leaves
+from tests.e2e.origins import (
+    CASES,
+    ORIGINS,
+    SECTIONS,
+    WITHOUT_PODS,
+    Made,
+    create_all,
+    replica_sets,
+    with_leaves,
+)
 from tests.e2e.scene import LABEL, Body, ResiliencePolicy, Scene, settle
 from tests.lab import Lab
 from tests.lab.audit import Mark
@@ -84,26 +93,44 @@ def test_the_table_has_every_case_of_every_origin() -> None:
     assert letters().keys() == {made.cell for made in EVERY}
     assert len({made.name for made in EVERY}) == len(EVERY) == 360
     assert {made.origin for made in DRAWN} == ORIGINS.keys()
-    assert len(DRAWN) == 3 * 2 * len(CASES), (
-        "each case from three origins, under both ways to deal with conflicts"
-    )
+    assert len(DRAWN) == 2 * 2 * len(CASES) + 2 * 2
 
 
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize(
-    "cells",
-    [pytest.param(DRAWN, id="a-third"), pytest.param(EVERY, id="the-whole", marks=pytest.mark.slow)],
-)
-def test_each_origin_keeps_its_wishes_and_gets_back_what_it_said(
-    own_lab: Callable[..., Lab], tmp_path: Path, cells: Sequence[Made]
-) -> None:
-    lab = own_lab(nodes=len(cells) // 18)
+@pytest.fixture
+def no_pods(own_lab: Callable[..., Lab], tmp_path: Path) -> Iterator[Scene]:
+    """A scene in which everything below a ReplicaSet is a stand-in."""
+    lab = own_lab(nodes=2, flags=WITHOUT_PODS)
     install_crd(lab)
     scene = make_scene(lab, tmp_path)
+    with replica_sets(scene):
+        yield scene
+
+
+@pytest.fixture
+def twenty_nodes(own_lab: Callable[..., Lab], tmp_path: Path) -> Scene:
+    """A scene in which nothing is a stand-in, with room for all."""
+    lab = own_lab(nodes=20)
+    install_crd(lab)
+    return make_scene(lab, tmp_path)
+
+
+@pytest.mark.timeout(600)
+def test_of_each_case_two_origins_keep_their_wishes_and_get_back_what_they_said(no_pods: Scene) -> None:
+    judge(no_pods, DRAWN)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_each_origin_keeps_its_wishes_and_gets_back_what_it_said(twenty_nodes: Scene) -> None:
+    judge(twenty_nodes, EVERY)
+
+
+def judge(scene: Scene, cells: Sequence[Made]) -> None:
+    """Make the cells, enforce, compare with the table; then give back, and compare with what was there before."""
     create_all(scene, cells)
     wait_rolled_out(scene)
     before, budgets = scene.deployments(), budgets_of(scene)
-    mark = lab.audit.mark()
+    mark = scene.lab.audit.mark()
     with scene.operator(*MANY):
         enforce(scene)
         wait_until_quiet(scene)
@@ -113,7 +140,7 @@ def test_each_origin_keeps_its_wishes_and_gets_back_what_it_said(
         wrong = {cell: (found[cell], want) for cell, want in expected.items() if found[cell] != want}
         assert wrong == {}, "(what was seen, what was expected)"
 
-        lab.kubectl("delete", "rp", "-l", f"{LABEL}={scene.name}", "--timeout=300s")
+        scene.lab.kubectl("delete", "rp", "-l", f"{LABEL}={scene.name}", "--timeout=300s")
         wait_rolled_out(scene)
         settle(2)
         after = scene.deployments()
