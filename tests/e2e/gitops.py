@@ -5,11 +5,14 @@ sampled, and the operator never verifies itself.
 """
 
 import copy
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pykube
 
@@ -51,7 +54,9 @@ class Shop(Scene):
     """One namespace of a shop, its repository and its Application; policies have the scene's label."""
 
     def __init__(self, argocd: ArgoCD, home: Scene, mode: Mode) -> None:
-        super().__init__(home.lab, home.lab.namespace("shop"), home.name, home.logs)
+        name = f"shop-{uuid4().hex[:8]}"
+        super().__init__(home.lab, name, home.name, home.logs)
+        self.lab.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
         self.argocd = argocd
         self.mode = mode
         self.app = self.namespace
@@ -105,6 +110,11 @@ class Shop(Scene):
         """Apply this shop's policy."""
         self.policy(self.app, **spec)
 
+    def apply(self, body: Body, *options: str) -> None:
+        """Apply a policy, without a kubectl for each of many shops."""
+        path = f"/apis/resilience.dev/v1alpha1/resiliencepolicies/{body['metadata']['name']}"
+        self.lab.api.patch(f"{path}?fieldManager=shop-team&force=true", body, "apply")
+
     def withdraw(self) -> None:
         """Delete this shop's policy, and wait until the operator has let go."""
         self.delete_policy(self.app)
@@ -144,13 +154,29 @@ class Shop(Scene):
         """Each comparison that was OutOfSync though its commit had been Synced: somebody touched Git's fields."""
         seen: set[str] = set()
         found: list[str] = []
+        for when, sync in self._comparisons():
+            if sync["status"] == "Synced":
+                seen.add(sync["revision"])
+            elif sync["status"] == "OutOfSync" and sync["revision"] in seen:
+                found.append(f"{when:%H:%M:%S.%f} {sync['revision'][:7]}")
+        return found
+
+    def story(self) -> str:
+        """Every write of the Deployment and every comparison, in order: for a failing test."""
+        lines = [(when, f"{sync['status']} to {sync['revision'][:7]}") for when, sync in self._comparisons()]
+        for write in self.lab.audit.writes(resource="deployments", namespace=self.namespace):
+            if not write.dry_run and not write.subresource:
+                text = json.dumps(write.request_object)[:500]
+                lines.append(
+                    (write.time, f"{write.code} {write.user_agent.split('/')[0]} {write.verb} {text}")
+                )
+        return "\n".join(f"{when:%H:%M:%S.%f} {text}" for when, text in sorted(lines))
+
+    def _comparisons(self) -> Iterator[tuple[datetime, Body]]:
         for write in self.lab.audit.writes(resource="applications", namespace=NAMESPACE, name=self.app):
             sync = ((write.response_object or {}).get("status") or {}).get("sync") or {}
-            if sync.get("status") == "Synced":
-                seen.add(sync["revision"])
-            elif sync.get("status") == "OutOfSync" and sync["revision"] in seen:
-                found.append(f"{write.time:%H:%M:%S.%f} {sync['revision'][:7]}")
-        return found
+            if sync.get("revision"):
+                yield write.time, sync
 
     def as_git_says(self, web: Body) -> Body:
         """The spec that the API server makes of Git's manifest alone."""

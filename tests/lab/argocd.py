@@ -153,6 +153,7 @@ class ArgoCD:
         self._lab.wait(
             lambda: _REFRESH not in self.get(name)["metadata"].get("annotations", {}),
             what=f"Application {name} is refreshed",
+            every=0.25,
         )
 
     def sync_status(self, name: str) -> str:
@@ -172,7 +173,7 @@ class ArgoCD:
         self.refresh(name)
         what = f"Application {name} is Synced to {revision[:7]}"
         try:
-            self._lab.wait(lambda: self.synced(name, revision), timeout, what)
+            self._lab.wait(lambda: self.synced(name, revision), timeout, what, every=0.25)
         except AssertionError as error:
             error.add_note(json.dumps(self.get(name).get("status", {}), indent=1)[:6000])
             raise
