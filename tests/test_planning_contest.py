@@ -90,7 +90,7 @@ STUBBORN = claim("stubborn", "Update", 0.5)
         ),
         pytest.param(
             lost(2, 1, options=[], claims=[claim("argocd-controller", "Apply", owns=True)]),
-            given_up("argocd-controller (Apply)", 3, 9),
+            given_up("Git (Argo CD; argocd-controller, Apply)", 3, 9),
             id="replaced-by-another-value",
         ),
         pytest.param(lost(2, 1, options=[]), None, id="nobody-owns-the-value-any-more"),

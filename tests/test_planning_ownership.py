@@ -11,7 +11,7 @@ from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.observed.leaves import DNS_OPTIONS, GRACE, constraint_path
 from resilience_operator.observed.objects import Claim
 from resilience_operator.observed.view import DeploymentView
-from resilience_operator.planning.ownership import Judgement, Standing, judge, name_of, owner_of
+from resilience_operator.planning.ownership import Judgement, Standing, judge
 from tests.views import deployment, view
 
 REOPEN = [{"name": "single-request-reopen"}]
@@ -39,6 +39,14 @@ def owned(pod: JSON, *claims: Claim, chosen: Any = (), state: ObjectState = Obje
     return view(subject, state=state)
 
 
+PATCHED = "somebody with kubectl patch (kubectl-patch, Update)"
+
+
+def told(judgement: Judgement) -> tuple[JSON, Standing, bool, str]:
+    """How the leaf stands, and who stands behind it in words."""
+    return (judgement.observed, judgement.standing, judgement.force, str(judgement.owner))
+
+
 CREATOR = claim("kubectl-client-side-apply", "Update", GRACE)
 OURS = claim("resilience-operator", "Apply", GRACE)
 
@@ -49,12 +57,12 @@ OURS = claim("resilience-operator", "Apply", GRACE)
         pytest.param(graced(None), (ABSENT, Standing.FREE, False, ""), id="absent"),
         pytest.param(
             graced(30, CREATOR),
-            (30, Standing.FREE, True, "kubectl-client-side-apply (Update)"),
+            (30, Standing.FREE, True, "somebody with kubectl apply (kubectl-client-side-apply, Update)"),
             id="default-that-the-server-filled-in-for-kubectl-apply",
         ),
         pytest.param(
             graced(30, claim("kubectl-create", "Update", GRACE)),
-            (30, Standing.FREE, True, "kubectl-create (Update)"),
+            (30, Standing.FREE, True, "somebody with kubectl create (kubectl-create, Update)"),
             id="default-of-kubectl-create",
         ),
         pytest.param(
@@ -64,7 +72,7 @@ OURS = claim("resilience-operator", "Apply", GRACE)
         ),
         pytest.param(
             graced(30, CREATOR, chosen=True),
-            (30, Standing.CHOSEN, False, "kubectl-client-side-apply (Update)"),
+            (30, Standing.CHOSEN, False, "somebody with kubectl apply (kubectl-client-side-apply, Update)"),
             id="default-that-stands-in-last-applied",
         ),
         pytest.param(
@@ -74,7 +82,7 @@ OURS = claim("resilience-operator", "Apply", GRACE)
         ),
         pytest.param(
             graced(600, CREATOR, claim("kubectl-patch", "Update", GRACE, time="2026-11-22T07:30:00Z")),
-            (600, Standing.CHOSEN, False, "kubectl-patch (Update)"),
+            (600, Standing.CHOSEN, False, "somebody with kubectl patch (kubectl-patch, Update)"),
             id="repair-of-an-engineer",
         ),
         pytest.param(
@@ -94,7 +102,7 @@ OURS = claim("resilience-operator", "Apply", GRACE)
             graced(
                 20, OURS, claim("argocd-controller", "Apply", GRACE), held=Held("graceful-shutdown", 20, 30)
             ),
-            (20, Standing.CHOSEN, False, "argocd-controller (Apply)"),
+            (20, Standing.CHOSEN, False, "Git (Argo CD; argocd-controller, Apply)"),
             id="ours-and-copied-by-a-co-owner",
         ),
         pytest.param(
@@ -105,29 +113,26 @@ OURS = claim("resilience-operator", "Apply", GRACE)
     ],
 )
 def test_a_defaulted_field_is_judged_by_who_chose_it(subject: DeploymentView, expected: Any) -> None:
-    assert judge(WANTED, subject, Conflicts.REPORT) == Judgement(WANTED, *expected)
+    assert told(judge(WANTED, subject, Conflicts.REPORT)) == expected
 
 
 def test_take_over_takes_what_was_chosen_by_force() -> None:
     subject = graced(600, claim("kubectl-patch", "Update", GRACE))
-    expected = Judgement(WANTED, 600, Standing.FREE, force=True, owner="kubectl-patch (Update)")
-    assert judge(WANTED, subject, Conflicts.TAKE_OVER) == expected
+    assert told(judge(WANTED, subject, Conflicts.TAKE_OVER)) == (600, Standing.FREE, True, PATCHED)
 
 
 def test_what_is_never_to_be_taken_is_not_taken_over_either() -> None:
     subject = graced(600, claim("kubectl-patch", "Update", GRACE))
     wanted = Demand("graceful-shutdown", GRACE, 45, never_take=True)
-    expected = Judgement(wanted, 600, Standing.CHOSEN, owner="kubectl-patch (Update)")
-    assert judge(wanted, subject, Conflicts.TAKE_OVER) == expected
+    assert told(judge(wanted, subject, Conflicts.TAKE_OVER)) == (600, Standing.CHOSEN, False, PATCHED)
 
 
 def test_a_field_without_a_default_is_chosen_by_whoever_set_it() -> None:
     wanted = Demand("dns-config", DNS_OPTIONS, REOPEN)
     creator = claim("helm", "Update", DNS_OPTIONS)
     subject = owned({"dnsConfig": {"options": NDOTS}}, creator)
-    assert judge(wanted, subject, Conflicts.REPORT) == Judgement(
-        wanted, NDOTS, Standing.CHOSEN, owner="helm (Update)"
-    )
+    set_by_helm = (NDOTS, Standing.CHOSEN, False, "Helm (helm, Update)")
+    assert told(judge(wanted, subject, Conflicts.REPORT)) == set_by_helm
     assert judge(wanted, owned({}, creator), Conflicts.REPORT) == Judgement(wanted, ABSENT, Standing.FREE)
 
 
@@ -137,25 +142,7 @@ def test_a_rival_of_somebody_elses_stands_against_us_and_one_of_ours_does_not() 
     entry = {"topologyKey": "zone", "maxSkew": 5, "whenUnsatisfiable": "DoNotSchedule"}
     pod = {"topologySpreadConstraints": [entry]}
     theirs = judge(wanted, owned(pod, claim("owner", "Apply", rival)), Conflicts.TAKE_OVER)
-    assert theirs == Judgement(wanted, ABSENT, Standing.CHOSEN, owner="owner (Apply)")
+    assert told(theirs) == (ABSENT, Standing.CHOSEN, False, "owner (Apply)")
+    assert theirs.chosen == rival
     ours = judge(wanted, owned(pod, claim("resilience-operator", "Apply", rival)), Conflicts.REPORT)
     assert ours == Judgement(wanted, ABSENT, Standing.FREE)
-
-
-@pytest.mark.parametrize(
-    ("annotations", "named"),
-    [
-        ({}, "argocd-controller (Apply)"),
-        (
-            {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:shop/web"},
-            "argocd-controller (Apply), Argo CD application shop",
-        ),
-        ({"meta.helm.sh/release-name": "web"}, "argocd-controller (Apply), Helm release web"),
-    ],
-)
-def test_the_owner_is_named_with_the_application_behind_it(annotations: Any, named: str) -> None:
-    subject = deployment(meta={"annotations": annotations}, pod={"terminationGracePeriodSeconds": 30})
-    claims = (claim("kubectl", "Update", GRACE), claim("argocd-controller", "Apply", GRACE))
-    bearer = type(subject)(subject.metadata, subject.spec, subject.status, claims)
-    assert owner_of(bearer, GRACE) == named
-    assert name_of(bearer, None) == "a manager that left no trace"

@@ -18,6 +18,7 @@ from resilience_operator.adapters.projections import (
 )
 from resilience_operator.core.errors import UnreadableObjectError
 from resilience_operator.core.kinds import (
+    APPLICATION,
     BUDGET,
     CONFIG_MAP,
     DAEMON_SET,
@@ -33,7 +34,10 @@ from resilience_operator.core.kinds import (
     WATCHED,
     Kind,
 )
+from resilience_operator.observed.applications import Automated, IgnoredDifference, SyncPolicy
 from resilience_operator.observed.objects import (
+    Application,
+    ApplicationSpec,
     Claim,
     Condition,
     ConfigMap,
@@ -486,6 +490,7 @@ FILES: list[tuple[Kind, str]] = [
     (DAEMON_SET, "daemonset-cache"),
     (CONFIG_MAP, "configmap-kube-proxy"),
     (SERVICE, "service-kube-dns"),
+    (APPLICATION, "application-shop"),
 ]
 
 
@@ -500,6 +505,26 @@ def test_an_object_is_the_same_from_a_request_a_list_an_event_and_a_file(kind: K
     assert decode_list(kind, listed) == ([found], "7", "next")
     assert decode_event(kind, event) == Event("MODIFIED", found.metadata.resource_version, found)
     assert project_dict(kind, body(name)) == found
+
+
+def test_of_an_application_is_kept_how_it_syncs_and_not_what_it_synced() -> None:
+    assert project(APPLICATION, raw("application-shop")) == Application(
+        metadata=Meta(
+            name="shop",
+            namespace="argocd",
+            uid="5b0f7f0e-8f0b-4d0a-9d0e-0f3b6f1f5a01",
+            resource_version="4711",
+            generation=7,
+            creation_timestamp=datetime(2026, 11, 20, 9, tzinfo=UTC),
+        ),
+        spec=ApplicationSpec(
+            SyncPolicy(Automated(self_heal=True), ("ServerSideApply=true", "RespectIgnoreDifferences=true")),
+            (
+                IgnoredDifference("apps", "Deployment", managed_fields_managers=("resilience-operator",)),
+                IgnoredDifference("*", "*", json_pointers=("/metadata/labels/owner",)),
+            ),
+        ),
+    )
 
 
 def test_every_watched_kind_has_a_projection() -> None:

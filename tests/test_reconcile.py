@@ -176,6 +176,28 @@ async def test_an_error_about_one_object_is_told_and_keeps_no_other_from_being_e
     assert told == "nothing can be decided about shop/broken: KeyError: 'rule-of-tomorrow'"
 
 
+async def test_an_object_that_cannot_be_decided_about_holds_the_policies_that_wrote_it_and_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def judge_none(view: View, *rest: Any) -> Any:
+        raise KeyError("rule-of-tomorrow")
+
+    world = World()
+    world.create("web")
+    world.operator.policy("p", deployments=DNS, onRelease="Revert")
+    world.until(world.converged)
+    world.operator.policy("q", deployments={**DNS, "selector": {"matchLabels": {"app": "nobody"}}})
+    monkeypatch.setattr(reconcile, "judge", judge_none)
+    desk = Desk()
+    reconciler = Reconciler(services(world, RefusingApi(world), desk))
+    for name, raw in world.operator.policies.items():
+        world.operator.delete_policy(name)
+        raw["metadata"]["finalizers"] = [FINALIZER]
+        reconciler.policy_changed(raw, False)
+    await reconciler.one_pass()
+    assert desk.let_go_of == ["q"]
+
+
 BUDGET: dict[str, Any] = {"disruptionBudget": {}}
 
 

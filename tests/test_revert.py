@@ -246,7 +246,7 @@ class Server:
         known = self.objects[path]
         if method == "PATCH":
             try:
-                self.objects[path] = jsonpatch.apply_patch(known, json.loads(body or b""))
+                self.objects[path] = _patched(known, json.loads(body or b""))
             except jsonpatch.JsonPatchTestFailed as error:
                 raise ApiError(422, "Invalid", DOES_NOT_FIT) from error
             self.touch(path)
@@ -267,6 +267,16 @@ class Server:
     def at(self, body: Body) -> Body:
         """An object as it is now."""
         return self.objects[_path(body)]
+
+
+def _patched(known: Body, patch: Any) -> Body:
+    """By a JSON patch, or by a merge patch of annotations."""
+    if isinstance(patch, list):
+        patched: Body = jsonpatch.apply_patch(known, patch)
+        return patched
+    assert patch["metadata"]["uid"] == known["metadata"]["uid"]
+    annotations = {**known["metadata"].get("annotations", {}), **patch["metadata"]["annotations"]}
+    return known | {"metadata": known["metadata"] | {"annotations": annotations}}
 
 
 def _path(body: Body) -> str:
@@ -404,3 +414,31 @@ def test_an_opt_out_is_added_and_none_is_lost(
 ) -> None:
     raw = {"metadata": {"labels": labels, "annotations": annotations}}
     assert [(op["path"], op["value"]) for op in opt_out_ops(raw, rules)] == ops
+
+
+async def test_argo_cd_is_asked_to_look_at_what_was_given_back_and_its_copy_of_ours_is_no_wish(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracking = {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:shop/web"}
+    ignored = {"group": "apps", "kind": "Deployment", "managedFieldsManagers": ["resilience-operator"]}
+    spec = {
+        "syncPolicy": {"syncOptions": ["ServerSideApply=true", "RespectIgnoreDifferences=true"]},
+        "ignoreDifferences": [ignored],
+    }
+    web, application = (
+        raised(workload("web", 2), "spec.replicas"),
+        thing("Application", "shop", "argocd", spec=spec),
+    )
+    meta = web["metadata"]
+    copied = {
+        "manager": "argocd-controller",
+        "operation": "Apply",
+        "fieldsV1": {"f:spec": {"f:replicas": {}}},
+    }
+    meta["annotations"] |= tracking
+    meta["managedFields"].append(copied)
+    found, server = cluster([RESTING], [web, application]), Server([web, application])
+    assert await reverted(server, everything(found, uids_of(found, "p")), monkeypatch) == 0
+    assert server.at(web)["spec"]["replicas"] == 1
+    assert server.at(application)["metadata"]["annotations"] == {"argocd.argoproj.io/refresh": "normal"}
+    assert server.written == ["web", "shop"]

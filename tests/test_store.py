@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilience_operator.core.kinds import (
+    APPLICATION,
     BUDGET,
     CONFIG_MAP,
     DAEMON_SET,
@@ -29,9 +30,12 @@ from resilience_operator.core.kinds import (
 )
 from resilience_operator.core.refs import Key
 from resilience_operator.core.state import ANNOTATION, Held, ObjectState, encode
+from resilience_operator.observed.applications import Automated, SyncPolicy
 from resilience_operator.observed.dns import DNSNeighbours
 from resilience_operator.observed.objects import (
     Addon,
+    Application,
+    ApplicationSpec,
     BudgetSpec,
     Claim,
     Condition,
@@ -194,6 +198,7 @@ def test_a_view_has_all_that_lies_beside_a_deployment_and_nothing_of_its_neighbo
         "ConfigMap": 0,
         "PodDisruptionBudget": 0,
         "DaemonSet": 0,
+        "Application": 0,
     }
 
 
@@ -577,7 +582,29 @@ def events() -> st.SearchStrategy[Event]:
         ),
         st.builds(lambda n, m: (CONFIG_MAP, parameters(n, m)), st.sampled_from(["params", "others"]), small),
         st.builds(lambda n, a, m: (BUDGET, budget(n, a, m)), names, names, small),
+        st.builds(lambda n, a: (DEPLOYMENT, tracked(deployment(n, 0), a)), names, st.sampled_from(GIT)),
+        st.builds(lambda n, a, s: (APPLICATION, application(n, a, s)), names, st.sampled_from(GIT), small),
     )
+
+
+GIT = ("shop", "teams_shop")
+"""Two Applications of one name, as objects name them."""
+
+
+def tracked(found: Deployment, by: str) -> Deployment:
+    """The same, as Argo CD applied it."""
+    annotations = {"argocd.argoproj.io/tracking-id": f"{by}:apps/Deployment:shop/{found.metadata.name}"}
+    return msgspec.structs.replace(
+        found, metadata=msgspec.structs.replace(found.metadata, annotations=annotations)
+    )
+
+
+def application(copy: str, named: str, heals: int) -> Application:
+    """An Application; of those in Argo CD's own namespace `copy` is put beside the others of its name."""
+    namespace, _, name = named.rpartition("_")
+    place = namespace or f"argocd-{copy}"
+    spec = ApplicationSpec(SyncPolicy(Automated(self_heal=bool(heals))))
+    return Application(meta(name, 0, place, f"uid-{place}-{name}"), spec)
 
 
 def hpa(name: str, target: str, minimum: int) -> HorizontalPodAutoscaler:
@@ -642,6 +669,7 @@ class Cluster:
             uid,
             str(self.version),
             labels=was.labels,
+            annotations=was.annotations,
             owner_references=was.owner_references,
         )
         return type(found)(now, *(getattr(found, name) for name in found.__struct_fields__[1:]))
@@ -677,6 +705,7 @@ def of_deployment(view: DeploymentView) -> object:
         [(found.ref, found.spec) for found in view.budgets],
         view.sharing,
         view.deployment,
+        (view.application.ref, view.application.spec) if view.application else None,
         view.namespace.metadata.labels if view.namespace else None,
         [(found.metadata.uid, found.spec) for found in view.replica_sets],
         [(found.metadata.uid, found.spec, found.status) for found in view.pods],

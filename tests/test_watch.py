@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,12 +82,18 @@ async def eventually(probe: Callable[[], bool], within: float = 10.0) -> None:
 
 @asynccontextmanager
 async def running(
-    tmp_path: Path, pods: Pods, stall_timeout: float = 30.0, scope: Scope | None = None
+    tmp_path: Path,
+    pods: Pods,
+    stall_timeout: float = 30.0,
+    scope: Scope | None = None,
+    kind: Kind = POD,
 ) -> AsyncIterator[Running]:
     """Run a reflector against the server until the block ends; it must still be trying then."""
     async with pods, await pods.session(tmp_path) as session:
         sink = Sink()
-        reflector = Reflector(session, POD, sink, time.monotonic, scope or Scope(stall_timeout=stall_timeout))
+        reflector = Reflector(
+            session, kind, sink, time.monotonic, scope or Scope(stall_timeout=stall_timeout)
+        )
         task: asyncio.Task[None] = asyncio.create_task(reflector.run())
         try:
             yield Running(pods, reflector, sink, task)
@@ -227,6 +234,23 @@ async def test_a_refused_watch_and_a_refused_list_are_tried_again(tmp_path: Path
         server.replies = [failing(code)] * 2
         server.follow = False
         await server.put("b")
+        server.follow = True
+        await run.until("a", "b")
+
+
+async def test_what_we_may_lack_the_right_to_read_is_empty_without_it_and_is_read_once_it_is_given(
+    tmp_path: Path,
+) -> None:
+    spared = replace(POD, beside_the_point=True)
+    server = pods("a", lists=[failing(403)])
+    async with running(tmp_path, server, stall_timeout=1.0, kind=spared) as run:
+        await run.until()
+        assert (run.reflector.last_error, run.sink.told[:1]) == ("", ["replace 0"])
+        await run.until("a")
+        server.replies = [failing(403)] * 2
+        server.follow = False
+        await server.put("b")
+        await run.until()
         server.follow = True
         await run.until("a", "b")
 

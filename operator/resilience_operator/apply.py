@@ -1,5 +1,6 @@
 """Carries out one planned change: one request (two to give back), and what became of it. Called by reconcile."""
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -17,10 +18,13 @@ from resilience_operator.adapters.write import (
     Written,
 )
 from resilience_operator.core.errors import RequestFailed
-from resilience_operator.core.kinds import BY_NAME, Kind
+from resilience_operator.core.kinds import APPLICATION, BY_NAME, Kind
 from resilience_operator.core.refs import ObjectRef
+from resilience_operator.observed.applications import REFRESH
 from resilience_operator.planning.change import Change, Verb
 from resilience_operator.planning.withdrawal import forget_ownership, withdraw
+
+log = logging.getLogger(__name__)
 
 FORGETS = 5
 """How often the trace of a withdrawal is tried to be removed."""
@@ -105,7 +109,16 @@ async def _withdraw(writer: Writer, change: Change, now: datetime) -> Report:
     report = report_of(change, outcome, now)
     if report.done is Done.DONE and not change.state:
         await forget(writer, kind, change.object)
+    if report.done is Done.DONE and change.application is not None and plan.given_back:
+        await show(writer, change.application)
     return replace(report, left_alone=(*plan.left_alone, *change.adopted))
+
+
+async def show(writer: Writer, application: ObjectRef) -> None:
+    """Ask Argo CD to look at what was given back; without, it looks within minutes, and nothing else is lost."""
+    outcome = await writer.annotate(APPLICATION, application, {REFRESH: "normal"})
+    if not isinstance(outcome, Written):
+        log.info("Argo CD application %s was not asked to refresh: %s", application, outcome)
 
 
 async def forget(writer: Writer, kind: Kind, ref: ObjectRef) -> None:

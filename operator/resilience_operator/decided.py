@@ -27,9 +27,8 @@ def served_by(decision: Decision | None) -> frozenset[str]:
     """Uids of the policies for which we hold something on the object, or are about to write or to give back."""
     if decision is None:
         return frozenset()
-    held = {uid for one in decision.state.leaves.values() for uid in one.policies}
     changing = {policy.uid for change in decision.changes for policy in change.policies}
-    return frozenset(held | changing | decision.state.policies.keys())
+    return decision.state.uids() | changing
 
 
 class Decided:

@@ -7,9 +7,11 @@ from resilience_operator.adapters.services import Services
 from resilience_operator.adapters.status import FINALIZER
 from resilience_operator.core.errors import RequestFailed
 from resilience_operator.core.policy import Policy
-from resilience_operator.core.refs import key_of
+from resilience_operator.core.refs import Key, key_of
 from resilience_operator.decided import Decided, served_by
 from resilience_operator.memory import Memory
+from resilience_operator.observed.budgets import POLICY_LABEL, ours
+from resilience_operator.observed.view import DeploymentView
 from resilience_operator.planning.change import Change, Verb
 
 log = logging.getLogger(__name__)
@@ -47,10 +49,23 @@ class Finalizers:
             except (RequestFailed, NotLeader) as error:
                 log.warning("policy %s keeps its finalizer: %s", policy.name, error)
 
+    def _may_hold(self, uid: str, key: Key) -> bool:
+        """True where the policy holds something on an object about which nothing can be decided, or nobody can tell."""
+        services = self._services
+        try:
+            view = services.store.look(key, services.now(), services.server_version)
+            made = ours(view) if isinstance(view, DeploymentView) else ()
+        except Exception:  # noqa: BLE001 - whatever it is, there is doubt
+            return True
+        labels = {budget.metadata.labels[POLICY_LABEL] for budget in made}
+        return view is not None and uid in labels | view.state.uids()
+
     def _gives_back(self, policy: Policy) -> bool:
         """True while something of the policy's is to be given back, or an object that it wrote is not yet read anew."""
-        if self._cluster.everything or self._memory.broken:
-            return True  # The decisions are older than the policies, or there is an object without one.
+        if self._cluster.everything:
+            return True  # The decisions are older than the policies.
+        if any(self._may_hold(policy.uid, key) for key in self._memory.broken):
+            return True
         unread = {key_of(ref) for ref in self._memory.unknown.values()} | self._cluster.due
         if any(policy.uid in served_by(self._cluster.get(key)) for key in unread):
             return True

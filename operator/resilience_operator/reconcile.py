@@ -66,7 +66,7 @@ class Reconciler:
         self._last_plan: Schedule | None = None
         self._stopped: Mapping[str, str] = {}
         self._writers = asyncio.Semaphore(WRITERS)
-        services.store.on_dirty = self.wake
+        services.store.wake_with(self.wake)
 
     def wake(self) -> None:
         """Something may have changed."""

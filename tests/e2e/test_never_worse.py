@@ -120,7 +120,7 @@ def test_a_value_that_somebody_chose_is_respected_and_named(scene: Scene) -> Non
         web = scene.pod_spec("web")
         assert web["terminationGracePeriodSeconds"] == 600
         assert "lifecycle" not in web["containers"][0], "a rule is written whole or not at all"
-        assert "kubectl-patch (Update) chose another value" in scene.condition("Contested")["message"]
+        assert "somebody with kubectl patch set " in scene.condition("Contested")["message"]
         assert before["template"]["spec"].get("dnsConfig") is None
 
 

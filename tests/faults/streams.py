@@ -74,11 +74,14 @@ class Stream:
         try:
             while self._present():
                 await asyncio.wait((source, order), timeout=_LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
-                if order.done():
+                while (
+                    order.done()
+                ):  # Nothing of the API server comes between two orders, such as a line and the end.
                     if (own := order.result()) is None:
                         return
                     await self._response.write(own)
                     order = asyncio.ensure_future(self._orders.get())
+                    await asyncio.sleep(0)
                 if source.done() and self._silent and _ended(source):
                     # half-open: the operator does not learn that the API server has gone
                     source = self._loop.create_future()

@@ -368,7 +368,8 @@ def test_a_repair_in_an_incident_is_respected() -> None:
     assert (first.state, first.why) == (
         State.CONTESTED,
         (
-            "kubectl-patch (Update) chose another value of spec.template.spec.terminationGracePeriodSeconds; "
+            "somebody with kubectl patch set spec.template.spec.terminationGracePeriodSeconds: 600 "
+            "(kubectl-patch, Update); "
             'to end it, commit {"spec":{"template":{"spec":{"terminationGracePeriodSeconds":700}}}}'
         ),
     )

@@ -96,6 +96,7 @@ _PROJECTIONS: dict[Kind, _Projection[Any]] = {
     kinds.CONFIG_MAP: _Projection(reductions.WireConfigMap, reductions.config_map),
     kinds.BUDGET: _Projection(reductions.WireBudget, reductions.budget),
     kinds.DAEMON_SET: _Projection(reductions.WireDaemonSet, reductions.daemon_set),
+    kinds.APPLICATION: _Projection(reductions.WireApplication, reductions.application),
 }
 
 _decode_bookmark = msgspec.json.Decoder(_Bookmark).decode

@@ -18,6 +18,7 @@ from resilience_operator.adapters.ownership import BudgetFields, ManagedFields, 
 from resilience_operator.adapters.sharing import interned, share, shared_labels
 from resilience_operator.core.state import ADDON_ANNOTATION, ANNOTATION
 from resilience_operator.observed import objects as observed
+from resilience_operator.observed.applications import SYNC_OPTIONS, TRACKING
 from resilience_operator.observed.autoscalers import looks_like, may_be_parameters
 from resilience_operator.observed.budgets import is_made_by_us
 from resilience_operator.observed.dns import DNS_SERVICE, is_cache
@@ -26,7 +27,8 @@ REVISION = "deployment.kubernetes.io/revision"
 KEPT_ANNOTATIONS: Final = frozenset(
     {
         REVISION,
-        "argocd.argoproj.io/tracking-id",
+        TRACKING,
+        SYNC_OPTIONS,
         "meta.helm.sh/release-name",
         "meta.helm.sh/release-namespace",
     }
@@ -142,6 +144,13 @@ class WireBudget(Wire):
 
     metadata: _BudgetMeta
     spec: observed.BudgetSpec = observed.BudgetSpec()
+
+
+class WireApplication(Wire):
+    """argoproj.io/v1alpha1 Application."""
+
+    metadata: _Meta
+    spec: observed.ApplicationSpec = observed.ApplicationSpec()
 
 
 class WireDaemonSet(Wire):
@@ -282,6 +291,11 @@ def daemon_set(wire: WireDaemonSet) -> observed.DaemonSet:
     if not is_cache(meta.name, meta.labels, spec.template.metadata.labels):
         spec = observed.DaemonSetSpec()
     return observed.DaemonSet(_meta(meta), spec, wire.status)
+
+
+def application(wire: WireApplication) -> observed.Application:
+    """An Application with how it syncs; what it has synced changes with every commit, and is not kept."""
+    return observed.Application(_meta(wire.metadata), wire.spec)
 
 
 def _ownership(meta: _OwnedMeta) -> tuple[tuple[observed.Claim, ...], frozenset[str]]:

@@ -42,8 +42,9 @@ class Streams:
         return {f"watch of {reflector.kind.plural}": reflector.run for reflector in self._reflectors}
 
     def stale(self) -> tuple[str, ...]:
-        """Plurals of the kinds that were not read yet, or not heard of for too long."""
-        return tuple(reflector.kind.plural for reflector in self._reflectors if not reflector.fresh)
+        """Plurals of the kinds that were not read yet, or not heard of for too long, where decisions rest on them."""
+        needed = (one for one in self._reflectors if not one.kind.beside_the_point)
+        return tuple(reflector.kind.plural for reflector in needed if not reflector.fresh)
 
     def stuck(self) -> tuple[str, ...]:
         """Plurals of the kinds whose stream neither hears nor tries any more."""

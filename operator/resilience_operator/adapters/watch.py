@@ -44,6 +44,7 @@ RELIST_AFTER = 3
 """Failures in a row after which the version that we watch from is no longer trusted (a restored etcd)."""
 
 GONE = 410
+FORBIDDEN = 403
 NOT_FOUND = 404
 
 ABSENT_POLL = 30.0
@@ -131,6 +132,9 @@ class Reflector:
             except OperatorError as error:
                 if self._is_absent(error):
                     self._replace([], "")
+                    self._sink.rewound(
+                        self.kind
+                    )  # The same objects may be read again: they are not gone for ever.
                     must_list = True
                     await asyncio.sleep(min(ABSENT_POLL, self._scope.stall_timeout / 3))
                     continue
@@ -144,8 +148,11 @@ class Reflector:
             await self._pause(failure)
 
     def _is_absent(self, error: OperatorError) -> bool:
-        """True where the cluster does not have this kind, and need not have it."""
-        return self.kind.optional and isinstance(error, ApiError) and error.status == NOT_FOUND
+        """True where the cluster does not have this kind, or we may not read it, and it need not be there."""
+        status = error.status if isinstance(error, ApiError) else 0
+        return (self.kind.optional and status == NOT_FOUND) or (
+            self.kind.beside_the_point and status == FORBIDDEN
+        )
 
     async def _pause(self, failure: Exception | None) -> None:
         if self._opened_at is not None and self._alive_at - self._opened_at >= HEALTHY_AFTER:

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
 JSON = "application/json"
 MESSAGE_LENGTH = 1000
 
@@ -135,6 +136,12 @@ class Writer:
         """A JSON patch, whose first operations test resourceVersion and uid."""
         params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
         return await self._patch(kind, ref, json.dumps(ops).encode(), params, JSON_PATCH)
+
+    async def annotate(self, kind: Kind, ref: ObjectRef, annotations: dict[str, str]) -> Outcome:
+        """Set annotations of that very object, whatever its version."""
+        params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        body = {"metadata": {"uid": ref.uid, "annotations": annotations}}
+        return await self._patch(kind, ref, json.dumps(body).encode(), params, MERGE_PATCH)
 
     async def create(self, kind: Kind, ref: ObjectRef, body: dict[str, Any]) -> Outcome:
         """Make an object that is not there; Stale where one of its name is."""

@@ -26,6 +26,7 @@ from resilience_operator.planning.queue import stopped_policies
 
 PAGE = 500
 NOT_FOUND = 404
+FORBIDDEN = 403
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ async def _read_kind(session: Session, kind: Kind, store: Store) -> None:
         try:
             raw = await session.request("GET", kind.path(kind.only_in), params=params, timeout=60.0)
         except ApiError as error:
-            if kind.optional and error.status == NOT_FOUND:
+            unreadable = kind.beside_the_point and error.status == FORBIDDEN
+            if unreadable or (kind.optional and error.status == NOT_FOUND):
                 return
             raise
         page, version, proceed = decode_list(kind, raw)

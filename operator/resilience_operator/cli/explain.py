@@ -10,6 +10,7 @@ from textwrap import fill
 
 from resilience_operator.cli.policies import recommended_text
 from resilience_operator.core.findings import RuleText
+from resilience_operator.planning.gitops import REASONS
 from resilience_operator.rules import RULES
 
 WIDTH = 100
@@ -23,6 +24,15 @@ _HEAD = """# Rules
 Printed by `kubectl-resilience explain --markdown`; do not edit. Each rule answers a production incident, is asked \
 for by its field in a ResiliencePolicy, and says in `kubectl-resilience check`, in the policy's status and in Events \
 the same with the same words.
+"""
+_GITOPS = f"""## Argo CD
+
+Where an object belongs to an Argo CD Application, every rule that is enforced may also give one of these, \
+always reported only (docs/gitops.md).
+
+| reason | meaning |
+|---|---|
+{chr(10).join(f"| `{reason}` | {meaning} |" for reason, meaning in REASONS.items())}
 """
 
 
@@ -87,7 +97,7 @@ def _wrap(words: str, indent: str) -> str:
 
 def markdown(texts: list[RuleText]) -> str:
     """All rules as docs/rules.md."""
-    return "\n".join([_HEAD, *(_section(text) for text in texts)]).rstrip()
+    return "\n".join([_HEAD, *(_section(text) for text in texts), _GITOPS]).rstrip()
 
 
 def _section(text: RuleText) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from resilience_operator.adapters.projections import project_dict
 from resilience_operator.adapters.write import Gone, Outcome, Stale, Writer, Written
-from resilience_operator.apply import forget
+from resilience_operator.apply import forget, show
 from resilience_operator.cli.held import Step, held_by
 from resilience_operator.cli.naming import named
 from resilience_operator.core.errors import ApiError
@@ -107,21 +107,24 @@ async def _withdraw(writer: Writer, step: Step, raw: dict[str, Any]) -> tuple[Ou
     state, _ = believe(found)
     held = held_by(state, step.uids, step.rules, step.gone)
     after = state.without(frozenset(held)) if held else state
-    kept = [text for text, one in held.items() if text in step.kept or _stays(found, text, one)]
+    kept = [text for text, one in held.items() if text in step.kept or _stays(step, found, text, one)]
     plan = withdraw(raw, {text: one for text, one in held.items() if text not in kept}, after)
     plan = replace(plan, left_alone=(*plan.left_alone, *kept)) if held else Withdrawal(plan.ops[:1], (), ())
     ops = [*plan.ops, *opt_out_ops(raw, list(step.opt_out))]
     outcome = await writer.json_patch(kind, step.ref, ops)
     if isinstance(outcome, Written) and not after:
         await forget(writer, kind, step.ref)
+    if isinstance(outcome, Written) and plan.given_back and step.application is not None:
+        await show(writer, step.application.ref)
     return outcome, plan
 
 
-def _stays(found: Target, text: str, held: Held) -> bool:
+def _stays(step: Step, found: Target, text: str, held: Held) -> bool:
     """True where somebody else has made the value their own: taking it away would not give anything back."""
-    now = datetime.now(UTC)
-    view = DeploymentView(found, now) if isinstance(found, Deployment) else ScalerView(found, now)
-    return adopted(view, Path.parse(text), held)
+    now, application = datetime.now(UTC), step.application
+    if isinstance(found, Deployment):
+        return adopted(DeploymentView(found, now, application=application), Path.parse(text), held)
+    return adopted(ScalerView(found, now, application=application), Path.parse(text), held)
 
 
 def opt_out_ops(raw: Mapping[str, Any], rules: list[str]) -> list[Op]:

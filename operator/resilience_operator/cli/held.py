@@ -16,7 +16,7 @@ from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.observed import addons
 from resilience_operator.observed.budgets import POLICY_LABEL, ours
 from resilience_operator.observed.leaves import REPLICAS
-from resilience_operator.observed.objects import Addon
+from resilience_operator.observed.objects import Addon, Application
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning.scope import SPECIAL, asked_of
 from resilience_operator.rules.eks_addon import command
@@ -33,7 +33,8 @@ class Step:
 
     `whole`: it is ours altogether, and removed. `rules`: only what they wrote, None: everything. `pods`: how many
     restart at most. `opt_out`: the rules from which it is to be opted out. `kept`: written path -> who decides about
-    it by now, so that it stays as it is. `gone`: uids of policies that are there no more.
+    it by now, so that it stays as it is. `gone`: uids of policies that are there no more. `application`: the Argo CD
+    Application that the object belongs to.
     """
 
     ref: ObjectRef
@@ -44,6 +45,7 @@ class Step:
     kept: Mapping[str, str] = field(default_factory=dict)
     whole: bool = False
     gone: frozenset[str] = frozenset()
+    application: Application | None = None
 
     @property
     def gives_back(self) -> bool:
@@ -161,7 +163,8 @@ def _step(
         restarts = any(Path.parse(text).in_template for text in held)
         pods = view.pods_replaced if restarts else 0
         opt_out = tuple(sorted({one.rule for one in held.values()}))
-        yield Step(view.ref, uids, rules, pods, opt_out, dict(_kept(view, held)), gone=gone)
+        kept = dict(_kept(view, held))
+        yield Step(view.ref, uids, rules, pods, opt_out, kept, gone=gone, application=view.application)
 
 
 def at_aws(cluster: Cluster, uids: frozenset[str]) -> str:

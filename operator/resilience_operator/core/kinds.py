@@ -3,7 +3,7 @@
 Used by adapters (paths of requests), observed (what is stored) and the generator of access rights.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 
@@ -12,7 +12,8 @@ class Kind:
     """A resource of the API: `group` is "" for the core group, `plural` its name in paths.
 
     `optional`: a CustomResourceDefinition of others, which a cluster may lack. `only_in`: the one namespace in which
-    it is watched, "" for all.
+    it is watched, "" for all. `beside_the_point`: it only makes answers better; the operator may lack the right to
+    read it, and what is known of it may be old.
     """
 
     group: str
@@ -22,6 +23,7 @@ class Kind:
     namespaced: bool
     optional: bool = False
     only_in: str = ""
+    beside_the_point: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return self.kind
@@ -59,6 +61,15 @@ HPA = Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutosc
 SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject", namespaced=True, optional=True)
 DAEMON_SET = Kind("apps", "v1", "daemonsets", "DaemonSet", namespaced=True, only_in="kube-system")
 BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", namespaced=True)
+APPLICATION = Kind(
+    "argoproj.io",
+    "v1alpha1",
+    "applications",
+    "Application",
+    namespaced=True,
+    optional=True,
+    beside_the_point=True,
+)
 
 SCALERS: tuple[Kind, ...] = (HPA, SCALED_OBJECT, CONFIG_MAP)
 """The kinds that decide how many replicas a Deployment has; of ConfigMaps those of CPA."""
@@ -74,6 +85,7 @@ WATCHED: tuple[Kind, ...] = (
     *SCALERS,
     BUDGET,
     DAEMON_SET,
+    APPLICATION,
 )
 """The kinds that others own and the operator watches."""
 

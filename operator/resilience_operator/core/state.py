@@ -90,6 +90,11 @@ class ObjectState:
         """Rules of which we hold a leaf."""
         return frozenset(held.rule for held in self.leaves.values())
 
+    def uids(self) -> frozenset[str]:
+        """Uids of the policies that hold a leaf, or caused our last write."""
+        held = {uid for one in self.leaves.values() for uid in one.policies}
+        return frozenset(held | self.policies.keys())
+
     def without(self, paths: frozenset[str]) -> "ObjectState":
         """The state after those leaves were given back; nothing of our writes is remembered without a leaf."""
         kept = {path: held for path, held in self.leaves.items() if path not in paths}

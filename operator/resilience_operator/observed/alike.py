@@ -4,6 +4,7 @@ Most events are none: heartbeats of nodes, counters, versions. Each that is reco
 """
 
 from resilience_operator.observed.objects import (
+    Application,
     DaemonSet,
     Deployment,
     Namespace,
@@ -16,7 +17,7 @@ from resilience_operator.observed.objects import (
     Taint,
 )
 
-Neighbour = ReplicaSet | Pod | Service | Namespace | PodDisruptionBudget | DaemonSet
+Neighbour = ReplicaSet | Pod | Service | Namespace | PodDisruptionBudget | DaemonSet | Application
 
 
 def alike(old: Neighbour | None, new: Neighbour | None) -> bool:

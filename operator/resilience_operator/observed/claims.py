@@ -2,7 +2,8 @@
 
 from resilience_operator.core.paths import Path
 from resilience_operator.core.state import FIELD_MANAGER, Held
-from resilience_operator.observed.objects import Claim, Target
+from resilience_operator.observed.applications import ARGO_CD
+from resilience_operator.observed.objects import Application, Claim, Target
 
 
 def owned_by_us(target: Target, path: Path) -> bool:
@@ -22,8 +23,16 @@ def others(target: Target, path: Path) -> list[Claim]:
     ]
 
 
-def committed(target: Target, path: Path, held: Held) -> bool:
+def appliers(target: Target, path: Path, application: Application | None) -> list[Claim]:
+    """The other managers that apply the leaf because they want it so: not Argo CD where it is told to repeat ours."""
+    copied = application is not None and application.copies(target.ref, path)
+    return [
+        claim
+        for claim in others(target, path)
+        if claim.operation == "Apply" and not (copied and claim.manager == ARGO_CD)
+    ]
+
+
+def committed(target: Target, path: Path, held: Held, application: Application | None) -> bool:
     """True where the value that we set is the owner's as well: in their manifest, or applied by them."""
-    if f"{path}={held.set}" in target.chosen:
-        return True
-    return any(claim.operation == "Apply" for claim in others(target, path))
+    return f"{path}={held.set}" in target.chosen or bool(appliers(target, path, application))

@@ -5,6 +5,7 @@ from files; never changed afterwards. Absent lists are empty tuples, absent stri
 """
 
 from resilience_operator.core.refs import ObjectRef
+from resilience_operator.observed.applications import Application, ApplicationSpec
 from resilience_operator.observed.base import (
     Claim,
     Condition,
@@ -73,6 +74,8 @@ __all__ = [
     "SELECTOR",
     "Addon",
     "AddonReading",
+    "Application",
+    "ApplicationSpec",
     "BudgetSpec",
     "Claim",
     "Condition",
@@ -234,5 +237,6 @@ Object = (
     | PersistentVolumeClaim
     | PodDisruptionBudget
     | DaemonSet
+    | Application
 )
 """Any object that is watched."""

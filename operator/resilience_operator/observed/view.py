@@ -13,6 +13,7 @@ from resilience_operator.observed.autoscalers import stands_still
 from resilience_operator.observed.dns import DNSNeighbours, is_cluster_dns
 from resilience_operator.observed.objects import (
     Addon,
+    Application,
     ConfigMap,
     Deployment,
     HorizontalPodAutoscaler,
@@ -60,6 +61,7 @@ class DeploymentView:
 
     `state` is our annotation on it where it is believed, else the empty state; `distrust` says why it is not.
     `server` is the API server's (major, minor), (0, 0) where unknown (files: the newest is assumed).
+    `application`: the Argo CD Application that it belongs to, where that is known.
     """
 
     deployment: Deployment
@@ -84,6 +86,7 @@ class DeploymentView:
     state: ObjectState = ObjectState()
     distrust: str = ""
     server: tuple[int, int] = (0, 0)
+    application: Application | None = None
 
     @property
     def target(self) -> Deployment:
@@ -120,7 +123,7 @@ class ScalerView:
     """An HPA, a ScaledObject, CPA's ConfigMap or an EKS add-on, and the Deployment that it scales, None where none is.
 
     Of CPA's several targets `scaled` is cluster DNS, else the first, and `scaled_too` are the others.
-    `state`, `distrust` and `server` as in DeploymentView.
+    `state`, `distrust`, `server` and `application` as in DeploymentView.
     """
 
     target: Scaler
@@ -131,6 +134,7 @@ class ScalerView:
     state: ObjectState = ObjectState()
     distrust: str = ""
     server: tuple[int, int] = (0, 0)
+    application: Application | None = None
 
     @property
     def ref(self) -> ObjectRef:

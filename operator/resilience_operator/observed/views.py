@@ -1,6 +1,6 @@
 """Views, put together from what is known of a cluster. Used by the store alone, which keeps it up to date."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -14,12 +14,14 @@ from resilience_operator.core.kinds import (
     DEPLOYMENT,
     NAMESPACE,
     NODE,
+    SCALERS,
     VOLUME_CLAIM,
     Kind,
 )
 from resilience_operator.core.refs import Key, key_of
 from resilience_operator.core.state import ObjectState
 from resilience_operator.observed import addons
+from resilience_operator.observed.applications import Applications, named_by
 from resilience_operator.observed.autoscalers import autoscaler_of
 from resilience_operator.observed.belief import believe
 from resilience_operator.observed.budget_index import BudgetIndex
@@ -63,6 +65,7 @@ class Views:
         self._budgets: Shelf[PodDisruptionBudget] = shelves[BUDGET]
         self._nodes: Nodes | None = None
         self.budgets = BudgetIndex()
+        self.applications = Applications()
         self.sharing = Sharing(self._deployments.within)
         self.reading: AddonReading | None = None
 
@@ -88,6 +91,7 @@ class Views:
             state=state,
             distrust=distrust,
             server=server,
+            application=self.applications.of(found.metadata) if not isinstance(found, Addon) else None,
         )
 
     def of_deployment(
@@ -140,6 +144,7 @@ class Views:
             state=state,
             distrust=distrust,
             server=server,
+            application=self.applications.of(found.metadata),
         )
 
     def nodes_changed(self) -> None:
@@ -154,6 +159,20 @@ class Views:
         shelf: Shelf[Any] = self._shelves[BY_NAME[kind[0]]] if kind else self._deployments
         found: Deployment | Scaler | None = shelf.get(namespace, name)
         return found
+
+    def subjects(self) -> Iterator[Key]:
+        """The key of every object that may be decided about."""
+        yield from (key_of(found.ref) for found in self._deployments)
+        for kind in SCALERS:
+            yield from (key_of(found.ref) for found in self._shelves[kind])
+        if self.addon() is not None:
+            yield addons.KEY
+
+    def belongs(self, key: Key, applications: Collection[str]) -> bool:
+        """True where the object with that key belongs to an Application of one of these names."""
+        found = self.find(key)
+        named = named_by(found.metadata) if found is not None and not isinstance(found, Addon) else None
+        return named is not None and named[1] in applications
 
     def addon(self) -> Addon | None:
         """The EKS add-on where there is something to decide about it, or None."""

@@ -47,6 +47,7 @@ class Change:
     `repaired`: rules of which it puts back what somebody took from us. `adopted`: written paths whose values are left
     as they are, because others have made them their own. `whole`: the object that is made, or the label and the spec
     that it gets, without preconditions; `owner`: the object beside which it stands.
+    `application`: of what is given back, the Argo CD Application that is to look at it.
     """
 
     verb: Verb
@@ -69,6 +70,7 @@ class Change:
     adopted: Mapping[str, Held] = field(default_factory=dict)
     whole: Mapping[str, JSON] = field(default_factory=dict)
     owner: ObjectRef | None = None
+    application: ObjectRef | None = None
 
     @property
     def subject(self) -> ObjectRef:

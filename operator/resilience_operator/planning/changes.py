@@ -221,6 +221,7 @@ def _withdrawal(
         disruptive=bool(revision),
         pods=view.pods_replaced if revision else 0,
         given_back=released,
+        application=view.application.ref if view.application is not None else None,
     )
 
 

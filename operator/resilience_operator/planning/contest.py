@@ -11,10 +11,10 @@ from resilience_operator.core.state import Apply, ObjectState
 from resilience_operator.observed.claims import others, owned_by_us
 from resilience_operator.observed.objects import Claim
 from resilience_operator.observed.view import View
+from resilience_operator.planning.owners import owner
 from resilience_operator.planning.ownership import (
     Judgement,
     last_writer,
-    name_of,
     owner_of,
 )
 
@@ -63,9 +63,9 @@ def contested(judgement: Judgement, view: View, patience: Patience) -> Contest |
     )
     if now >= until or gave_up(rival, present=present):
         return None
-    owner = owner_of(view.target, path) if present else name_of(view.target, rival)
+    taker = owner_of(view, path) if present else owner(view, rival)
     message = (
-        f"{owner} took {path} back {len(burst) + 1} times within {int(patience.window.total_seconds())} s; "
+        f"{taker} took {path} back {len(burst) + 1} times within {int(patience.window.total_seconds())} s; "
         f"left alone until {until:%Y-%m-%d %H:%M:%S} UTC"
     )
     return Contest(message, until)

@@ -17,6 +17,7 @@ from resilience_operator.planning import changes
 from resilience_operator.planning.change import Change, Decision, Verb
 from resilience_operator.planning.companions import BUDGET_RULES, BudgetAsked, companions_of
 from resilience_operator.planning.contest import Patience
+from resilience_operator.planning.gitops import settings_that_bite
 from resilience_operator.planning.holds import Covering, held_demands, sort_holds, superseded, without
 from resilience_operator.planning.optout import OptOut, optouts_of
 from resilience_operator.planning.quarantine import in_force, remembered, undone
@@ -91,6 +92,7 @@ def decide(view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings
         for one in judge_findings(verdict.policy, _seen(verdict, view), context, verdict.enforces)
     ]
     judged += rolling_out(view, rollout, [verdict.policy for verdict in verdicts])
+    judged += settings_that_bite(view, resolution, [(one.policy, one.opted_out.keys()) for one in verdicts])
     wakes = [verdict.verdict.wake_at for verdict in verdicts] + [rollout.until, resolution.wake_at]
     wakes += [optout.until for verdict in verdicts for optout in verdict.opted_out.values()]
     return Decision(

@@ -11,7 +11,7 @@ from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.policy import Mode, OnRelease, Policy, family
 from resilience_operator.core.state import Held
-from resilience_operator.observed.claims import others, owned_by_us
+from resilience_operator.observed.claims import appliers, owned_by_us
 from resilience_operator.observed.leaves import (
     API_DEFAULTS,
     GRACE,
@@ -193,7 +193,7 @@ def time_is_needed(view: View, released: Mapping[str, Held]) -> bool:
 
 
 def _applied_by_others(view: View, path: Path) -> bool:
-    return any(claim.operation == "Apply" for claim in others(view.target, path))
+    return bool(appliers(view.target, path, view.application))
 
 
 def in_force(view: View, path: Path, held: Held) -> bool:

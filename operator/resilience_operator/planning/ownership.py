@@ -13,10 +13,12 @@ from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.policy import Conflicts
 from resilience_operator.core.state import FIELD_MANAGER
+from resilience_operator.observed.applications import ARGO_CD
 from resilience_operator.observed.claims import others, owned_by_us
 from resilience_operator.observed.leaves import API_DEFAULTS, observed_value
 from resilience_operator.observed.objects import Claim, Target
 from resilience_operator.observed.view import View
+from resilience_operator.planning.owners import NOBODY, Owner, owner
 
 
 class Standing(StrEnum):
@@ -32,14 +34,16 @@ class Standing(StrEnum):
 class Judgement:
     """How one demanded leaf stands; `force`: the apply must take it from a manager that did not choose it.
 
-    `owner` is the sentence part that names the other manager, "" where there is none.
+    `owner` is the other manager, NOBODY where there is none. `chosen`: the path whose present value stands against
+    the demand, where that is not the demanded one.
     """
 
     demand: Demand
     observed: JSON
     standing: Standing
     force: bool = False
-    owner: str = ""
+    owner: Owner = NOBODY
+    chosen: Path | None = None
 
 
 def judge(demand: Demand, view: View, conflicts: Conflicts) -> Judgement:
@@ -52,16 +56,24 @@ def judge(demand: Demand, view: View, conflicts: Conflicts) -> Judgement:
         return Judgement(demand, observed, standing)
     rival = next((path for path in demand.rivals if _stands_against(view, path)), None)
     if rival is not None:
-        return Judgement(demand, observed, Standing.CHOSEN, owner=owner_of(view.target, rival))
+        return Judgement(demand, observed, Standing.CHOSEN, owner=owner_of(view, rival), chosen=rival)
     as_we_left_it = ours and held is not None and observed == held.set
     if observed is ABSENT or (as_we_left_it and not others(view.target, demand.path)):
         return Judgement(demand, observed, Standing.FREE)
-    owner = owner_of(view.target, demand.path)
+    if as_we_left_it and _only_copied(view, demand.path):
+        return Judgement(demand, observed, Standing.FREE, force=True)
+    rightful = owner_of(view, demand.path)
     if not is_chosen(view.target, demand.path, observed):
-        return Judgement(demand, observed, Standing.FREE, force=True, owner=owner)
+        return Judgement(demand, observed, Standing.FREE, force=True, owner=rightful)
     if demand.take or (conflicts is Conflicts.TAKE_OVER and not demand.never_take):
-        return Judgement(demand, observed, Standing.FREE, force=True, owner=owner)
-    return Judgement(demand, observed, Standing.CHOSEN, owner=owner)
+        return Judgement(demand, observed, Standing.FREE, force=True, owner=rightful)
+    return Judgement(demand, observed, Standing.CHOSEN, owner=rightful)
+
+
+def _only_copied(view: View, path: Path) -> bool:
+    """True where Argo CD alone owns the leaf beside us, and repeats what we set."""
+    copied = view.application is not None and view.application.copies(view.ref, path)
+    return copied and all(claim.manager == ARGO_CD for claim in others(view.target, path))
 
 
 def is_chosen(target: Target, path: Path, observed: JSON) -> bool:
@@ -77,10 +89,10 @@ def owned_paths(target: Target) -> frozenset[str]:
     return frozenset(text for claim in mine for text in claim.leaves)
 
 
-def owner_of(target: Target, path: Path) -> str:
-    """Who stands behind the present value, for a person: the manager, and the GitOps application behind it."""
-    owners = others(target, path)
-    return name_of(target, max(owners, key=lambda one: (one.operation == "Apply", one.time), default=None))
+def owner_of(view: View, path: Path) -> Owner:
+    """Who stands behind the present value: of several managers one that applies, and the latest of those."""
+    owners = others(view.target, path)
+    return owner(view, max(owners, key=lambda one: (one.operation == "Apply", one.time), default=None))
 
 
 def last_writer(target: Target, since: datetime) -> Claim | None:
@@ -92,22 +104,6 @@ def last_writer(target: Target, since: datetime) -> Claim | None:
         if claim.manager != FIELD_MANAGER and not claim.subresource and claim.time >= first
     ]
     return max(foreign, key=lambda one: one.time, default=None)
-
-
-def name_of(target: Target, claim: Claim | None) -> str:
-    """A manager for a person, with the application or release that the object belongs to."""
-    if claim is None:
-        return "a manager that left no trace"
-    return f"{claim.manager} ({claim.operation}){_application(target)}"
-
-
-def _application(target: Target) -> str:
-    annotations = target.metadata.annotations
-    tracking = annotations.get("argocd.argoproj.io/tracking-id", "")
-    if tracking:
-        return f", Argo CD application {tracking.split(':', 1)[0]}"
-    release = annotations.get("meta.helm.sh/release-name", "")
-    return f", Helm release {release}" if release else ""
 
 
 def _stands_against(view: View, path: Path) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime
 from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import Path, nest
 from resilience_operator.core.policy import Policy, family
+from resilience_operator.observed.leaves import observed_value
 from resilience_operator.observed.view import View
 from resilience_operator.planning.contest import Patience, contested
 from resilience_operator.planning.merge import RuleDemands, Winner, merge
@@ -40,7 +41,7 @@ def resolve(view: View, asked: tuple[Asked, ...], patience: Patience) -> Resolut
     for judgement in judgements:
         rule = family(judgement.demand.rule)
         if judgement.standing is Standing.CHOSEN:
-            contests.setdefault(rule, _chosen_sentence(judgement))
+            contests.setdefault(rule, _chosen_sentence(judgement, view))
         contest = contested(judgement, view, patience) if judgement.standing is Standing.FREE else None
         if contest is not None:
             contests.setdefault(rule, contest.message)
@@ -67,9 +68,11 @@ def _judge(winner: Winner, view: View) -> Judgement:
     return judge(winner.demand, view, conflicts)
 
 
-def _chosen_sentence(judgement: Judgement) -> str:
+def _chosen_sentence(judgement: Judgement, view: View) -> str:
     demand = judgement.demand
-    return f"{judgement.owner} chose another value of {demand.path}; to end it, commit {patch_text(demand)}"
+    path = judgement.chosen or demand.path
+    value = observed_value(view.target, path)
+    return f"{judgement.owner.sets(path, value)}; to end it, commit {patch_text(demand)}"
 
 
 def patch_text(demand: Demand) -> str:

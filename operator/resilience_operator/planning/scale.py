@@ -3,7 +3,7 @@
 from resilience_operator.observed.leaves import REPLICAS
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.planning.change import Scale
-from resilience_operator.planning.ownership import name_of
+from resilience_operator.planning.owners import owner
 
 
 def scale_of(view: View) -> Scale | None:
@@ -13,4 +13,4 @@ def scale_of(view: View) -> Scale | None:
     claims = [one for one in view.deployment.claims if str(REPLICAS) in one.leaves]
     last = max(claims, key=lambda one: one.time, default=None)
     usable = sum(node.ready and not node.spec.unschedulable for node in view.nodes)
-    return Scale(view.deployment.replicas, name_of(view.deployment, last), len(view.nodes), usable)
+    return Scale(view.deployment.replicas, str(owner(view, last)), len(view.nodes), usable)

@@ -195,7 +195,7 @@ def owners_number(path: Path, view: View) -> int:
 
 def _still_ours(path: Path, held: Held, view: View) -> bool:
     """True where the value that we set stands, and nobody else stands behind it."""
-    return owned_by_us(view.target, path) and not committed(view.target, path, held)
+    return owned_by_us(view.target, path) and not committed(view.target, path, held, view.application)
 
 
 def _cpa(least: Least, view: ScalerView) -> Verdict:
