@@ -148,13 +148,17 @@ class ArgoCD:
 
     def refresh(self, name: str, *, hard: bool = False) -> None:
         """Let it look at Git and the cluster now (hard: without its cache); returns when it has."""
-        how = {"metadata": {"annotations": {_REFRESH: "hard" if hard else "normal"}}}
-        self._lab.api.patch(f"{_GROUP}/applications/{name}", how)
+        self.ask(name, hard=hard)
         self._lab.wait(
             lambda: _REFRESH not in self.get(name)["metadata"].get("annotations", {}),
             what=f"Application {name} is refreshed",
-            every=0.25,
+            every=0.5,
         )
+
+    def ask(self, name: str, *, hard: bool = False) -> None:
+        """Ask it to look at Git and the cluster, and wait for nothing."""
+        how = {"metadata": {"annotations": {_REFRESH: "hard" if hard else "normal"}}}
+        self._lab.api.patch(f"{_GROUP}/applications/{name}", how)
 
     def sync_status(self, name: str) -> str:
         """Synced, OutOfSync or Unknown; empty where it was not compared yet."""
@@ -173,7 +177,7 @@ class ArgoCD:
         self.refresh(name)
         what = f"Application {name} is Synced to {revision[:7]}"
         try:
-            self._lab.wait(lambda: self.synced(name, revision), timeout, what, every=0.25)
+            self._lab.wait(lambda: self.synced(name, revision), timeout, what, every=0.5)
         except AssertionError as error:
             error.add_note(json.dumps(self.get(name).get("status", {}), indent=1)[:6000])
             raise
