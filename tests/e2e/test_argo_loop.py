@@ -102,6 +102,7 @@ def contested(shop: Shop) -> None:
     shop.settle_synced()
     written = len(shop.applies())
     assert 1 <= written <= REVERTS
+    assert shop.unsynced(), "here Argo CD does see what we write"
     settle(12)  # Two passes over everything, and longer than any pause of Argo CD up to here.
     assert len(shop.applies()) == written, "left alone"
     shop.settle_synced()
