@@ -52,6 +52,7 @@ class Desk:
     def __init__(self) -> None:
         self.notices: list[Notice] = []
         self.let_go_of: list[str] = []
+        self.statuses: list[tuple[str, dict[str, Any]]] = []
 
     def notify(self, notice: Notice) -> None:
         """An Event."""
@@ -62,6 +63,7 @@ class Desk:
 
     async def write(self, policy: ObjectRef, status: dict[str, Any]) -> None:
         """A status."""
+        self.statuses.append((policy.name, status))
 
     async def let_go(self, policy: ObjectRef) -> None:
         """The finalizer goes."""
@@ -153,6 +155,41 @@ async def test_a_policy_that_is_deleted_while_another_is_served_is_not_let_go_be
         reconciler.policy_changed(raw, False)
     await reconciler.one_pass()
     assert (api.asked["PATCH"], desk.let_go_of) == (1, [])
+
+
+async def test_a_policy_that_comes_while_another_is_served_is_not_called_compliant_before_it_is_evaluated() -> (
+    None
+):
+    world = World()
+    world.create("web")
+    world.operator.policy(deployments=DNS)
+    world.operator.policies["p"]["metadata"]["finalizers"] = [FINALIZER]
+    desk = Desk()
+    later = copy.deepcopy(world.operator.policies["p"])
+    later["metadata"] |= {"name": "q", "uid": "q-1"}
+    later["spec"] |= {"mode": "Audit", "deployments": {"probes": {}}}
+    changed = copy.deepcopy(world.operator.policies["p"])
+    changed["metadata"]["generation"] = 7
+    changed["spec"]["deployments"]["probes"] = {}
+
+    def come() -> None:
+        reconciler.policy_changed(later, False)
+        reconciler.policy_changed(changed, False)
+
+    api = WritingApi(world, come)
+    reconciler = Reconciler(services(world, api, desk))
+    reconciler.policy_changed(world.operator.policies["p"], False)
+    await reconciler.one_pass()
+    told = [(name, status["observedGeneration"]) for name, status in desk.statuses]
+    assert api.asked["PATCH"] == 1
+    assert told == [("p", 1)], "what came while it wrote is not told of with the numbers of before"
+    await asyncio.sleep(1.1)
+    await reconciler.one_pass()
+    second = {
+        name: (status["observedGeneration"], status["conditions"][1]["status"])
+        for name, status in desk.statuses[1:]
+    }
+    assert second == {"p": (7, "False"), "q": (1, "False")}
 
 
 async def test_an_error_about_one_object_is_told_and_keeps_no_other_from_being_evaluated(

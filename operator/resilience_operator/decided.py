@@ -36,6 +36,7 @@ class Decided:
 
     def __init__(self) -> None:
         self.policies: dict[str, Known] = {}
+        self._judged: dict[str, Known] = {}
         self.everything = True
         self.due: set[Key] = set()
         self._decisions: dict[Key, Decision] = {}
@@ -91,6 +92,18 @@ class Decided:
     def next_wake(self) -> datetime | None:
         """When time alone may next change the answer."""
         return min(self._wakes.values(), default=None)
+
+    def judging(self) -> None:
+        """Every object is evaluated now, with the policies as they are."""
+        self._judged = dict(self.policies)
+
+    def judged(self) -> list[Known]:
+        """The policies as every object was last evaluated with them: what came since has no answer yet."""
+        return [
+            known
+            for name, known in self._judged.items()
+            if name in self.policies and self.policies[name].policy.uid == known.policy.uid
+        ]
 
     def accepted(self) -> tuple[Policy, ...]:
         """The policies that can be honoured."""

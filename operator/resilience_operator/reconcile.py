@@ -157,6 +157,7 @@ class Reconciler:
         if full:
             keys = set(services.store.subjects()) | set(cluster.keys())
             self._last_full = services.monotonic()
+            cluster.judging()
         cluster.everything, cluster.due = False, set()
         accepted, directory, before = cluster.accepted(), cluster.by_uid(), {}
         started = services.monotonic()

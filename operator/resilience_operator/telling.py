@@ -110,15 +110,16 @@ class Teller:
     ) -> None:
         """Hand every policy's status over for writing; nothing before the first plan, not more often than pays.
 
+        A policy that came or changed while the pass was under way is told of after the next one.
         `troubles`: what the operator itself lacks, as sentences.
         """
-        monotonic = self._services.monotonic()
-        news = (tuple(cluster.policies.values()), plan, troubles, self._services.lease.may_write())
+        monotonic, judged = self._services.monotonic(), cluster.judged()
+        news = (tuple(judged), plan, troubles, self._services.lease.may_write())
         self._untold = self._untold or news != self._told
         if plan is None or not news[-1] or not self._untold or monotonic < self._built + STATUS_EVERY:
             return
         self._built, self._untold, self._told = monotonic, False, news
-        for known in cluster.policies.values():
+        for known in judged:
             policy = known.policy
             tally = self._tallies.get(policy.name) or Tally(policy.name)
             beside = report.Known(self._since, self._records.get(policy.uid, []), troubles, cluster.active)

@@ -148,23 +148,36 @@ class ArgoCD:
 
     def refresh(self, name: str, *, hard: bool = False) -> None:
         """Let it look at Git and the cluster now (hard: without its cache); returns when it has."""
-        how = {"metadata": {"annotations": {_REFRESH: "hard" if hard else "normal"}}}
-        self._lab.api.patch(f"{_GROUP}/applications/{name}", how)
+        self.ask(name, hard=hard)
         self._lab.wait(
             lambda: _REFRESH not in self.get(name)["metadata"].get("annotations", {}),
             what=f"Application {name} is refreshed",
+            every=0.5,
         )
+
+    def ask(self, name: str, *, hard: bool = False) -> None:
+        """Ask it to look at Git and the cluster, and wait for nothing."""
+        how = {"metadata": {"annotations": {_REFRESH: "hard" if hard else "normal"}}}
+        self._lab.api.patch(f"{_GROUP}/applications/{name}", how)
 
     def sync_status(self, name: str) -> str:
         """Synced, OutOfSync or Unknown; empty where it was not compared yet."""
         return str(self.get(name).get("status", {}).get("sync", {}).get("status", ""))
+
+    def synced(self, name: str, revision: str) -> bool:
+        """Whether a commit is synced and no operation runs or failed."""
+        application = self.get(name)
+        status = application.get("status", {})
+        sync, operation = status.get("sync", {}), status.get("operationState", {})
+        settled = "operation" not in application and operation.get("phase", "Succeeded") == "Succeeded"
+        return settled and (sync.get("status"), sync.get("revision")) == ("Synced", revision)
 
     def wait_synced(self, name: str, revision: str, timeout: float = 30.0) -> None:
         """Let it look at Git, and wait until a commit is synced and no operation runs."""
         self.refresh(name)
         what = f"Application {name} is Synced to {revision[:7]}"
         try:
-            self._lab.wait(lambda: _synced(self.get(name), revision), timeout, what)
+            self._lab.wait(lambda: self.synced(name, revision), timeout, what, every=0.5)
         except AssertionError as error:
             error.add_note(json.dumps(self.get(name).get("status", {}), indent=1)[:6000])
             raise
@@ -272,10 +285,3 @@ class ArgoCD:
         if not link.exists():
             self._lab.kubeconfig(USER, groups=["system:masters"]).rename(link)
         return link
-
-
-def _synced(application: Body, revision: str) -> bool:
-    status = application.get("status", {})
-    sync, operation = status.get("sync", {}), status.get("operationState", {})
-    settled = "operation" not in application and operation.get("phase", "Succeeded") == "Succeeded"
-    return settled and (sync.get("status"), sync.get("revision")) == ("Synced", revision)
