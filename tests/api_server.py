@@ -158,14 +158,14 @@ class Pods(Server):
 
     `faults`: what becomes of the next watches, each in turn: it sends what it likes and returns, and the watch ends.
     `lists`: replies to the next list requests. Watches without a fault follow until the test ends.
-    `rights`: answers to the next questions whether somebody may; then everybody may do everything.
+    `rights`: answers to the next questions whether somebody may, or why that is not known; then everybody may all.
     """
 
     names: dict[str, int] = field(default_factory=dict)
     version: int = 100
     faults: list[Fault] = field(default_factory=list)
     lists: list[Reply] = field(default_factory=list)
-    rights: list[bool] = field(default_factory=list)
+    rights: list[bool | str] = field(default_factory=list)
     follow: bool = True
 
     def __post_init__(self) -> None:
@@ -196,8 +196,9 @@ class Pods(Server):
     async def reply(self, request: web.Request) -> web.StreamResponse:
         """A list, a watch with its fault, or what somebody may."""
         if request.path.endswith("/selfsubjectaccessreviews"):
-            allowed = self.rights.pop(0) if self.rights else True
-            return web.json_response({"status": {"allowed": allowed}}, status=201)
+            found = self.rights.pop(0) if self.rights else True
+            unknown = {"evaluationError": found} if isinstance(found, str) else {}
+            return web.json_response({"status": {"allowed": found is True, **unknown}}, status=201)
         if "watch" not in request.query:
             return await (self.lists.pop(0) if self.lists else self.list)(request)
         response = web.StreamResponse()

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from resilience_operator.core.paths import ABSENT
+from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.observed.applications import (
     Application,
     Applications,
@@ -19,6 +21,7 @@ from resilience_operator.planning.owners import owner
 from tests.views import deployment, view
 
 TRACKED = {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:shop/web"}
+TRACKED_IN_TEAMS = {"argocd.argoproj.io/tracking-id": "teams_shop:apps/Deployment:shop/web"}
 RELEASED = {"meta.helm.sh/release-name": "web", "meta.helm.sh/release-namespace": "shop"}
 KUSTOMIZED = {
     "kustomize.toolkit.fluxcd.io/name": "apps",
@@ -31,9 +34,20 @@ def application(automated: Automated | None = None, *, namespace: str = "argocd"
     return Application(Meta("shop", namespace), ApplicationSpec(SyncPolicy(automated)))
 
 
-def subject(annotations: Any = (), labels: Any = (), known: Application | None = None) -> DeploymentView:
+def subject(
+    annotations: Any = (), labels: Any = (), known: Application | None = None, chosen: Any = (str(REPLICAS),)
+) -> DeploymentView:
+    """shop/web, whose last-applied manifest sets the replicas."""
     meta = {"annotations": dict(annotations), "labels": dict(labels)}
-    return view(deployment(meta=meta), application=known)
+    found = msgspec.structs.replace(deployment(meta=meta), chosen=frozenset(chosen))
+    return view(found, application=known)
+
+
+def held_by_us() -> DeploymentView:
+    """The same, with three replicas of ours."""
+    ours = Claim("resilience-operator", "Apply", leaves=frozenset([str(REPLICAS)]))
+    found = msgspec.structs.replace(subject(TRACKED).deployment, claims=(ours,))
+    return view(found, state=ObjectState("d-1", {str(REPLICAS): Held("replicas", 3, 5)}))
 
 
 @pytest.mark.parametrize(
@@ -90,6 +104,28 @@ def subject(annotations: Any = (), labels: Any = (), known: Application | None =
             id="Argo CD without the annotation",
         ),
         pytest.param(
+            subject({"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:staging/web"}),
+            "argocd-controller",
+            "Apply",
+            "Git sets spec.replicas: 1 (Argo CD; argocd-controller, Apply)",
+            id="with the annotation of another object",
+        ),
+        pytest.param(
+            subject(TRACKED, chosen=()),
+            "argocd-controller",
+            "Update",
+            "argocd-controller sets spec.replicas: 1 (Argo CD application shop; argocd-controller, Update)",
+            id="what the server filled in at a client-side sync",
+        ),
+        pytest.param(
+            held_by_us(),
+            "argocd-controller",
+            "Apply",
+            "Argo CD applies, as the operator has set it, spec.replicas: 1 "
+            "(Argo CD application shop; argocd-controller, Apply)",
+            id="our value",
+        ),
+        pytest.param(
             subject(labels=KUSTOMIZED),
             "kustomize-controller",
             "Apply",
@@ -144,39 +180,57 @@ def subject(annotations: Any = (), labels: Any = (), known: Application | None =
 def test_the_owner_of_a_value_is_named_in_a_sentence(
     bearer: DeploymentView, manager: str, operation: str, sentence: str
 ) -> None:
-    assert owner(bearer, Claim(manager, operation)).sets(REPLICAS, 1) == sentence
+    assert owner(bearer, Claim(manager, operation), REPLICAS).sets(REPLICAS, 1) == sentence
 
 
 def test_nobody_named_and_nothing_there_make_sentences_as_well() -> None:
-    assert owner(subject(), None).sets(REPLICAS, 1) == "a manager that left no trace set spec.replicas: 1"
-    dropped = owner(subject(), Claim("fleet", "Apply")).sets(REPLICAS, ABSENT)
+    assert (
+        owner(subject(), None, REPLICAS).sets(REPLICAS, 1)
+        == "a manager that left no trace set spec.replicas: 1"
+    )
+    dropped = owner(subject(), Claim("fleet", "Apply"), REPLICAS).sets(REPLICAS, ABSENT)
     assert dropped == "fleet sets spec.replicas (Apply)"
 
 
 def test_a_long_value_is_cut() -> None:
     options = [{"name": f"option-{number:02}"} for number in range(20)]
-    sentence = owner(subject(), Claim("fleet", "Apply")).sets(DNS_OPTIONS, options)
+    sentence = owner(subject(), Claim("fleet", "Apply"), DNS_OPTIONS).sets(DNS_OPTIONS, options)
     assert sentence.endswith(',{"name":"o… (Apply)')
     assert len(sentence) < 280
 
 
-def test_an_object_belongs_to_the_application_that_it_names_and_to_none_of_two_namesakes() -> None:
-    known, elsewhere = Applications(), application(namespace="teams")
-    meta = subject(TRACKED).deployment.metadata
-    assert known.of(meta) is None
-    known.add(elsewhere)
-    assert known.of(meta) is elsewhere
-    third = application(namespace="others")
-    known.add(third)
-    assert known.of(meta) is None
-    home = application()
-    known.add(home)
-    assert known.of(meta) is home
-    known.remove(home)
-    known.remove(third)
-    assert known.of(meta) is elsewhere
-    named = subject({"argocd.argoproj.io/tracking-id": "teams_shop:apps/Deployment:shop/web"})
-    assert known.of(named.deployment.metadata) is elsewhere
-    known.remove(elsewhere)
-    assert known.of(named.deployment.metadata) is None
-    assert known.of(subject().deployment.metadata) is None
+@pytest.mark.parametrize(
+    ("annotations", "beside", "belongs"),
+    [
+        pytest.param(TRACKED, (), True, id="by name"),
+        pytest.param(TRACKED, ("others",), False, id="one of two namesakes"),
+        pytest.param(TRACKED_IN_TEAMS, ("argocd",), True, id="by namespace and name"),
+        pytest.param({}, (), False, id="not tracked"),
+        pytest.param(
+            {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:staging/web"}, (), False, id="copied"
+        ),
+        pytest.param(
+            {"argocd.argoproj.io/tracking-id": "shop:opentelemetry.io/Collector:shop/web"},
+            (),
+            False,
+            id="made by a controller of what is tracked",
+        ),
+        pytest.param(
+            TRACKED | {"argocd.argoproj.io/installation-id": "b"}, (), False, id="of another Argo CD"
+        ),
+    ],
+)
+def test_an_object_belongs_to_the_application_that_it_names(
+    annotations: Any, beside: tuple[str, ...], belongs: bool
+) -> None:
+    known, meant = Applications(), application(namespace="teams")
+    found = subject(annotations).deployment
+    assert known.of(found.ref, found.metadata) is None
+    others = [application(namespace=namespace) for namespace in beside]
+    for one in [meant, *others]:
+        known.add(one)
+    assert known.of(found.ref, found.metadata) is (meant if belongs else None)
+    for one in others:
+        known.remove(one)
+    known.remove(meant)
+    assert known.of(found.ref, found.metadata) is None

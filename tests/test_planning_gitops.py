@@ -24,12 +24,15 @@ OTHER = Policy("other", "p-2")
 NOTHING = Resolution((), {}, {}, {})
 HOST = constraint_path("kubernetes.io/hostname", "ScheduleAnyway")
 IGNORED = {"group": "apps", "kind": "Deployment", "managedFieldsManagers": ["resilience-operator"]}
+BY_PATH = {"group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/replicas"]}
 RESPECT = "RespectIgnoreDifferences=true"
+HERE = "https://kubernetes.default.svc"
 
 
-def application(*options: str, ignored: Any = ()) -> Application:
+def application(*options: str, ignored: Any = (), server: str = HERE) -> Application:
     """Application shop with these syncOptions and ignoreDifferences."""
     spec: dict[str, Any] = {"syncPolicy": {"syncOptions": list(options)}, "ignoreDifferences": list(ignored)}
+    spec["destination"] = {"server": server}
     return msgspec.convert({"metadata": {"name": "shop", "namespace": "argocd"}, "spec": spec}, Application)
 
 
@@ -152,7 +155,10 @@ def test_an_override_that_is_ignored_and_not_respected_is_a_finding(
     ("subject", "where"),
     [
         (held(REPLICAS, ABSENT, application("Replace=true")), "syncOption Replace=true"),
-        (held(REPLICAS, ABSENT, application("CreateNamespace=true", "Force=true")), "syncOption Force=true"),
+        (
+            held(REPLICAS, ABSENT, application(RESPECT, "Replace=true", ignored=[IGNORED])),
+            "syncOption Replace=true",
+        ),
         (
             held(
                 REPLICAS,
@@ -180,21 +186,63 @@ def test_an_application_that_writes_whole_objects_is_a_finding(subject: Deployme
     ]
 
 
-def test_a_value_that_argo_cd_has_made_its_own_is_a_finding_where_nobody_knows_why() -> None:
+HARMLESS = [
+    held(REPLICAS, 2, application(RESPECT, "Replace=true", ignored=[IGNORED])),
+    held(REPLICAS, ABSENT, application("Force=true")),
+    held(REPLICAS, 2, None, annotations={"argocd.argoproj.io/sync-options": "Force=true"}),
+    held(
+        REPLICAS,
+        2,
+        None,
+        annotations={
+            "argocd.argoproj.io/tracking-id": "shop:apps/StatefulSet:shop/web",
+            "argocd.argoproj.io/sync-options": "Replace=true",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "subject", HARMLESS, ids=["copied-before", "of-no-application", "only-where-it-fails", "of-another"]
+)
+def test_what_replaces_nothing_of_ours_is_no_finding(subject: DeploymentView) -> None:
+    assert told(subject) == []
+
+
+def test_a_value_that_argo_cd_applies_as_well_is_a_finding_where_nobody_knows_why() -> None:
     message = (
-        "Argo CD applies spec.replicas as well, with the value that the operator set; "
+        "Argo CD applies spec.replicas as well, as the operator has set it: from Git by now, or as a copy of ours; "
         "another value of the policy needs conflicts: TakeOver"
     )
     finding = ("production", "replicas", "CoOwned", State.REPORT_ONLY, message)
     assert told(held(REPLICAS, 2, None, by_argo(REPLICAS))) == [finding]
-    assert told(held(REPLICAS, 2, application(RESPECT, ignored=[IGNORED]), by_argo(REPLICAS))) == []
     assert told(held(REPLICAS, 2, None, by_argo(REPLICAS, "Update"))) == []
+    assert told(held(REPLICAS, 2, application(RESPECT, ignored=[IGNORED]), by_argo(REPLICAS))) == []
+    assert told(held(REPLICAS, 2, application(), by_argo(REPLICAS))) == [], "Git's value, and known to be so"
+    assert told(held(REPLICAS, ABSENT, None, by_argo(REPLICAS))) == [], "the commit that a finding asked for"
 
 
 @pytest.mark.parametrize(
     ("known", "standing", "given_back"),
     [
-        pytest.param(application(RESPECT, ignored=[IGNORED]), Standing.FREE, True, id="told to repeat it"),
+        pytest.param(
+            application(RESPECT, ignored=[IGNORED]),
+            Standing.FREE,
+            False,
+            id="told to repeat it while it is ours: then Git's comes back, which may be higher than what was before",
+        ),
+        pytest.param(
+            application(RESPECT, ignored=[BY_PATH]),
+            Standing.FREE,
+            True,
+            id="told to repeat whatever is there",
+        ),
+        pytest.param(
+            application(RESPECT, ignored=[IGNORED, BY_PATH], server="https://hub.example.com"),
+            Standing.CHOSEN,
+            False,
+            id="of another cluster",
+        ),
         pytest.param(
             application(ignored=[IGNORED]), Standing.CHOSEN, False, id="told to ignore it in the diff alone"
         ),
@@ -204,13 +252,29 @@ def test_a_value_that_argo_cd_has_made_its_own_is_a_finding_where_nobody_knows_w
         pytest.param(None, Standing.CHOSEN, False, id="nobody knows"),
     ],
 )
-def test_what_argo_cd_copies_from_us_is_nobodys_wish(
+def test_what_argo_cd_copies_from_us_is_nobodys_wish_while_it_is_ours(
     known: Application | None, standing: Standing, given_back: bool
 ) -> None:
     subject = held(REPLICAS, 2, known, by_argo(REPLICAS))
     wanted = Demand("replicas", REPLICAS, 4)
     assert judge(wanted, subject, Conflicts.REPORT).standing is standing
     assert adopted(subject, REPLICAS, subject.state.leaves[str(REPLICAS)]) is not given_back
+
+
+@pytest.mark.parametrize(
+    ("pointer", "path", "hidden"),
+    [
+        ("/spec/template", HOST, True),
+        ("/spec/template/spec/topologySpreadConstraints", HOST, True),
+        ("/spec/template/spec/topologySpreadConstraints/0", HOST, False),
+        ("/spec/template/spec/containers", HOST, False),
+        ("", REPLICAS, False),
+    ],
+)
+def test_a_pointer_hides_what_lies_below_it(pointer: str, path: Path, hidden: bool) -> None:
+    entry = {"group": "apps", "kind": "Deployment", "jsonPointers": [pointer]}
+    subject = held(path, 2, application(RESPECT, ignored=[entry]))
+    assert application(RESPECT, ignored=[entry]).copies(subject.ref, path) is hidden
 
 
 def test_another_manager_beside_argo_cd_keeps_its_wish() -> None:

@@ -34,7 +34,12 @@ from resilience_operator.core.kinds import (
     WATCHED,
     Kind,
 )
-from resilience_operator.observed.applications import Automated, IgnoredDifference, SyncPolicy
+from resilience_operator.observed.applications import (
+    Automated,
+    Destination,
+    IgnoredDifference,
+    SyncPolicy,
+)
 from resilience_operator.observed.objects import (
     Application,
     ApplicationSpec,
@@ -528,6 +533,7 @@ def test_of_an_application_is_kept_how_it_syncs_and_not_what_it_synced() -> None
                 IgnoredDifference("apps", "Deployment", managed_fields_managers=("resilience-operator",)),
                 IgnoredDifference("*", "*", json_pointers=("/metadata/labels/owner",)),
             ),
+            Destination("https://kubernetes.default.svc"),
         ),
     )
 

@@ -416,14 +416,21 @@ def test_an_opt_out_is_added_and_none_is_lost(
     assert [(op["path"], op["value"]) for op in opt_out_ops(raw, rules)] == ops
 
 
-async def test_argo_cd_is_asked_to_look_at_what_was_given_back_and_its_copy_of_ours_is_no_wish(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("ignored", "left"),
+    [
+        pytest.param({"managedFieldsManagers": ["resilience-operator"]}, 2, id="Git's comes back by itself"),
+        pytest.param({"jsonPointers": ["/spec/replicas"]}, 1, id="Git's never comes back"),
+    ],
+)
+async def test_argo_cd_is_asked_to_look_at_what_was_given_back_or_let_go(
+    monkeypatch: pytest.MonkeyPatch, ignored: Any, left: int
 ) -> None:
     tracking = {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:shop/web"}
-    ignored = {"group": "apps", "kind": "Deployment", "managedFieldsManagers": ["resilience-operator"]}
     spec = {
+        "destination": {"server": "https://kubernetes.default.svc"},
         "syncPolicy": {"syncOptions": ["ServerSideApply=true", "RespectIgnoreDifferences=true"]},
-        "ignoreDifferences": [ignored],
+        "ignoreDifferences": [{"group": "apps", "kind": "Deployment", **ignored}],
     }
     web, application = (
         raised(workload("web", 2), "spec.replicas"),
@@ -439,6 +446,8 @@ async def test_argo_cd_is_asked_to_look_at_what_was_given_back_and_its_copy_of_o
     meta["managedFields"].append(copied)
     found, server = cluster([RESTING], [web, application]), Server([web, application])
     assert await reverted(server, everything(found, uids_of(found, "p")), monkeypatch) == 0
-    assert server.at(web)["spec"]["replicas"] == 1
+    assert server.at(web)["spec"]["replicas"] == left
+    managers = {one["manager"] for one in server.at(web)["metadata"]["managedFields"]}
+    assert "resilience-operator" not in managers
     assert server.at(application)["metadata"]["annotations"] == {"argocd.argoproj.io/refresh": "normal"}
     assert server.written == ["web", "shop"]

@@ -451,6 +451,21 @@ def test_after_a_restored_backup_the_list_counts_although_it_is_older(store: Sto
     assert {found.metadata.name: found.replicas for found in store.deployments()} == {"web": 2}
 
 
+def test_applications_that_change_wake_once_and_touch_what_belongs_to_them() -> None:
+    woken: list[bool] = []
+    store = Store(lambda: woken.append(True))
+    store.replace(DEPLOYMENT, [tracked(deployment("web"), "shop"), tracked(deployment("api"), "other")], "1")
+    store.take_dirty()
+    woken.clear()
+    many = [application("cd", f"other-{number}", 1) for number in range(200)]
+    store.replace(APPLICATION, [application("cd", "shop", 1), *many], "1")
+    assert (woken, store.take_dirty()) == ([True], {WEB})
+    store.replace(APPLICATION, [application("cd", "shop", 1), *many], "2")
+    assert store.take_dirty() == set(), "nothing about them is another"
+    store.replace(APPLICATION, [], "")
+    assert (woken, store.take_dirty()) == ([True, True], {WEB})
+
+
 def test_a_long_list_of_services_makes_everything_dirty(store: Store) -> None:
     store.replace(SERVICE, [service(f"s{number}", 40, {"app": "nobody"}) for number in range(101)], "41")
     assert store.take_dirty() == BOTH

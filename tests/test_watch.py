@@ -258,6 +258,40 @@ async def test_what_we_may_lack_the_right_to_read_is_empty_without_it_and_is_rea
         await run.until("a", "b")
 
 
+async def test_whether_we_may_read_is_asked_again_where_nobody_knows_and_nothing_is_forgotten(
+    tmp_path: Path,
+) -> None:
+    server = pods("a")
+    server.rights = ["the webhook is down"]
+    async with running(tmp_path, server, kind=replace(POD, beside_the_point=True)) as run:
+        await run.until("a")
+        assert run.sink.told == ["replace 1"]
+
+
+async def test_a_right_that_is_missing_for_a_moment_takes_nothing_away(tmp_path: Path) -> None:
+    server = pods("a")
+    async with running(tmp_path, server, stall_timeout=1.0, kind=replace(POD, beside_the_point=True)) as run:
+        await run.until("a")
+        server.replies = [failing(403)]
+        server.follow = False
+        await server.put("b")
+        server.follow = True
+        await run.until("a", "b")
+        assert "replace 0" not in run.sink.told
+
+
+async def test_what_is_beside_the_point_is_forgotten_when_it_is_old(tmp_path: Path) -> None:
+    server = pods("a")
+    async with running(tmp_path, server, stall_timeout=0.3, kind=replace(POD, beside_the_point=True)) as run:
+        await run.until("a")
+        server.replies = [failing(500)] * 4
+        server.follow = False
+        await server.put("b")
+        server.follow = True
+        await eventually(lambda: not run.sink.names())
+        await run.until("a", "b")
+
+
 async def test_http_410_on_a_watch_lists_again(tmp_path: Path) -> None:
     server = pods("a")
     server.replies = [server.reply, failing(410, "Gone")]

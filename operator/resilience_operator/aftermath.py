@@ -4,12 +4,14 @@ reconcile.
 Nothing of it is needed for safety: a restart decides anew from what is observed.
 """
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from resilience_operator.adapters.services import Services
-from resilience_operator.apply import Done, Report, rehearse
+from resilience_operator.adapters.write import Forbidden
+from resilience_operator.apply import Done, Report, rehearse, show
 from resilience_operator.core.kinds import BY_NAME
 from resilience_operator.core.refs import ObjectRef, key_of
 from resilience_operator.decided import Decided
@@ -20,6 +22,9 @@ from resilience_operator.planning.change import Change, Verb
 from resilience_operator.planning.contest import MAX_REVERTS
 
 log = logging.getLogger(__name__)
+
+NO_REFRESH = 3600.0
+"""Seconds until Argo CD is asked again to look, where the operator may not."""
 
 
 class Aftermath:
@@ -88,6 +93,17 @@ class Aftermath:
             self._memory.failed(place, self._services.monotonic(), report.retry_after, stale=report.stale)
         if report.unknown:
             self._memory.unknown[_mark(report.change)] = _read_of(report.change.object)
+
+    async def show(self, reports: Sequence[Report]) -> None:
+        """Ask Argo CD to look at each Application of which something was given back, once for all of its objects."""
+        done = [one.change for one in reports if one.done is Done.DONE and one.change.verb is Verb.WITHDRAW]
+        applications = {change.application: None for change in done if change.application is not None}
+        monotonic = self._services.monotonic()
+        if monotonic < self._memory.no_refresh_until:
+            return
+        outcomes = await asyncio.gather(*(show(self._services.writer, one) for one in applications))
+        if any(isinstance(outcome, Forbidden) for outcome in outcomes):
+            self._memory.no_refresh_until = monotonic + NO_REFRESH
 
     async def learn_unknown_ends(self) -> None:
         """Read every object whose last write may or may not have been done, before anything else is started."""

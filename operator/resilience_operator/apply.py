@@ -109,16 +109,15 @@ async def _withdraw(writer: Writer, change: Change, now: datetime) -> Report:
     report = report_of(change, outcome, now)
     if report.done is Done.DONE and not change.state:
         await forget(writer, kind, change.object)
-    if report.done is Done.DONE and change.application is not None and plan.given_back:
-        await show(writer, change.application)
     return replace(report, left_alone=(*plan.left_alone, *change.adopted))
 
 
-async def show(writer: Writer, application: ObjectRef) -> None:
+async def show(writer: Writer, application: ObjectRef) -> Outcome:
     """Ask Argo CD to look at what was given back; without, it looks within minutes, and nothing else is lost."""
     outcome = await writer.annotate(APPLICATION, application, {REFRESH: "normal"})
     if not isinstance(outcome, Written):
         log.info("Argo CD application %s was not asked to refresh: %s", application, outcome)
+    return outcome
 
 
 async def forget(writer: Writer, kind: Kind, ref: ObjectRef) -> None:

@@ -64,9 +64,10 @@ class Finalizers:
         """True while something of the policy's is to be given back, or an object that it wrote is not yet read anew."""
         if self._cluster.everything:
             return True  # The decisions are older than the policies.
-        if any(self._may_hold(policy.uid, key) for key in self._memory.broken):
+        unknown = {key_of(ref) for ref in self._memory.unknown.values()}
+        if any(key in unknown or self._may_hold(policy.uid, key) for key in self._memory.broken):
             return True
-        unread = {key_of(ref) for ref in self._memory.unknown.values()} | self._cluster.due
+        unread = unknown | self._cluster.due
         if any(policy.uid in served_by(self._cluster.get(key)) for key in unread):
             return True
         changes = (change for decision in self._cluster.active for change in decision.changes)

@@ -49,7 +49,8 @@ class Memory:
 
     `repeats`: by (uid, rule), when an object of ours was written while nothing else had changed. A place is (kind,
     namespace, name) of what is written. `lost_rights`: by (namespace, kind), for rights may be granted for some and
-    not for others. `broken`: objects about which nothing could be decided, and why.
+    not for others. `broken`: objects about which nothing could be decided, and why. `no_refresh_until` (monotonic):
+    before, Argo CD is not asked to look at anything, for the right is not there.
     """
 
     refusals: dict[tuple[str, str], tuple[object, str, datetime | None]] = field(default_factory=dict)
@@ -59,6 +60,7 @@ class Memory:
     held: set[str] = field(default_factory=set)
     lost_rights: dict[tuple[str, str], LostRight] = field(default_factory=dict)
     broken: dict[Key, str] = field(default_factory=dict)
+    no_refresh_until: float = float("-inf")
 
     def refuse(
         self, uid: str, rule: str, fingerprint: object, message: str, until: datetime | None = None

@@ -237,6 +237,7 @@ class Reconciler:
         for report in reports:
             self._aftermath.settle(report)
         self._teller.done(told)
+        await self._aftermath.show(reports)
 
     def _addon_ended(self, report: Report) -> None:
         change = report.change

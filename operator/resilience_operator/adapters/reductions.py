@@ -18,7 +18,7 @@ from resilience_operator.adapters.ownership import BudgetFields, ManagedFields, 
 from resilience_operator.adapters.sharing import interned, share, shared_labels
 from resilience_operator.core.state import ADDON_ANNOTATION, ANNOTATION
 from resilience_operator.observed import objects as observed
-from resilience_operator.observed.applications import SYNC_OPTIONS, TRACKING
+from resilience_operator.observed.applications import INSTALLATION, SYNC_OPTIONS, TRACKING
 from resilience_operator.observed.autoscalers import looks_like, may_be_parameters
 from resilience_operator.observed.budgets import is_made_by_us
 from resilience_operator.observed.dns import DNS_SERVICE, is_cache
@@ -29,6 +29,7 @@ KEPT_ANNOTATIONS: Final = frozenset(
         REVISION,
         TRACKING,
         SYNC_OPTIONS,
+        INSTALLATION,
         "meta.helm.sh/release-name",
         "meta.helm.sh/release-namespace",
     }

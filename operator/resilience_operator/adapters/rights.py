@@ -27,6 +27,11 @@ async def demand_reading(session: Session, kind: Kind, namespace: str = "") -> N
         attributes = {"verb": verb, "group": kind.group, "resource": kind.plural, "namespace": namespace}
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
         body = msgspec.json.encode({**review, "spec": {"resourceAttributes": attributes}})
-        answer = _decode(await session.request("POST", REVIEWS, body=body))
-        if not answer.get("status", {}).get("allowed", False):
-            raise ApiError(403, "Forbidden", f"{kind.plural}.{kind.group}: no right to {verb} them")
+        status = _decode(await session.request("POST", REVIEWS, body=body)).get("status", {})
+        if status.get("allowed", False):
+            continue
+        if error := status.get("evaluationError", ""):
+            raise ApiError(
+                503, "ServiceUnavailable", f"whether {kind.plural} may be read is not known: {error}"
+            )
+        raise ApiError(403, "Forbidden", f"{kind.plural}.{kind.group}: no right to {verb} them")

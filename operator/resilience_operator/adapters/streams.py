@@ -18,6 +18,9 @@ from resilience_operator.observed.store import Store
 
 log = logging.getLogger(__name__)
 
+FIRST_ANSWER = 30.0
+"""Seconds that are given to the first answer about what is beside the point."""
+
 _PATIENCE = 60.0
 """Seconds beyond the longest single wait of a stream, after which it does not try any more."""
 
@@ -42,9 +45,11 @@ class Streams:
         return {f"watch of {reflector.kind.plural}": reflector.run for reflector in self._reflectors}
 
     def stale(self) -> tuple[str, ...]:
-        """Plurals of the kinds that were not read yet, or not heard of for too long, where decisions rest on them."""
-        needed = (one for one in self._reflectors if not one.kind.beside_the_point)
-        return tuple(reflector.kind.plural for reflector in needed if not reflector.fresh)
+        """Plurals of the kinds that were not read yet, or not heard of for too long, where decisions rest on them.
+
+        What is beside the point is waited for at the start alone, and not for long.
+        """
+        return tuple(one.kind.plural for one in self._reflectors if not one.fresh and not _dispensable(one))
 
     def stuck(self) -> tuple[str, ...]:
         """Plurals of the kinds whose stream neither hears nor tries any more."""
@@ -66,3 +71,7 @@ class Streams:
     def _measure(self, reflector: Reflector, metrics: Metrics) -> None:
         kind = reflector.kind
         metrics.watch(kind.kind, reflector.age, lambda: self.store.count(kind))
+
+
+def _dispensable(reflector: Reflector) -> bool:
+    return reflector.kind.beside_the_point and (reflector.synced or reflector.age() > FIRST_ANSWER)

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 CHUNK = 500
 """Objects per answer of a list."""
 
+SMALL_CHUNK = 50
+"""Of Applications, which bear their history and may have 200 KB each."""
+
 LIST_TIMEOUT = 60.0
 """Seconds for one chunk."""
 
@@ -98,6 +101,7 @@ class Reflector:
         self._scope = scope or Scope()
         self._path = kind.path(self._scope.namespace)
         self._version = ""
+        self._refused = 0
         self._backoff = Backoff()
         self._alive_at = self._tried_at = clock()
         self._opened_at: float | None = None
@@ -134,9 +138,11 @@ class Reflector:
                 must_list, failure = True, error
             except OperatorError as error:
                 if self._is_absent(error):
-                    self._replace([], "")
-                    # The same objects may be read again: they are not gone for ever.
-                    self._sink.rewound(self.kind)
+                    self._refused += 1
+                    # A right or a kind may be gone for the moment that an API server starts.
+                    if not self._version or self._refused > 1:
+                        self._know_nothing()
+                    self._sign_of_life()
                     must_list = True
                     await asyncio.sleep(min(ABSENT_POLL, self._scope.stall_timeout / 3))
                     continue
@@ -146,8 +152,17 @@ class Reflector:
                 # a stream that ends for good would be worse than any error
                 log.exception("The watch of %s met an error of our own and lists again", self.kind.plural)
                 must_list, failure = True, error
+            if self.kind.beside_the_point and self._version and not self.fresh:
+                self._know_nothing()  # Nobody waits for it, and nothing is to be decided on what is old.
+                must_list = True
             must_list = must_list or self._backoff.failures >= RELIST_AFTER
             await self._pause(failure)
+
+    def _know_nothing(self) -> None:
+        """As if there were none; the same objects may be read again, for they are not gone for ever."""
+        self._sink.replace(self.kind, [], "")
+        self._sink.rewound(self.kind)
+        self._version, self.synced = "", True
 
     def _is_absent(self, error: OperatorError) -> bool:
         """True where the cluster does not have this kind, or we may not read it, and it need not be there."""
@@ -170,7 +185,7 @@ class Reflector:
 
     async def _list(self) -> None:
         objects: list[Object] = []
-        params = {**self._scope.params(), "limit": str(CHUNK)}
+        params = {**self._scope.params(), "limit": str(SMALL_CHUNK if self.kind.beside_the_point else CHUNK)}
         while True:
             self._tried_at = self._clock()
             raw = await self._session.request("GET", self._path, params=params, timeout=LIST_TIMEOUT)
@@ -187,7 +202,7 @@ class Reflector:
             log.warning("The API server's %s went back in time: a restored backup?", self.kind.plural)
             self._sink.rewound(self.kind)
         self._sink.replace(self.kind, objects, version)
-        self._version = version
+        self._version, self._refused = version, 0 if version else self._refused
         self.synced = True
         self._sign_of_life()
 

@@ -114,7 +114,7 @@ async def _withdraw(writer: Writer, step: Step, raw: dict[str, Any]) -> tuple[Ou
     outcome = await writer.json_patch(kind, step.ref, ops)
     if isinstance(outcome, Written) and not after:
         await forget(writer, kind, step.ref)
-    if isinstance(outcome, Written) and plan.given_back and step.application is not None:
+    if isinstance(outcome, Written) and held and step.application is not None:
         await show(writer, step.application.ref)
     return outcome, plan
 

@@ -6,6 +6,7 @@ NAMESPACE_APP there (Argo CD, "Resource tracking" and "Applications in any names
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from resilience_operator.core.kinds import APPLICATION
@@ -21,6 +22,10 @@ ARGO_CD = "argocd-controller"
 """Argo CD's field manager: Update where it syncs as kubectl apply does, Apply with ServerSideApply=true."""
 
 RESPECT = "RespectIgnoreDifferences=true"
+INSTALLATION = "argocd.argoproj.io/installation-id"
+"""Of several Argo CD the one that syncs the object: which of them has the Applications that we see, nobody says."""
+
+IN_CLUSTER = "https://kubernetes.default.svc"
 
 
 class Automated(Observed, frozen=True):
@@ -47,27 +52,53 @@ class IgnoredDifference(Observed, frozen=True):
     json_pointers: tuple[str, ...] | None = None
     managed_fields_managers: tuple[str, ...] | None = None
 
-    def covers(self, ref: ObjectRef, path: Path) -> bool:
-        """True where it hides what we set at that path; jq expressions are not read, nor pointers into lists."""
-        group = ref.api_version.rpartition("/")[0]
+    def means(self, ref: ObjectRef) -> bool:
+        """True where it is about that object."""
+        group = _group(ref)
         if not fnmatchcase(group, self.group) or not fnmatchcase(ref.kind, self.kind):
             return False
-        if self.name not in ("", ref.name) or self.namespace not in ("", ref.namespace):
-            return False
-        if FIELD_MANAGER in (self.managed_fields_managers or ()):
-            return True
-        pointer = "".join(f"/{step.field}" for step in path.steps)
-        plain = not any(step.keys for step in path.steps)
-        return plain and any(
-            pointer == each or pointer.startswith(f"{each}/") for each in self.json_pointers or ()
+        return self.name in ("", ref.name) and self.namespace in ("", ref.namespace)
+
+    @property
+    def hides_ours(self) -> bool:
+        """True where it hides what the operator owns, for as long as it owns it."""
+        return FIELD_MANAGER in (self.managed_fields_managers or ())
+
+    def hides(self, path: Path) -> bool:
+        """True where it hides that path, whoever owns it; jq expressions are not read, nor pointers into lists."""
+        pointer = _up_to_a_list(path)
+        return any(
+            each and (pointer == each or pointer.startswith(f"{each}/")) for each in self.json_pointers or ()
         )
 
 
+def _up_to_a_list(path: Path) -> str:
+    """The path as a JSON pointer; one that leads through a list with keys ends at that list."""
+    pointer = ""
+    for step in path.steps:
+        pointer += f"/{step.field}"
+        if step.keys:
+            break
+    return pointer
+
+
+def _group(ref: ObjectRef) -> str:
+    return ref.api_version.rpartition("/")[0]
+
+
+class Destination(Observed, frozen=True):
+    """spec.destination: the cluster, by address or by name."""
+
+    server: str = ""
+    name: str = ""
+
+
 class ApplicationSpec(Observed, frozen=True):
-    """Of an Application's spec how it syncs."""
+    """Of an Application's spec how it syncs, and where to."""
 
     sync_policy: SyncPolicy | None = None
     ignore_differences: tuple[IgnoredDifference, ...] | None = None
+    destination: Destination = Destination()
 
 
 class Application(Observed, frozen=True):
@@ -97,19 +128,40 @@ class Application(Observed, frozen=True):
         stated = (policy.sync_options or ()) if policy is not None else ()
         return next((one for one in stated if one in options), "")
 
+    @property
+    def is_here(self) -> bool:
+        """True where it syncs to the cluster that it lies in itself, by one of the names that Argo CD gives that."""
+        to = self.spec.destination
+        return to.server == IN_CLUSTER or (not to.server and to.name == "in-cluster")
+
     def ignores(self, ref: ObjectRef, path: Path) -> bool:
         """True where it is told to see no difference in what we set at that path."""
-        return any(one.covers(ref, path) for one in self.spec.ignore_differences or ())
+        return any(one.hides_ours or one.hides(path) for one in self._about(ref))
 
     def copies(self, ref: ObjectRef, path: Path) -> bool:
-        """True where its server-side sync repeats our value, so that its claim to the field is nobody's wish."""
-        return bool(self.has_option(RESPECT)) and self.ignores(ref, path)
+        """True where its sync repeats our value while we own the field: its owners want ours, whatever Git says."""
+        return self._respects and self.ignores(ref, path)
+
+    def gives_up(self, ref: ObjectRef, path: Path) -> bool:
+        """True where its sync repeats whatever value is there, also once we have let go: Git's never comes back."""
+        return self._respects and any(one.hides(path) for one in self._about(ref))
+
+    @property
+    def _respects(self) -> bool:
+        return self.is_here and bool(self.has_option(RESPECT))
+
+    def _about(self, ref: ObjectRef) -> Iterator[IgnoredDifference]:
+        return (one for one in self.spec.ignore_differences or () if one.means(ref))
 
 
-def named_by(meta: Meta) -> tuple[str, str] | None:
-    """(namespace, name) of the Application that an object belongs to by its own words; namespace "": Argo CD's own."""
-    tracked, found, _ = meta.annotations.get(TRACKING, "").partition(":")
-    if not found or not tracked:
+def named_by(ref: ObjectRef, meta: Meta) -> tuple[str, str] | None:
+    """(namespace, name) of the Application that an object belongs to by its own words; namespace "": Argo CD's own.
+
+    None where the words are about another object: controllers copy annotations to what they make of it, and people to
+    what they make after it. Argo CD compares them alike.
+    """
+    tracked, _, what = meta.annotations.get(TRACKING, "").partition(":")
+    if not tracked or what != f"{_group(ref)}/{ref.kind}:{ref.namespace}/{ref.name}":
         return None
     namespace, _, name = tracked.rpartition("_")
     return namespace, name
@@ -132,12 +184,13 @@ class Applications:
         if not namesakes:
             self._by_name.pop(one.metadata.name, None)
 
-    def of(self, meta: Meta) -> Application | None:
+    def of(self, ref: ObjectRef, meta: Meta) -> Application | None:
         """The Application that an object belongs to; None where it is not known, or not which of two namesakes."""
-        named = named_by(meta)
-        namesakes = self._by_name.get(named[1], {}) if named is not None else {}
-        if named is None or not namesakes:
+        named = named_by(ref, meta)
+        if named is None or INSTALLATION in meta.annotations:
             return None
-        if named[0]:
-            return namesakes.get(named[0])
-        return next(iter(namesakes.values())) if len(namesakes) == 1 else namesakes.get("argocd")
+        namespace, name = named
+        namesakes = self._by_name.get(name, {})
+        if namespace:
+            return namesakes.get(namespace)
+        return next(iter(namesakes.values())) if len(namesakes) == 1 else None

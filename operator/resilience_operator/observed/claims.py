@@ -30,13 +30,23 @@ def appliers(target: Target, path: Path, application: Application | None) -> lis
     Not Argo CD where it is told to repeat ours, and not who was overruled in one field and still owns the others.
     """
     copied = application is not None and application.copies(target.ref, path)
-    return [
-        claim
-        for claim in others(target, path)
-        if claim.operation == "Apply"
-        and claim.leaves >= whole(path)
-        and not (copied and claim.manager == ARGO_CD)
-    ]
+    return _applied(target, path, besides=ARGO_CD if copied else "")
+
+
+def adopters(target: Target, path: Path, application: Application | None) -> list[Claim]:
+    """The other managers that go on applying all of the leaf when we let go of it.
+
+    Argo CD is one of them also where it repeats our value: it does so only where Git sets the leaf, and applies Git's
+    value once we own it no more; what was there before us may be older, and lower. Not where it ignores the leaf
+    by its path: then it repeats what it finds, for ever.
+    """
+    given_up = application is not None and application.gives_up(target.ref, path)
+    return _applied(target, path, besides=ARGO_CD if given_up else "")
+
+
+def _applied(target: Target, path: Path, besides: str) -> list[Claim]:
+    found = (claim for claim in others(target, path) if claim.operation == "Apply")
+    return [claim for claim in found if claim.leaves >= whole(path) and claim.manager != besides]
 
 
 def committed(target: Target, path: Path, held: Held, application: Application | None) -> bool:

@@ -110,7 +110,7 @@ class Store:
         shelf, follow = self._shelves[kind], self._touch.follow[kind]
         rewound = kind in self._rewound
         self._rewound.discard(kind)
-        if kind in (SERVICE, BUDGET, APPLICATION) and len(objects) > MANY:
+        if kind in (SERVICE, BUDGET) and len(objects) > MANY:
             self._dirty.mark_all()
         for new in objects:
             if rewound or shelf.admits(new):
@@ -131,10 +131,14 @@ class Store:
 
     def take_dirty(self) -> set[Key]:
         """The key of each object to decide about that changed, or beside which something did; also of those gone."""
-        dirty, moved, everything = self._dirty.take()
-        if everything or len(moved) > MANY:
+        taken, self._dirty = self._dirty, Dirty(self._dirty.on_dirty)
+        self._touch.dirty = self._dirty
+        dirty, moved = taken.keys, taken.moved
+        if taken.everything or len(moved) > MANY:
             dirty.update(self.subjects())
             return dirty
+        if taken.applications:
+            dirty.update(key for key in self.subjects() if self._views.belongs(key, taken.applications))
         moved.sort(
             key=lambda each: each.metadata.namespace
         )  # What is shared is kept of one namespace at a time.

@@ -50,7 +50,8 @@ from resilience_operator.observed.views import Views
 class Dirty:
     """What is to be looked at again. `on_dirty` is called when the first key is marked, to wake somebody.
 
-    `moved`: Deployments, as they were and are, whose pods or selector changed.
+    `moved`: Deployments, as they were and are, whose pods or selector changed. `applications`: names of Applications
+    that changed; what belongs to them is looked for once, when all is taken.
     """
 
     def __init__(self, on_dirty: Callable[[], None]) -> None:
@@ -58,33 +59,39 @@ class Dirty:
         self.keys: set[Key] = set()
         self.everything = False
         self.moved: list[Deployment] = []
+        self.applications: set[str] = set()
+
+    @property
+    def clean(self) -> bool:
+        """True where there is nothing to be looked at."""
+        return not (self.keys or self.everything or self.applications)
 
     def mark(self, keys: Iterable[Key | None]) -> None:
         """These are to be looked at again."""
-        clean = not self.keys and not self.everything
+        clean = self.clean
         self.keys.update(key for key in keys if key is not None)
         if clean and self.keys:
             self.on_dirty()
 
     def mark_all(self) -> None:
         """All are."""
-        clean = not self.keys and not self.everything
-        self.everything = True
+        clean, self.everything = self.clean, True
         if clean:
             self.on_dirty()
 
-    def take(self) -> tuple[set[Key], list[Deployment], bool]:
-        """(keys, moved, whether all are to be looked at), and nothing is dirty any more."""
-        taken = (self.keys, self.moved, self.everything)
-        self.keys, self.moved, self.everything = set(), [], False
-        return taken
+    def mark_application(self, name: str) -> None:
+        """What belongs to an Application of that name is."""
+        clean = self.clean
+        self.applications.add(name)
+        if clean:
+            self.on_dirty()
 
 
 class Touch:
     """Follows every change of every kind."""
 
     def __init__(self, dirty: Dirty, index: Index, views: Views, deployments: Shelf[Deployment]) -> None:
-        self._dirty = dirty
+        self.dirty = dirty
         self._index = index
         self._views = views
         self._deployments = deployments
@@ -112,10 +119,10 @@ class Touch:
             self._index.add_deployment(new)
         known = [each for each in (old, new) if each is not None]
         if not alike_pods(old, new):
-            self._dirty.moved += known
+            self.dirty.moved += known
             self._views.sharing.changed(known[0].metadata.namespace)
-        self._dirty.mark(map(_key, known))
-        self._dirty.mark(key for each in known for key in self._views.beside(each))
+        self.dirty.mark(map(_key, known))
+        self.dirty.mark(key for each in known for key in self._views.beside(each))
 
     def _scaler_changed(
         self,
@@ -127,9 +134,9 @@ class Touch:
         if new is not None:
             self._index.add_scaler(new)
         known = [each for each in (old, new) if each is not None]
-        self._dirty.mark(map(_key, known))
+        self.dirty.mark(map(_key, known))
         if old is None or new is None or (old.spec, old.metadata.labels) != (new.spec, new.metadata.labels):
-            self._dirty.mark(scaled_by(each) for each in known)
+            self.dirty.mark(scaled_by(each) for each in known)
 
     def _config_map_changed(self, old: ConfigMap | None, new: ConfigMap | None) -> None:
         known = [each for each in (old, new) if each is not None]
@@ -140,24 +147,24 @@ class Touch:
         }
         held = [each for each in known if ANNOTATION in each.metadata.annotations]
         if readers or held:
-            self._dirty.mark(map(_key, known))
-            self._dirty.mark(readers)
-            self._dirty.mark(key for each in known for key in self._views.scaled(each))
+            self.dirty.mark(map(_key, known))
+            self.dirty.mark(readers)
+            self.dirty.mark(key for each in known for key in self._views.scaled(each))
         if any(map(matters, known)) and (old is None or new is None or old.data != new.data):
-            self._dirty.mark(self._views.cluster_dns())
+            self.dirty.mark(self._views.cluster_dns())
 
     def _daemon_set_changed(self, old: DaemonSet | None, new: DaemonSet | None) -> None:
         if not alike(old, new) and any(matters(each) for each in (old, new) if each is not None):
-            self._dirty.mark(self._views.cluster_dns())
+            self.dirty.mark(self._views.cluster_dns())
 
     def _budget_changed(self, old: PodDisruptionBudget | None, new: PodDisruptionBudget | None) -> None:
         if old is not None:
             self._views.budgets.remove(old)
         if new is not None:
             self._views.budgets.add(new)
-        if not self._dirty.everything and not alike(old, new):
+        if not self.dirty.everything and not alike(old, new):
             known = [each for each in (old, new) if each is not None]
-            self._dirty.mark(key for each in known for key in self._views.protected_by(each))
+            self.dirty.mark(key for each in known for key in self._views.protected_by(each))
 
     def _application_changed(self, old: Application | None, new: Application | None) -> None:
         known = [each for each in (old, new) if each is not None]
@@ -165,9 +172,8 @@ class Touch:
             self._views.applications.remove(old)
         if new is not None:
             self._views.applications.add(new)
-        if not self._dirty.everything and not alike(old, new):
-            names = {each.metadata.name for each in known}
-            self._dirty.mark(key for key in self._views.subjects() if self._views.belongs(key, names))
+        if not alike(old, new):
+            self.dirty.mark_application(known[0].metadata.name)
 
     def _replica_set_changed(self, old: ReplicaSet | None, new: ReplicaSet | None) -> None:
         before = self._index.deployment_of(old) if old is not None else None
@@ -176,7 +182,7 @@ class Touch:
         if new is not None:
             self._index.add_replica_set(new)
         if not alike(old, new):
-            self._dirty.mark((before, self._index.deployment_of(new) if new is not None else None))
+            self.dirty.mark((before, self._index.deployment_of(new) if new is not None else None))
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         if old is not None:
@@ -184,7 +190,7 @@ class Touch:
         if new is not None:
             self._index.add_pod(new)
         if not alike(old, new):
-            self._dirty.mark(self._index.deployment_of(each) for each in (old, new) if each is not None)
+            self.dirty.mark(self._index.deployment_of(each) for each in (old, new) if each is not None)
 
     def _service_changed(self, old: Service | None, new: Service | None) -> None:
         if old is not None:
@@ -192,25 +198,25 @@ class Touch:
         if new is not None:
             self._index.add_service(new)
         # to look for what it selects is needless where everything is looked at anyway
-        if not self._dirty.everything and not alike(old, new):
-            self._dirty.mark(
+        if not self.dirty.everything and not alike(old, new):
+            self.dirty.mark(
                 key for each in (old, new) if each is not None for key in self._views.selected_by(each)
             )
 
     def _namespace_changed(self, old: Namespace | None, new: Namespace | None) -> None:
         changed = new or old
         if changed is not None and not alike(old, new):
-            self._dirty.mark(map(_key, self._deployments.within(changed.metadata.name)))
+            self.dirty.mark(map(_key, self._deployments.within(changed.metadata.name)))
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         self._views.nodes_changed()
         if not alike_node(old, new):
-            self._dirty.mark_all()
+            self.dirty.mark_all()
 
     def _claim_changed(self, old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None) -> None:
         changed = new or old
         if changed is not None and not alike_claim(old, new):
-            self._dirty.mark(self._index.users_of(changed.metadata.namespace, changed.metadata.name))
+            self.dirty.mark(self._index.users_of(changed.metadata.namespace, changed.metadata.name))
 
 
 def _key(found: Deployment | Scaler) -> Key:

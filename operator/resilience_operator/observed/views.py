@@ -91,7 +91,9 @@ class Views:
             state=state,
             distrust=distrust,
             server=server,
-            application=self.applications.of(found.metadata) if not isinstance(found, Addon) else None,
+            application=self.applications.of(found.ref, found.metadata)
+            if not isinstance(found, Addon)
+            else None,
         )
 
     def of_deployment(
@@ -144,7 +146,7 @@ class Views:
             state=state,
             distrust=distrust,
             server=server,
-            application=self.applications.of(found.metadata),
+            application=self.applications.of(found.ref, found.metadata),
         )
 
     def nodes_changed(self) -> None:
@@ -171,7 +173,11 @@ class Views:
     def belongs(self, key: Key, applications: Collection[str]) -> bool:
         """True where the object with that key belongs to an Application of one of these names."""
         found = self.find(key)
-        named = named_by(found.metadata) if found is not None and not isinstance(found, Addon) else None
+        named = (
+            named_by(found.ref, found.metadata)
+            if found is not None and not isinstance(found, Addon)
+            else None
+        )
         return named is not None and named[1] in applications
 
     def addon(self) -> Addon | None:

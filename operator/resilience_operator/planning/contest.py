@@ -63,7 +63,7 @@ def contested(judgement: Judgement, view: View, patience: Patience) -> Contest |
     )
     if now >= until or gave_up(rival, present=present):
         return None
-    taker = owner_of(view, path) if present else owner(view, rival)
+    taker = owner_of(view, path) if present else owner(view, rival, path)
     message = (
         f"{taker} took {path} back {len(burst) + 1} times within {int(patience.window.total_seconds())} s; "
         f"left alone until {until:%Y-%m-%d %H:%M:%S} UTC"

@@ -3,7 +3,7 @@
 Used by planning.decide. Argo CD leaves what Git does not set alone, and reverts what Git sets within a second; both
 are decided leaf by leaf elsewhere. Here is what holds for an Application as a whole (Argo CD 3.5, measured: a sync
 without RespectIgnoreDifferences writes what it was told to ignore; with it, server-side sync copies our value and
-becomes an owner of it; Replace=true and Force=true write the whole object anew).
+becomes an owner of it; Replace=true writes the whole object anew).
 """
 
 from collections import defaultdict
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from resilience_operator.core.findings import Finding, State
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.policy import Policy
-from resilience_operator.observed.applications import ARGO_CD, RESPECT, SYNC_OPTIONS
+from resilience_operator.observed.applications import ARGO_CD, RESPECT, SYNC_OPTIONS, named_by
 from resilience_operator.observed.claims import others, owned_by_us
 from resilience_operator.observed.leaves import API_DEFAULTS
 from resilience_operator.observed.view import View
@@ -30,18 +30,18 @@ REASONS: Mapping[str, str] = {
         "RespectIgnoreDifferences=true: our value stands until the next sync, which writes Git's."
     ),
     REPLACED_AT_SYNC: (
-        "The Argo CD Application, or the object's own sync-options, say Replace=true or Force=true: each sync "
-        "writes the whole object anew, without what we hold, and the pods restart twice."
+        "The Argo CD Application, or the object's own sync-options, say Replace=true: each sync writes the whole "
+        "object anew, without what we hold, and the pods restart twice."
     ),
     CO_OWNED: (
-        "Argo CD has copied our value into its own apply (server-side sync with RespectIgnoreDifferences=true): "
-        "from now on another value of the policy needs conflicts: TakeOver. Where the operator may read Applications, "
-        "it knows the copy as one, and this is not found."
+        "Argo CD applies a value that we took over as we have set it: Git sets the same by now, or a server-side sync "
+        "with RespectIgnoreDifferences=true has copied ours. From now on another value of the policy needs conflicts: "
+        "TakeOver. Where the operator may read Applications, it knows which of both, and this is not found."
     ),
 }
 """Reason -> what it means, for docs/rules.md; every rule that is enforced may give them."""
 
-_WHOLE = ("Replace=true", "Force=true")
+_WHOLE = "Replace=true"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +89,23 @@ def _about_to_be_written(resolution: Resolution) -> Iterator[_Leaf]:
 
 
 def _replaced(view: View, leaf: _Leaf) -> str:
+    """Not where the sync puts our value into the place of Git's before it replaces the object."""
+    copied = view.application is not None and view.application.copies(view.ref, leaf.path)
+    if copied and _may_be_in_git(view, leaf):
+        return ""
     return REPLACED_AT_SYNC if _whole_option(view) else ""
 
 
 def _whole_option(view: View) -> str:
-    """The option that makes a sync write the whole object, and where it stands; "" where none does."""
-    own = view.target.metadata.annotations.get(SYNC_OPTIONS, "")
-    stated = next((one for one in _WHOLE if one in [part.strip() for part in own.split(",")]), "")
-    if stated:
-        return f"annotation {SYNC_OPTIONS}: {stated}"
-    option = view.application.has_option(*_WHOLE) if view.application is not None else ""
+    """The option that makes a sync write the whole object, and where it stands; "" where none does.
+
+    The annotation counts where Argo CD syncs the object itself: controllers copy it to what they make of theirs.
+    """
+    meta = view.target.metadata
+    own = [part.strip() for part in meta.annotations.get(SYNC_OPTIONS, "").split(",")]
+    if _WHOLE in own and named_by(view.ref, meta) is not None:
+        return f"annotation {SYNC_OPTIONS}: {_WHOLE}"
+    option = view.application.has_option(_WHOLE) if view.application is not None else ""
     return f"syncOption {option}" if option else ""
 
 
@@ -110,9 +117,13 @@ def _not_respected(view: View, leaf: _Leaf) -> str:
 
 
 def _co_owned(view: View, leaf: _Leaf) -> str:
-    """Where it is known that Argo CD only repeats our value, its claim bites nobody (claims.appliers)."""
-    known = view.application is not None and view.application.copies(view.ref, leaf.path)
-    if known or not owned_by_us(view.target, leaf.path):
+    """Where the Application is known, its claim is either a copy, which bites nobody (claims.appliers), or Git's wish.
+
+    Where it is not, the claim tells nothing about a value that nobody had set: whoever follows a finding commits ours.
+    """
+    if view.application is not None or not owned_by_us(view.target, leaf.path):
+        return ""
+    if not _may_be_in_git(view, leaf):
         return ""
     applied = any(
         one.manager == ARGO_CD and one.operation == "Apply" for one in others(view.target, leaf.path)
@@ -144,7 +155,7 @@ def _judged(view: View, policy: str, rule: str, reason: str, paths: list[str]) -
             "take the option away, or commit the value",
         ),
         CO_OWNED: (
-            f"{name} applies {what} as well, with the value that the operator set",
+            f"{name} applies {what} as well, as the operator has set it: from Git by now, or as a copy of ours",
             "another value of the policy needs conflicts: TakeOver",
         ),
     }[reason]

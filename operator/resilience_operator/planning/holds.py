@@ -11,7 +11,7 @@ from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.policy import Mode, OnRelease, Policy, family
 from resilience_operator.core.state import Held
-from resilience_operator.observed.claims import appliers, owned_by_us
+from resilience_operator.observed.claims import adopters, appliers, owned_by_us
 from resilience_operator.observed.leaves import (
     API_DEFAULTS,
     GRACE,
@@ -169,7 +169,7 @@ def adopted(view: View, path: Path, held: Held) -> bool:
         return True
     chosen = view.target.chosen
     committed = (held.was is ABSENT and str(path) in chosen) or f"{path}={held.set}" in chosen
-    return committed or _applied_by_others(view, path)
+    return committed or bool(adopters(view.target, path, view.application))
 
 
 def time_is_needed(view: View, released: Mapping[str, Held]) -> bool:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.observed.applications import named_by
+from resilience_operator.observed.claims import owned_by_us
+from resilience_operator.observed.leaves import observed_value
 from resilience_operator.observed.objects import Claim, Meta
 from resilience_operator.observed.view import View
 
@@ -31,11 +33,11 @@ _PREFIX = "kubectl-"
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whoever set a value: `who` for the sentence, `details` in brackets behind it, `verb` what they do."""
+    """Whoever set a value: `who` for the sentence, `verb` what they do, `details` in brackets behind it."""
 
     who: str
+    verb: str
     details: str
-    verb: str = "sets"
 
     def __str__(self) -> str:
         return f"{self.who} ({self.details})" if self.details else self.who
@@ -50,12 +52,12 @@ class Owner:
         return f"{self.who} {self.verb} {path}: {short}{behind}"
 
 
-NOBODY = Owner("", "")
-UNKNOWN = Owner("a manager that left no trace", "", "set")
+NOBODY = Owner("", "", "")
+UNKNOWN = Owner("a manager that left no trace", "set", "")
 
 
-def owner(view: View, claim: Claim | None) -> Owner:
-    """The owner behind one entry of managedFields; None: nobody is named there."""
+def owner(view: View, claim: Claim | None, path: Path) -> Owner:
+    """The owner of a leaf behind one entry of managedFields; None: nobody is named there."""
     if claim is None:
         return UNKNOWN
     program = f"{claim.manager}, {claim.operation}"
@@ -63,19 +65,32 @@ def owner(view: View, claim: Claim | None) -> Owner:
     application, release = _application(view), _release(meta)
     match claim.manager:
         case "argocd-controller":
-            return Owner("Git", f"{application or 'Argo CD'}; {program}")
+            return Owner(*_argo_cd(view, claim, path), f"{application or 'Argo CD'}; {program}")
         case "kustomize-controller":
-            return Owner("Git", f"{_flux(meta, 'kustomize', 'Kustomization') or 'Flux'}; {program}")
+            return Owner("Git", "sets", f"{_flux(meta, 'kustomize', 'Kustomization') or 'Flux'}; {program}")
         case "helm-controller":
-            return Owner("Git", f"{_flux(meta, 'helm', 'HelmRelease') or 'Flux'}; {program}")
+            return Owner("Git", "sets", f"{_flux(meta, 'helm', 'HelmRelease') or 'Flux'}; {program}")
         case "helm":
-            return Owner("Helm", f"{release}; {program}" if release else program, "set")
+            return Owner("Helm", "set", f"{release}; {program}" if release else program)
     tool = _tool(claim)
     home = application or release
     of = f"; the object belongs to {home}" if home else ""
     if tool:
-        return Owner(f"somebody with {tool}", f"{program}{of}", "set")
-    return Owner(claim.manager, f"{claim.operation}{of}")
+        return Owner(f"somebody with {tool}", "set", f"{program}{of}")
+    return Owner(claim.manager, "sets", f"{claim.operation}{of}")
+
+
+def _argo_cd(view: View, claim: Claim, path: Path) -> tuple[str, str]:
+    """Who, and what they do: managedFields show that Argo CD wrote the leaf, and not that Git has it so.
+
+    In a client-side sync it owns what the API server filled in, too; what it ignores it applies as it found it.
+    """
+    held = view.held(str(path))
+    ours = held is not None and owned_by_us(view.target, path)
+    if held is not None and ours and observed_value(view.target, path) == held.set:
+        return "Argo CD", "applies, as the operator has set it,"
+    filled_in = claim.operation != "Apply" and str(path) not in view.target.chosen
+    return (claim.manager, "sets") if filled_in else ("Git", "sets")
 
 
 def _tool(claim: Claim) -> str:
@@ -86,7 +101,7 @@ def _tool(claim: Claim) -> str:
 
 
 def _application(view: View) -> str:
-    named = named_by(view.target.metadata)
+    named = named_by(view.ref, view.target.metadata)
     if named is None:
         return ""
     namespace, name = named

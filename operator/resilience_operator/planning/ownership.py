@@ -92,7 +92,8 @@ def owned_paths(target: Target) -> frozenset[str]:
 def owner_of(view: View, path: Path) -> Owner:
     """Who stands behind the present value: of several managers one that applies, and the latest of those."""
     owners = others(view.target, path)
-    return owner(view, max(owners, key=lambda one: (one.operation == "Apply", one.time), default=None))
+    latest = max(owners, key=lambda one: (one.operation == "Apply", one.time), default=None)
+    return owner(view, latest, path)
 
 
 def last_writer(target: Target, since: datetime) -> Claim | None:

@@ -13,4 +13,4 @@ def scale_of(view: View) -> Scale | None:
     claims = [one for one in view.deployment.claims if str(REPLICAS) in one.leaves]
     last = max(claims, key=lambda one: one.time, default=None)
     usable = sum(node.ready and not node.spec.unschedulable for node in view.nodes)
-    return Scale(view.deployment.replicas, str(owner(view, last)), len(view.nodes), usable)
+    return Scale(view.deployment.replicas, str(owner(view, last, REPLICAS)), len(view.nodes), usable)
