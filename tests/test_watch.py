@@ -275,6 +275,7 @@ async def test_a_right_that_is_missing_for_a_moment_takes_nothing_away(tmp_path:
         server.replies = [failing(403)]
         server.follow = False
         await server.put("b")
+        await eventually(lambda: not server.replies)
         server.follow = True
         await run.until("a", "b")
         assert "replace 0" not in run.sink.told
@@ -287,6 +288,7 @@ async def test_what_is_beside_the_point_is_forgotten_when_it_is_old(tmp_path: Pa
         server.replies = [failing(500)] * 4
         server.follow = False
         await server.put("b")
+        await eventually(lambda: len(server.replies) < 4)
         server.follow = True
         await eventually(lambda: not run.sink.names())
         await run.until("a", "b")
