@@ -14,7 +14,7 @@ from resilience_operator.core.findings import Finding, State
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.policy import Policy
 from resilience_operator.observed.applications import ARGO_CD, RESPECT, SYNC_OPTIONS
-from resilience_operator.observed.claims import others, owned_by_us
+from resilience_operator.observed.claims import appliers, owned_by_us
 from resilience_operator.observed.leaves import API_DEFAULTS
 from resilience_operator.observed.view import View
 from resilience_operator.planning.change import Judged
@@ -110,14 +110,10 @@ def _not_respected(view: View, leaf: _Leaf) -> str:
 
 
 def _co_owned(view: View, leaf: _Leaf) -> str:
-    """Where it is known that Argo CD only repeats our value, its claim bites nobody (claims.appliers)."""
-    known = view.application is not None and view.application.copies(view.ref, leaf.path)
-    if known or not owned_by_us(view.target, leaf.path):
-        return ""
-    applied = any(
-        one.manager == ARGO_CD and one.operation == "Apply" for one in others(view.target, leaf.path)
-    )
-    return CO_OWNED if applied else ""
+    """Where Argo CD is known to repeat our value, or owns but a field of it, it bites nobody (claims.appliers)."""
+    applied = appliers(view.target, leaf.path, view.application)
+    theirs = any(one.manager == ARGO_CD for one in applied)
+    return CO_OWNED if theirs and owned_by_us(view.target, leaf.path) else ""
 
 
 def _may_be_in_git(view: View, leaf: _Leaf) -> bool:
