@@ -222,6 +222,18 @@ def test_a_value_that_argo_cd_applies_as_well_is_a_finding_where_nobody_knows_wh
     assert told(held(REPLICAS, ABSENT, None, by_argo(REPLICAS))) == [], "the commit that a finding asked for"
 
 
+def test_who_was_overruled_in_one_field_of_a_constraint_does_not_apply_our_value() -> None:
+    overruled, whole = (
+        Claim(
+            "argocd-controller", "Apply", leaves=frozenset([str(HOST), *(f"{HOST}.{one}" for one in fields)])
+        )
+        for fields in (("labelSelector",), ("labelSelector", "maxSkew"))
+    )
+    assert told(held(HOST, 5, None, overruled, rule="spread")) == []
+    ((_, _, reason, *_),) = told(held(HOST, 5, None, whole, rule="spread"))
+    assert reason == "CoOwned"
+
+
 @pytest.mark.parametrize(
     ("known", "standing", "given_back"),
     [

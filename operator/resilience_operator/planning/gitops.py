@@ -14,7 +14,7 @@ from resilience_operator.core.findings import Finding, State
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.policy import Policy
 from resilience_operator.observed.applications import ARGO_CD, RESPECT, SYNC_OPTIONS, named_by
-from resilience_operator.observed.claims import others, owned_by_us
+from resilience_operator.observed.claims import appliers, owned_by_us
 from resilience_operator.observed.leaves import API_DEFAULTS
 from resilience_operator.observed.view import View
 from resilience_operator.planning.change import Judged
@@ -121,14 +121,10 @@ def _co_owned(view: View, leaf: _Leaf) -> str:
 
     Where it is not, the claim tells nothing about a value that nobody had set: whoever follows a finding commits ours.
     """
-    if view.application is not None or not owned_by_us(view.target, leaf.path):
+    if view.application is not None or not _may_be_in_git(view, leaf):
         return ""
-    if not _may_be_in_git(view, leaf):
-        return ""
-    applied = any(
-        one.manager == ARGO_CD and one.operation == "Apply" for one in others(view.target, leaf.path)
-    )
-    return CO_OWNED if applied else ""
+    theirs = any(one.manager == ARGO_CD for one in appliers(view.target, leaf.path, None))
+    return CO_OWNED if theirs and owned_by_us(view.target, leaf.path) else ""
 
 
 def _may_be_in_git(view: View, leaf: _Leaf) -> bool:
