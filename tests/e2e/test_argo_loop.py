@@ -160,19 +160,39 @@ def what_argo_cd_only_ignores_is_told_before_the_next_sync_takes_it(shop: Shop) 
 
 def a_deleted_policy_gives_back_what_git_says(shop: Shop) -> None:
     """All that we took over and added is given back at once, and never falls to a default on its way."""
+    git = shop.web(pod=NDOTS)
+    shop.open(git, **SETTINGS)
+    take_over(shop)
+    given_back(shop, git)
+
+
+def a_policy_deleted_after_a_commit_gives_back_what_git_says(shop: Shop) -> None:
+    """The same where a sync has made our values Argo CD's own: it puts Git's back when it looks again."""
     shop.open(shop.web(pod=NDOTS), **SETTINGS)
-    everything: Body = {**RULES, "replicas": {"min": 4}}
-    shop.demand(conflicts="TakeOver", onRelease="Revert", deployments=everything)
-    shop.compliant()
-    shop.commit(shop.web(pod=NDOTS, image="shop/web:1.5"), "a new image")
+    take_over(shop)
+    git = shop.web(pod=NDOTS, image="shop/web:1.5")
+    shop.commit(git, "a new image")
     shop.compliant()
     shop.settle_synced()
     nothing_was_taken_back(shop)
+    given_back(shop, git)
+
+
+def take_over(shop: Shop) -> None:
+    """A policy for what Git sets and for what it does not set."""
+    everything: Body = {**RULES, "replicas": {"min": 4}}
+    shop.demand(conflicts="TakeOver", onRelease="Revert", deployments=everything)
+    shop.compliant()
+    shop.wait_rolled_out("web")
+
+
+def given_back(shop: Shop, git: Body) -> None:
+    """The policy is deleted, and what Git says stands."""
     shop.withdraw()
     assert shop.told_to_look() == [LOOK]
+    shop.wait(lambda: shop.spec("web") == shop.as_git_says(git), "Git's spec is back")
     shop.settle_synced()
-    shop.wait_rolled_out("web")
-    assert shop.spec("web") == shop.as_git_says(shop.web(pod=NDOTS, image="shop/web:1.5"))
+    assert shop.spec("web") == shop.as_git_says(git)
     nothing_was_worse(shop, least=2)
 
 
@@ -243,6 +263,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     too_few_replicas_of_git_are_left_after_three_reverts,
     a_failed_rollout_is_withdrawn_to_what_git_says,
     a_deleted_policy_gives_back_what_git_says,
+    a_policy_deleted_after_a_commit_gives_back_what_git_says,
     what_argo_cd_respects_stands_through_a_commit,
     what_argo_cd_only_ignores_is_told_before_the_next_sync_takes_it,
     what_git_sets_is_reported_and_never_written,
