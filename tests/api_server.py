@@ -158,12 +158,14 @@ class Pods(Server):
 
     `faults`: what becomes of the next watches, each in turn: it sends what it likes and returns, and the watch ends.
     `lists`: replies to the next list requests. Watches without a fault follow until the test ends.
+    `rights`: answers to the next questions whether somebody may; then everybody may do everything.
     """
 
     names: dict[str, int] = field(default_factory=dict)
     version: int = 100
     faults: list[Fault] = field(default_factory=list)
     lists: list[Reply] = field(default_factory=list)
+    rights: list[bool] = field(default_factory=list)
     follow: bool = True
 
     def __post_init__(self) -> None:
@@ -192,7 +194,10 @@ class Pods(Server):
             self._changed.notify_all()
 
     async def reply(self, request: web.Request) -> web.StreamResponse:
-        """A list, or a watch with its fault."""
+        """A list, a watch with its fault, or what somebody may."""
+        if request.path.endswith("/selfsubjectaccessreviews"):
+            allowed = self.rights.pop(0) if self.rights else True
+            return web.json_response({"status": {"allowed": allowed}}, status=201)
         if "watch" not in request.query:
             return await (self.lists.pop(0) if self.lists else self.list)(request)
         response = web.StreamResponse()

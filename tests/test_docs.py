@@ -1,12 +1,16 @@
 """Pages that are printed from the code are as the code prints them."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from resilience_operator.cli.main import main
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+"""A link into the repository, without its anchor."""
 
 
 @pytest.mark.parametrize(("page", "command"), [("rules.md", ["explain", "--markdown"])])
@@ -16,3 +20,9 @@ def test_a_printed_page_is_up_to_date(
     assert main(command) == 0
     again = f"kubectl-resilience {' '.join(command)} > docs/{page}"
     assert (DOCS / page).read_text() == capsys.readouterr().out, f"print it again: {again}"
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    links = LINK.findall(page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []

@@ -1,7 +1,9 @@
 """The manifests as kustomize renders them: every right by name, and pods that the strictest admission takes."""
 
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pykube
@@ -29,14 +31,33 @@ ACCOUNT = {"kind": "ServiceAccount", "name": "resilience-operator", "namespace":
 READ = {"list", "watch"}
 
 
-@pytest.fixture(scope="module", params=["base", "enforce"])
-def rendered(lab: Lab, request: pytest.FixtureRequest) -> tuple[str, list[Object]]:
-    """The name of the overlay and its objects."""
-    return request.param, render(lab, request.param)
+MANIFESTS = Path(__file__).resolve().parents[1] / "manifests"
+COMPONENT = "argocd/rights"
+
+
+@pytest.fixture(scope="module", params=["base", "enforce", f"base {COMPONENT}", f"enforce {COMPONENT}"])
+def rendered(
+    lab: Lab, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, list[Object]]:
+    """The name of the overlay, with a component or without, and its objects."""
+    overlay, *components = request.param.split()
+    folder = over(tmp_path_factory.mktemp(overlay), overlay, *components)
+    return request.param, list(yaml.safe_load_all(lab.kubectl("kustomize", str(folder))))
 
 
 def render(lab: Lab, overlay: str) -> list[Object]:
-    return list(yaml.safe_load_all(lab.kubectl("kustomize", f"manifests/{overlay}")))
+    return list(yaml.safe_load_all(lab.kubectl("kustomize", str(MANIFESTS / overlay))))
+
+
+def over(folder: Path, overlay: str, *components: str) -> Path:
+    """A kustomization of somebody's own over ours, in a folder of theirs."""
+
+    def there(name: str) -> str:
+        return os.path.relpath(MANIFESTS / name, folder.resolve())
+
+    body = {"resources": [there(overlay)], "components": [there(component) for component in components]}
+    (folder / "kustomization.yaml").write_text(json.dumps(body))
+    return folder
 
 
 def of(objects: list[Object], *kinds: str) -> list[Object]:
@@ -102,12 +123,15 @@ ENFORCING = {
     *whole(BUDGET, "create", "delete", "get", "patch"),
 }
 ENFORCING_BESIDE_DNS = whole(CONFIG_MAP, "get", "patch")
+APPLICATIONS = {("argoproj.io", "applications", verb, "") for verb in {"patch"} | READ}
+"""Of the component manifests/argocd/rights alone."""
 
 
 def test_the_rights_are_these_and_no_others(rendered: tuple[str, list[Object]]) -> None:
     overlay, objects = rendered
-    enforce = overlay == "enforce"
-    assert rights(objects) == CLUSTER_RIGHTS | (ENFORCING if enforce else set())
+    enforce = overlay.startswith("enforce")
+    beside = APPLICATIONS if COMPONENT in overlay else set()
+    assert rights(objects) == CLUSTER_RIGHTS | (ENFORCING if enforce else set()) | beside
     assert rights(objects, "resilience-system") == HOME_RIGHTS
     assert rights(objects, "kube-system") == BESIDE_DNS | (ENFORCING_BESIDE_DNS if enforce else set())
     assert {each["metadata"]["namespace"] for each in of(objects, "Role")} == {
@@ -122,8 +146,12 @@ def test_the_rights_are_these_and_no_others(rendered: tuple[str, list[Object]]) 
 
 @pytest.mark.parametrize("kind", [*WATCHED, POLICY], ids=str)
 def test_every_kind_that_the_operator_watches_may_be_watched(kind: Kind) -> None:
-    granted = {"": CLUSTER_RIGHTS, "kube-system": BESIDE_DNS}[kind.only_in]
+    always = {"": CLUSTER_RIGHTS, "kube-system": BESIDE_DNS}[kind.only_in]
+    granted = APPLICATIONS if kind.beside_the_point else always
     assert whole(kind, *READ) <= granted
+    assert kind.beside_the_point is not bool(whole(kind, *READ) & always), (
+        "an optional right is granted apart"
+    )
 
 
 @pytest.mark.parametrize("kind", [DEPLOYMENT, *SCALERS], ids=str)
@@ -136,7 +164,7 @@ def test_the_guard_is_on_the_operators_user_and_on_nobody_else(rendered: tuple[s
     overlay, objects = rendered
     user = f"system:serviceaccount:{ACCOUNT['namespace']}:{ACCOUNT['name']}"
     policies = {each["metadata"]["name"]: each["spec"] for each in of(objects, "ValidatingAdmissionPolicy")}
-    assert len(policies) == (5 if overlay == "enforce" else 0)
+    assert len(policies) == (5 if overlay.startswith("enforce") else 0) + (COMPONENT in overlay)
     for spec in policies.values():
         assert spec["failurePolicy"] == "Fail"
         assert [each["expression"] for each in spec["matchConditions"]] == [

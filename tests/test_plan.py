@@ -48,6 +48,7 @@ def test_a_scaler_and_a_budget_are_steps_of_their_own_that_restart_nothing() -> 
         "       starts now",
         "  4. shop/web: sets spec.template.spec.dnsConfig.options (3 pods restart)",
         f"       {slot}",
+        "kubectl resilience plan p --patch prints what to commit.",
     ]
 
 

@@ -93,6 +93,10 @@ ZONE = f"{SPREAD}[topologyKey=topology.kubernetes.io/zone,whenUnsatisfiable=Sche
 DEFAULT_STRATEGY = Strategy("RollingUpdate", RollingUpdate("25%", "25%"))
 
 
+def whole(constraint: str) -> list[str]:
+    return [constraint, *(f"{constraint}.{field}" for field in ("maxSkew", "labelSelector"))]
+
+
 def raw(name: str) -> bytes:
     return (OBJECTS / f"{name}.json").read_bytes()
 
@@ -172,7 +176,7 @@ def test_a_deployment_of_kubectl_apply_is_kept_with_all_that_the_rules_read() ->
                 ),
             ),
         ),
-        claims=(Claim("kubectl-client-side-apply", "Update", "", STAMP, everything),),
+        claims=(Claim("kubectl-client-side-apply", "Update", "", STAMP, everything | {*whole(HOSTNAME)}),),
         chosen=everything | {f"{GRACE}=60", "spec.replicas=2"},
     )
 
@@ -198,9 +202,9 @@ def test_a_server_side_apply_owns_what_it_sent_and_nothing_of_the_defaults() -> 
 
 
 def test_our_own_apply_beside_helm_is_seen_leaf_by_leaf_and_owns_the_state() -> None:
-    found = deployment("helm")
+    found, ours = deployment("helm"), frozenset({PRE_STOP, DNS, *whole(ZONE)})
     assert found.claims == (
-        Claim("resilience-operator", "Apply", "", STAMP, frozenset({PRE_STOP, DNS, ZONE}), state=True),
+        Claim("resilience-operator", "Apply", "", STAMP, ours, state=True),
         Claim("helm", "Update", "", STAMP, frozenset({"spec.replicas", GRACE})),
     )
     assert set(found.metadata.annotations) == {
@@ -251,7 +255,8 @@ def test_who_owns_a_part_of_a_hook_or_of_a_constraint_owns_the_leaf() -> None:
     ]
     found = project(DEPLOYMENT, json.dumps(changed).encode())
     assert isinstance(found, Deployment)
-    assert found.claims == (Claim("vi", "Update", leaves=frozenset({PRE_STOP, HOSTNAME})),)
+    owned = {PRE_STOP, HOSTNAME, f"{HOSTNAME}.maxSkew"}
+    assert found.claims == (Claim("vi", "Update", leaves=frozenset(owned)),)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ class Running:
 
     def lists(self) -> int:
         """How many list requests there were."""
-        return sum("watch" not in asked.query for asked in self.pods.asked)
+        return sum(asked.method == "GET" and "watch" not in asked.query for asked in self.pods.asked)
 
 
 async def eventually(probe: Callable[[], bool], within: float = 10.0) -> None:
@@ -243,9 +243,12 @@ async def test_what_we_may_lack_the_right_to_read_is_empty_without_it_and_is_rea
 ) -> None:
     spared = replace(POD, beside_the_point=True)
     server = pods("a", lists=[failing(403)])
+    server.rights = [False, True, False]
     async with running(tmp_path, server, stall_timeout=1.0, kind=spared) as run:
         await run.until()
         assert (run.reflector.last_error, run.sink.told[:1]) == ("", ["replace 0"])
+        await eventually(lambda: not server.rights)
+        assert run.lists() == 0, "what is sure to be refused is not asked for"
         await run.until("a")
         server.replies = [failing(403)] * 2
         server.follow = False

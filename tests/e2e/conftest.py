@@ -10,6 +10,8 @@ from tests.e2e.scene import CRD, LABEL, Scene
 from tests.lab import Lab
 from tests.lab.errors import LabError
 
+ESTABLISHED = '{.status.conditions[?(@.type=="Established")].status}'
+
 
 @pytest.fixture(scope="session")
 def crd(lab: Lab) -> None:
@@ -19,9 +21,9 @@ def crd(lab: Lab) -> None:
 def install_crd(lab: Lab) -> None:
     """Install the CRD and wait until it is served."""
     lab.kubectl("apply", "--server-side", "-f", str(CRD))
-    lab.kubectl(
-        "wait", "--for=condition=Established", "crd/resiliencepolicies.resilience.dev", "--timeout=30s"
-    )
+    # Not with `kubectl wait`: it ends with an error where the CRD has no conditions yet.
+    words = ("get", "crd/resiliencepolicies.resilience.dev", "-o", f"jsonpath={ESTABLISHED}")
+    lab.wait(lambda: lab.kubectl(*words) == "True", 30, "the CRD is established")
 
 
 def make_scene(lab: Lab, logs: Path) -> Scene:

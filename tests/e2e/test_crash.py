@@ -28,6 +28,7 @@ SOAK = 1
 WORKERS = 4
 DEPOSED = "deposed-leader"
 TIMES = ("--lease-duration=2", "--request-timeout=2", "--max-rollouts=1000")
+LASTING = ("--lease-duration=5", "--request-timeout=5", "--max-rollouts=1000")
 """Rollouts of all points at once count against the operator's own limit; the policy's is what is reached here."""
 ROLLOUT: Body = {"maxConcurrent": LIMIT, "maxConcurrentPerNamespace": LIMIT, "soakSeconds": SOAK}
 
@@ -243,22 +244,28 @@ def test_of_a_leader_that_was_stopped_at_most_the_held_request_commits(
     bodies = [workload(scene.namespace, name, replicas=2) for name in NAMES]
     scene.apply({"apiVersion": "v1", "kind": "List", "items": bodies})
     scene.wait_rolled_out(*NAMES)
-    scene.policy(deployments={"dnsConfig": {}}, rollout=ROLLOUT)
     config = scene.lab.kubeconfig(DEPOSED, groups=["system:masters"])
     early = when.startswith("before")
-    with Proxy(config) as proxy:
+    with Proxy(config) as proxy, Proxy(scene.lab.kubeconfig()) as door:
         rule = proxy.on("PATCH", "/deployments/d1$", hold())
-        leader = scene.operator(*TIMES, "--identity=first", kubeconfig=proxy.kubeconfig(tmp_path / "proxy"))
-        other = scene.operator(*TIMES, "--identity=second", "--request-timeout=10")
+        later = door.on("PATCH", "/deployments/d1$", hold())
+        leader = scene.operator(*LASTING, "--identity=first", kubeconfig=proxy.kubeconfig(tmp_path / "first"))
+        second = door.kubeconfig(tmp_path / "second")
+        other = scene.operator(*LASTING, "--identity=second", "--request-timeout=10", kubeconfig=second)
         with leader, other:
+            scene.wait(lambda: leader.metric("resilience_leader").get("") == 1.0, "the first one leads", 30)
+            # Only now: what is held times out at the leader, which then sends it again.
+            scene.policy(deployments={"dnsConfig": {}}, rollout=ROLLOUT)
             held = rule.wait_held(timeout=30)
             leader.signal(signal.SIGSTOP)
             scene.wait(lambda: other.metric("resilience_leader").get("") == 1.0, "a new leader", 30)
             if not early:
+                later.release()
                 scene.wait_compliant()
             rule.release()
             leader.signal(signal.SIGCONT)
             proxy.wait(lambda: held.status, 20)
+            later.release()
             scene.wait_compliant()
             settle(3)
             assert leader.metric("resilience_leader").get("") == 0.0

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+QUESTIONS = "authorization.k8s.io"
+"""The group of reviews: they are created, and stored nowhere."""
 
 
 class Mark(NamedTuple):
@@ -80,11 +82,14 @@ class Audit:
         namespace: str | None = None,
         name: str | None = None,
     ) -> list[Write]:
-        """Finished writes in the log's order; each filter is an exact value, user_agent a part of it."""
+        """Finished writes in the log's order; each filter is an exact value, user_agent a part of it.
+
+        A client's question what it may do is created, and is no write.
+        """
         wanted = _wanted(user=user, resource=resource, namespace=namespace, name=name)
         events = self._events(since, namespace)
         found = (_write(event) for event in events if event["verb"] in WRITES and _complete(event))
-        return [each for each in found if _fits(each, wanted, user_agent)]
+        return [each for each in found if each.group != QUESTIONS and _fits(each, wanted, user_agent)]
 
     def reads(
         self,

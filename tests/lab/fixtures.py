@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,15 @@ def argocd(lab: Lab) -> Iterator[ArgoCD]:
         pytest.skip("Argo CD is not built: make lab")
     with ArgoCD(lab) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def argocd_cli() -> Path:
+    """Argo CD's command, for what needs no cluster."""
+    programs = build.built(build.ARGO_CD)
+    if programs is None:
+        pytest.skip("Argo CD is not built: make lab")
+    return programs / "argocd"
 
 
 @pytest.fixture

@@ -128,6 +128,8 @@ def fields_v1(owned: frozenset[Leaf]) -> Raw:
         at = root
         for step in _steps(leaf):
             at = at.setdefault(step, {})
+        if leaf[0] == "constraint":
+            at |= {"f:maxSkew": {}, "f:labelSelector": {}}
     return root
 
 

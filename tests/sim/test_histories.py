@@ -371,6 +371,7 @@ def test_a_repair_in_an_incident_is_respected() -> None:
             "somebody with kubectl patch set spec.template.spec.terminationGracePeriodSeconds: 600 "
             "(kubectl-patch, Update); "
             'to end it, commit {"spec":{"template":{"spec":{"terminationGracePeriodSeconds":700}}}}'
+            " (as YAML, with all of its object: kubectl resilience plan --patch)"
         ),
     )
 

@@ -16,6 +16,7 @@ from resilience_operator.core.errors import ApiError, Cause, Unreachable
 from resilience_operator.core.kinds import LEASE
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_REVIEWS = "/apis/authorization.k8s.io/"
 _LEASES = LEASE.path()[: -len(LEASE.plural)]
 
 
@@ -69,8 +70,8 @@ class Call:
 
     @property
     def paced(self) -> bool:
-        """True for what the client-side limit holds back: every write but those of Leases."""
-        return self.method not in {"GET", "HEAD"} and not self.path.startswith(_LEASES)
+        """True for what the client-side limit holds back: every write but those of Leases. A review writes nothing."""
+        return self.method not in {"GET", "HEAD"} and not self.path.startswith((_LEASES, _REVIEWS))
 
     @property
     def verb(self) -> str:

@@ -67,6 +67,13 @@ class _OwnedContainer(Decoded):
     args: _Owned | None = msgspec.field(default=None, name="f:args")
 
 
+class _OwnedConstraint(Decoded):
+    """Its fields have owners of their own: who was overruled in one still owns the others."""
+
+    max_skew: _Owned | None = msgspec.field(default=None, name="f:maxSkew")
+    label_selector: _Owned | None = msgspec.field(default=None, name="f:labelSelector")
+
+
 class _OwnedDNSConfig(Decoded):
     options: _Owned | None = msgspec.field(default=None, name="f:options")
 
@@ -75,7 +82,9 @@ class _OwnedPodSpec(Decoded):
     grace_period: _Owned | None = msgspec.field(default=None, name="f:terminationGracePeriodSeconds")
     dns_config: _OwnedDNSConfig | None = msgspec.field(default=None, name="f:dnsConfig")
     containers: dict[str, _OwnedContainer] = msgspec.field(default_factory=dict, name="f:containers")
-    constraints: dict[str, _Owned] = msgspec.field(default_factory=dict, name="f:topologySpreadConstraints")
+    constraints: dict[str, _OwnedConstraint] = msgspec.field(
+        default_factory=dict, name="f:topologySpreadConstraints"
+    )
 
 
 class _OwnedTemplate(Decoded):
@@ -218,9 +227,16 @@ def _owned_leaves(spec: _OwnedSpec) -> list[str]:
             leaves.append(pre_stop(name))
         leaves += [argv(name, "command")] if container.command is not None else []
         leaves += [argv(name, "args")] if container.args is not None else []
-    entries = [keys for key in pod.constraints if (keys := _keys(key))]
-    leaves += [constraint(keys.get("topologyKey", ""), keys.get("whenUnsatisfiable", "")) for keys in entries]
+    for key, entry in pod.constraints.items():
+        if keys := _keys(key):
+            path = constraint(keys.get("topologyKey", ""), keys.get("whenUnsatisfiable", ""))
+            leaves += [path, *_fields_of(path, entry)]
     return leaves
+
+
+def _fields_of(path: str, entry: _OwnedConstraint) -> list[str]:
+    owned = {"maxSkew": entry.max_skew, "labelSelector": entry.label_selector}
+    return [f"{path}.{name}" for name, there in owned.items() if there is not None]
 
 
 @lru_cache(maxsize=4096)

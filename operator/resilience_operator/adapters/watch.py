@@ -15,6 +15,7 @@ from typing import NoReturn, Protocol
 
 from resilience_operator.adapters.pacing import Backoff
 from resilience_operator.adapters.projections import Event, decode_event, decode_list
+from resilience_operator.adapters.rights import demand_reading
 from resilience_operator.adapters.session import Session
 from resilience_operator.core.errors import (
     ApiError,
@@ -124,6 +125,8 @@ class Reflector:
             failure: Exception | None = None
             try:
                 if must_list:
+                    if self.kind.beside_the_point:
+                        await demand_reading(self._session, self.kind, self._scope.namespace)
                     await self._list()
                     must_list = False
                 await self._watch()
@@ -132,9 +135,8 @@ class Reflector:
             except OperatorError as error:
                 if self._is_absent(error):
                     self._replace([], "")
-                    self._sink.rewound(
-                        self.kind
-                    )  # The same objects may be read again: they are not gone for ever.
+                    # The same objects may be read again: they are not gone for ever.
+                    self._sink.rewound(self.kind)
                     must_list = True
                     await asyncio.sleep(min(ABSENT_POLL, self._scope.stall_timeout / 3))
                     continue

@@ -17,11 +17,11 @@ from resilience_operator.core.kinds import POLICY, WATCHED, Kind
 from resilience_operator.core.parsing import parse
 from resilience_operator.core.policy import Policy
 from resilience_operator.core.refs import Key
-from resilience_operator.evaluation import judge
+from resilience_operator.evaluation import judge, verdict_of
 from resilience_operator.observed.store import Store
 from resilience_operator.observed.view import View
 from resilience_operator.planning.change import Decision
-from resilience_operator.planning.decide import Surroundings
+from resilience_operator.planning.decide import PolicyVerdict, Surroundings
 from resilience_operator.planning.queue import stopped_policies
 
 PAGE = 500
@@ -63,6 +63,11 @@ class Cluster:
         found = self._decide(asked, Surroundings(directory))
         stopped = stopped_policies(found, directory)
         return self._decide(asked, Surroundings(directory, stopped=stopped)) if stopped else found
+
+    def verdicts(self, view: View) -> tuple[PolicyVerdict, ...]:
+        """What the rules of the cluster's policies say about an object, as `decisions` has it from them."""
+        found = (verdict_of(policy, view) for policy in self.policies.values())
+        return tuple(one for one in found if one is not None)
 
     def _decide(self, asked: Mapping[str, Policy], around: Surroundings) -> list[Decision]:
         found = []

@@ -1,6 +1,7 @@
 """`kubectl resilience plan [POLICY]`: what would change, in which order, how many pods restart, what waits for what.
 
 Read-only. A policy that only audits is shown as if it enforced, so that one sees what enforcing would mean.
+With --patch (cli/patches) it prints what to commit where the operator may not write, and policies count as they are.
 """
 
 import argparse
@@ -9,15 +10,18 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from resilience_operator.cli import patches
 from resilience_operator.cli.cluster import Cluster, connect, read
 from resilience_operator.cli.naming import named
+from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.findings import State
 from resilience_operator.core.kinds import DEPLOYMENT
-from resilience_operator.core.policy import Policy
+from resilience_operator.core.policy import Mode, Policy
 from resilience_operator.core.refs import ObjectRef, key_of
 from resilience_operator.planning.change import Change, Decision, Verb
 from resilience_operator.planning.queue import OperatorLimits, Schedule, schedule
-from resilience_operator.planning.report import explained
+from resilience_operator.planning.remedy import committable
+from resilience_operator.planning.report import explained, mode_word
 
 Plan = dict[str, Any]
 
@@ -28,6 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-rollouts", type=int, default=1, metavar="N", help="the operator's own limit (1)"
     )
+    parser.add_argument(
+        "--patch",
+        nargs="?",
+        const=patches.KUSTOMIZE,
+        metavar="FORM",
+        help="print what to commit where the operator may not write: patches of a kustomization.yaml (kustomize),"
+        " or manifests with nothing but what is to be another (manifest)",
+    )
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.add_argument("--kubeconfig", default="", metavar="FILE")
     parser.add_argument("--context", default="", metavar="NAME")
@@ -35,15 +47,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the plan; 0. Raises OperatorError where the cluster cannot be read or the policy is not there."""
-    plan = asyncio.run(_plan(options))
+    policy, form = patch_asked(options.policy or "", options.patch or "")
+    cluster = asyncio.run(_read(options))
+    if form:
+        found, as_json = patches.of_cluster(cluster, policy), options.output == "json"
+        print(patches.as_json(found) if as_json else patches.printed(found, form, policy), end="")
+        return 0
+    plan = make(cluster, policy, options.max_rollouts)
     print(json.dumps(plan, indent=2) if options.output == "json" else text(plan))
     return 0
 
 
-async def _plan(options: argparse.Namespace) -> Plan:
+def patch_asked(policy: str, form: str) -> tuple[str, str]:
+    """The policy, and the form of the patch ("" without): after `--patch POLICY` argparse has them the wrong way."""
+    if form in ("", *patches.FORMS):
+        return policy, form
+    if policy:
+        known = " or ".join(patches.FORMS)
+        raise ConfigurationError(f"--patch={form} is not known: write {known}")
+    return form, patches.KUSTOMIZE
+
+
+async def _read(options: argparse.Namespace) -> Cluster:
     async with await connect(options.kubeconfig, options.context) as session:
-        cluster = await read(session)
-    return make(cluster, options.policy or "", options.max_rollouts)
+        return await read(session)
 
 
 def make(cluster: Cluster, name: str, max_rollouts: int) -> Plan:
@@ -60,6 +87,7 @@ def make(cluster: Cluster, name: str, max_rollouts: int) -> Plan:
     steps = [_step(change, order) for change in changing]
     return {
         "policy": name or None,
+        "mode": mode_word(cluster.policy(name)) if name else None,
         "objects": len(steps),
         "deployments": sum(step["kind"] == DEPLOYMENT.kind for step in steps),
         "podsRestarting": sum(step["pods"] for step in steps),
@@ -86,6 +114,9 @@ def text(plan: Plan) -> str:
     if plan["unchanged"]:
         lines.append("Not changed:")
     lines += [f"  {one['state']} {_name(one)} {one['rule']}: {one['message']}" for one in plan["unchanged"]]
+    audited = plan["steps"] and plan["mode"] not in (None, Mode.ENFORCE)
+    if audited or any(one["committable"] for one in plan["unchanged"]):
+        lines.append(patches.hint(plan["policy"] or ""))
     return "\n".join(lines)
 
 
@@ -132,6 +163,7 @@ def _unchanged(judged: Any, decision: Decision, order: Schedule) -> Plan:
         "rule": judged.finding.rule,
         "state": str(judged.state),
         "message": explained(judged, decision, order),
+        "committable": committable(judged),
     }
 
 

@@ -10,10 +10,12 @@ from rich.table import Table
 
 from resilience_operator.cli.cluster import Cluster, connect, read
 from resilience_operator.cli.naming import named
+from resilience_operator.cli.patches import hint
 from resilience_operator.core.findings import STATE_ORDER
 from resilience_operator.core.refs import Key
 from resilience_operator.planning.change import Decision, Judged
 from resilience_operator.planning.queue import OperatorLimits, schedule
+from resilience_operator.planning.remedy import committable
 from resilience_operator.planning.report import explained
 
 Row = dict[str, Any]
@@ -34,6 +36,8 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2))
     elif found:
         Console(markup=False, soft_wrap=True).print(table(found))
+        if any(row["committable"] for row in found):
+            print(hint(options.policy or ""))
     else:
         print("No finding: every object is as its policies demand.")
     return 1 if found else 0
@@ -62,6 +66,7 @@ def rows(cluster: Cluster, policy: str) -> list[Row]:
             "reason": judged.finding.reason,
             "object": decision.object.as_status(),
             "message": explained(judged, decision, order),
+            "committable": committable(judged),
         }
         for judged, decision in sorted(pairs, key=_rank)
     ]

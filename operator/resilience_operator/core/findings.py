@@ -26,7 +26,8 @@ STATE_ORDER: tuple[State, ...] = tuple(State)
 class Finding:
     """One drift of one object from one rule; `message` is a neutral sentence a person understands.
 
-    `report_only` is the sentence why this may never be enforced ("" where it may be).
+    `report_only` is the sentence why this may never be enforced ("" where it may be). `committable`: False where the
+    object's owner should not write `desired` either: it would be undone, refused, or be of no use.
     """
 
     rule: str
@@ -37,6 +38,7 @@ class Finding:
     desired: JSON = None
     path: Path | None = None
     report_only: str = ""
+    committable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

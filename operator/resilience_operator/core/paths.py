@@ -147,6 +147,17 @@ def _enter(at: dict[str, JSON], step: Step) -> dict[str, JSON]:
     return entries[index]
 
 
+def replacing(observed: JSON, value: JSON) -> JSON:
+    """The value as a merge patch that leaves nothing of what is observed beside it: what is to go is null.
+
+    A preStop hook of two handlers would be refused, and a labelSelector of two owners select nothing.
+    """
+    if not isinstance(observed, Mapping) or not isinstance(value, Mapping):
+        return value
+    gone = dict.fromkeys(key for key in observed if key not in value)
+    return gone | {key: replacing(observed.get(key), one) for key, one in value.items()}
+
+
 def subpaths(path: Path) -> Iterator[Path]:
     """Every ancestor of `path`, the root's child first, the path itself last."""
     for depth in range(1, len(path.steps) + 1):

@@ -3,6 +3,7 @@
 from resilience_operator.core.paths import Path
 from resilience_operator.core.state import FIELD_MANAGER, Held
 from resilience_operator.observed.applications import ARGO_CD
+from resilience_operator.observed.leaves import whole
 from resilience_operator.observed.objects import Application, Claim, Target
 
 
@@ -24,12 +25,17 @@ def others(target: Target, path: Path) -> list[Claim]:
 
 
 def appliers(target: Target, path: Path, application: Application | None) -> list[Claim]:
-    """The other managers that apply the leaf because they want it so: not Argo CD where it is told to repeat ours."""
+    """The other managers that apply all of the leaf because they want it so.
+
+    Not Argo CD where it is told to repeat ours, and not who was overruled in one field and still owns the others.
+    """
     copied = application is not None and application.copies(target.ref, path)
     return [
         claim
         for claim in others(target, path)
-        if claim.operation == "Apply" and not (copied and claim.manager == ARGO_CD)
+        if claim.operation == "Apply"
+        and claim.leaves >= whole(path)
+        and not (copied and claim.manager == ARGO_CD)
     ]
 
 

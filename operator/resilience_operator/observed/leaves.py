@@ -55,6 +55,17 @@ def argv_path(container: str, field: str) -> Path:
 
 
 @lru_cache(maxsize=4096)
+def whole(path: Path) -> frozenset[str]:
+    """What a manager owns, as written paths, who owns all that we set at a leaf.
+
+    A constraint is merged field by field: an owner whose maxSkew we took still owns its labelSelector.
+    """
+    step = path.steps[3] if len(path.steps) > 3 else path.steps[0]
+    fields = ("maxSkew", "labelSelector") if step.field == "topologySpreadConstraints" else ()
+    return frozenset({str(path), *(f"{path}.{name}" for name in fields)})
+
+
+@lru_cache(maxsize=4096)
 def slot(path: Path) -> str:
     """What only one value can rightly fill: the path itself, but for constraints all entries of one topologyKey.
 

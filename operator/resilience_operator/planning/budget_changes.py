@@ -87,9 +87,14 @@ def _rest(view: DeploymentView, wish: Wish) -> dict[str, JSON]:
     """What of a budget follows the policy and the Deployment, and is put right later on."""
     return {
         "metadata": {"labels": {POLICY_LABEL: wish.policy.uid}},
-        "spec": {
-            "maxUnavailable": wish.demand.max_unavailable,
-            "selector": selector_object(view.deployment.spec.selector),
-            "unhealthyPodEvictionPolicy": ALWAYS_ALLOW,
-        },
+        "spec": specification(view, wish.demand.max_unavailable),
+    }
+
+
+def specification(view: DeploymentView, max_unavailable: int | str) -> dict[str, JSON]:
+    """The spec of a budget of this Deployment's pods, whoever makes it."""
+    return {
+        "maxUnavailable": max_unavailable,
+        "selector": selector_object(view.deployment.spec.selector),
+        "unhealthyPodEvictionPolicy": ALWAYS_ALLOW,
     }

@@ -35,7 +35,8 @@ REASONS: Mapping[str, str] = {
     ),
     CO_OWNED: (
         "Argo CD has copied our value into its own apply (server-side sync with RespectIgnoreDifferences=true): "
-        "from now on another value of the policy needs conflicts: TakeOver."
+        "from now on another value of the policy needs conflicts: TakeOver. Where the operator may read Applications, "
+        "it knows the copy as one, and this is not found."
     ),
 }
 """Reason -> what it means, for docs/rules.md; every rule that is enforced may give them."""

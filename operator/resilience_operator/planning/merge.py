@@ -1,4 +1,4 @@
-"""The demands of all enforcing policies on one object, merged by precedence. Used by planning.decide.
+"""The demands of policies on one object, merged by precedence. Used by planning.decide and planning.remedy.
 
 Per rule, whole or not at all: a policy whose demands of a rule disagree with a higher policy's on any leaf loses
 all of that rule; policies of equal priority that disagree both lose, and what they fought over is written by nobody.
@@ -32,21 +32,27 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class RuleDemands:
-    """What one policy demands by one rule on the object."""
+    """What one policy demands by one rule on the object; `quiet`: it writes nothing, and outranks nobody who does."""
 
     policy: Policy
     rule: str
     demands: tuple[Demand, ...]
+    quiet: bool = False
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """What sorts the highest first."""
+        return (self.quiet, -self.policy.priority)
 
 
 def merge(asked: Iterable[RuleDemands]) -> Merged:
     """Merge all demands of one object; every family of rules by itself, for others never share a leaf."""
     winners: dict[str, Winner] = {}
     losers: dict[tuple[str, str], str] = {}
-    ordered = sorted(asked, key=lambda one: (family(one.rule), -one.policy.priority, one.policy.name))
+    ordered = sorted(asked, key=lambda one: (family(one.rule), one.rank, one.policy.name))
     for _, of_rule in groupby(ordered, key=lambda one: family(one.rule)):
         blocked: dict[str, str] = {}
-        for _, tier in groupby(list(of_rule), key=lambda one: one.policy.priority):
+        for _, tier in groupby(list(of_rule), key=lambda one: one.rank):
             _merge_tier(list(tier), winners, losers, blocked)
     return Merged({winner.demand.path: winner for winner in winners.values()}, losers)
 

@@ -15,6 +15,8 @@ from resilience_operator.planning.merge import RuleDemands, Winner, merge
 from resilience_operator.planning.ownership import Judgement, Standing, judge
 
 Asked = RuleDemands
+PRINTED = " (as YAML, with all of its object: kubectl resilience plan --patch)"
+"""Which command prints the commit as a file has it: a sentence has room for one leaf of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def _chosen_sentence(judgement: Judgement, view: View) -> str:
     demand = judgement.demand
     path = judgement.chosen or demand.path
     value = observed_value(view.target, path)
-    return f"{judgement.owner.sets(path, value)}; to end it, commit {patch_text(demand)}"
+    return f"{judgement.owner.sets(path, value)}; to end it, commit {patch_text(demand)}{PRINTED}"
 
 
 def patch_text(demand: Demand) -> str:

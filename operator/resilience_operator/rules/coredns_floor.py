@@ -153,6 +153,7 @@ def _default_params(settings: Floor, view: DeploymentView) -> Verdict:
             f"--default-params of container {found.name} lack the floor of {settings.min_replicas} replicas:"
             " a ConfigMap made of them lets cluster DNS go below it"
         )
-        finding = Finding(COREDNS_FLOOR, "DefaultParamsBelowFloor", view.ref, message, path=path)
+        observed = list(present or ())
+        finding = Finding(COREDNS_FLOOR, "DefaultParamsBelowFloor", view.ref, message, observed, wanted, path)
         return Verdict((finding,), (Demand(COREDNS_FLOOR, path, wanted),))
     return EMPTY

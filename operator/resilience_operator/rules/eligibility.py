@@ -30,17 +30,27 @@ def never_scaled(view: DeploymentView) -> str:
 def settle(verdict: Verdict, view: DeploymentView, rule_says: str = "") -> Verdict:
     """The verdict as it is where the Deployment may be changed, else findings alone and what we hold already.
 
-    `rule_says`: the rule's own sentence why it may not be enforced here.
+    `rule_says`: the rule's own sentence why it may not be enforced here. Where the rollout alone is in the way, the
+    owner may still make it, at a time of their own.
     """
-    return reported(verdict, view, never_enforced(view) or rule_says)
+    own = not rule_says and not _controlled(view)
+    return reported(verdict, view, never_enforced(view) or rule_says, committable=own)
 
 
-def reported(verdict: Verdict, view: View, why: str) -> Verdict:
-    """Findings alone and what we hold already, for that reason; the verdict as it is where there is none."""
+def reported(verdict: Verdict, view: View, why: str, *, committable: bool = False) -> Verdict:
+    """Findings alone and what we hold already, for that reason; the verdict as it is where there is none.
+
+    `committable`: the owner may write what is desired all the same.
+    """
     if not why:
         return verdict
     findings = tuple(
-        finding if finding.report_only else replace(finding, report_only=why) for finding in verdict.findings
+        replace(
+            finding,
+            report_only=finding.report_only or why,
+            committable=finding.committable and committable,
+        )
+        for finding in verdict.findings
     )
     return replace(verdict, findings=findings, demands=held_only(verdict.demands, view), budgets=())
 

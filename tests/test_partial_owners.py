@@ -1,0 +1,42 @@
+"""Of a constraint each field has owners of its own: who was overruled in one has not made our entry theirs."""
+
+import msgspec
+import pytest
+
+from resilience_operator.core.policy import Mode, OnRelease, Policy
+from resilience_operator.core.state import Held, ObjectState
+from resilience_operator.observed.leaves import constraint_object, constraint_path
+from resilience_operator.observed.objects import Claim, Selector, TopologySpreadConstraint
+from resilience_operator.planning.holds import sort_holds
+from tests.views import deployment, view
+
+HOSTNAME = "kubernetes.io/hostname"
+PATH = str(constraint_path(HOSTNAME, "ScheduleAnyway"))
+SKEW, SELECTOR = f"{PATH}.maxSkew", f"{PATH}.labelSelector"
+ENTRY = constraint_object(TopologySpreadConstraint(HOSTNAME, 1, "ScheduleAnyway", Selector({"app": "web"})))
+HELD = Held("spread", ENTRY, {**ENTRY, "maxSkew": 5}, policies=("p-1",))
+Sorted = tuple[list[str], list[str]]
+GIVEN_BACK: Sorted = ([PATH], [])
+LEFT: Sorted = ([], [PATH])
+
+
+@pytest.mark.parametrize(
+    ("operation", "leaves", "expected"),
+    [
+        pytest.param("Apply", {PATH, SELECTOR}, GIVEN_BACK, id="we-took-the-skew"),
+        pytest.param("Apply", {PATH, SKEW}, GIVEN_BACK, id="we-took-the-selector"),
+        pytest.param("Apply", {PATH, SKEW, SELECTOR}, LEFT, id="the-owner-applied-the-same"),
+        pytest.param("Update", {PATH, SKEW, SELECTOR}, GIVEN_BACK, id="an-update-says-nothing"),
+    ],
+)
+def test_an_entry_is_given_back_unless_its_owner_applied_all_of_it(
+    operation: str, leaves: set[str], expected: Sorted
+) -> None:
+    ours = Claim("resilience-operator", "Apply", leaves=frozenset({PATH, SKEW, SELECTOR}))
+    theirs = Claim("helm", operation, leaves=frozenset(leaves))
+    mine = msgspec.structs.replace(
+        deployment(pod={"topologySpreadConstraints": [ENTRY]}), claims=(ours, theirs)
+    )
+    policy = Policy("p", uid="p-1", on_release=OnRelease.REVERT, deleting=True, mode=Mode.ENFORCE)
+    holds = sort_holds(view(mine, state=ObjectState("d-1", {PATH: HELD})), {}, {"p-1": policy})
+    assert (sorted(holds.released), sorted(holds.adopted)) == expected
