@@ -34,6 +34,7 @@ LACKS = "dnsConfig.options lacks single-request-reopen"
 COMMIT = (
     '; to end it, commit {"spec":{"template":{"spec":{"dnsConfig":{"options":'
     '[{"name":"ndots","value":"2"},{"name":"single-request-reopen"}]}}}}}'
+    " (as YAML, with all of its object: kubectl resilience plan --patch)"
 )
 
 
