@@ -158,7 +158,8 @@ def ours(revision: int, *, holds: bool = True, **more: Any) -> ObjectState:
 
 REFUSED = Quarantine(
     "Undone",
-    "revision 2 with our change was rolled back to an earlier template (kubectl rollout undo); it is not repeated "
+    "revision 2 with our change was rolled back to an earlier template (kubectl rollout undo, or a replace of "
+    "the whole object); it is not repeated "
     "until the policy or the template changes",
     NOW,
     {"p-1": "d4"},

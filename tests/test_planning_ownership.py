@@ -102,7 +102,7 @@ OURS = claim("resilience-operator", "Apply", GRACE)
             graced(
                 20, OURS, claim("argocd-controller", "Apply", GRACE), held=Held("graceful-shutdown", 20, 30)
             ),
-            (20, Standing.CHOSEN, False, "Git (Argo CD; argocd-controller, Apply)"),
+            (20, Standing.CHOSEN, False, "Argo CD (Argo CD; argocd-controller, Apply)"),
             id="ours-and-copied-by-a-co-owner",
         ),
         pytest.param(

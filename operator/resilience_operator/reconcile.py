@@ -29,6 +29,7 @@ from resilience_operator.planning.change import Change, Decision, Verb
 from resilience_operator.planning.contest import Patience
 from resilience_operator.planning.decide import Surroundings
 from resilience_operator.planning.queue import OperatorLimits, Schedule, schedule
+from resilience_operator.reminders import Reminders
 from resilience_operator.telling import Teller
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Reconciler:
         self._finalizers = Finalizers(services, self._cluster, self._memory)
         window = timedelta(seconds=settings.contest_window)
         self._aftermath = Aftermath(services, self._cluster, self._memory, window)
+        self._reminders = Reminders()
         self._teller = Teller(services)
         self._addon = AddonUpdates(services, self._addon_ended)
         self._wake = asyncio.Event()
@@ -195,6 +197,7 @@ class Reconciler:
         view = services.store.look(key, now, services.server_version)
         decision = None
         if view is not None:
+            view = self._reminders.remind(view)
             refused = self._memory.refused(view, accepted)
             around = Surroundings(directory, self._patience, refused, self._stopped)
             decision = judge(view, accepted, around, services.settings.namespace)
@@ -236,6 +239,7 @@ class Reconciler:
         told = [report for report in reports if self._aftermath.remember(report)]
         for report in reports:
             self._aftermath.settle(report)
+            self._reminders.learn(report)
         self._teller.done(told)
         await self._aftermath.show(reports)
 

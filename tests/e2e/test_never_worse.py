@@ -1,5 +1,6 @@
 """What never happens, and what ends a change that goes wrong: limits, failure, refusal, contest."""
 
+import json
 import signal
 
 from tests.e2e.process import pretty
@@ -158,6 +159,30 @@ def test_a_manager_that_takes_its_value_back_is_named_after_three_reverts(scene:
             "resumed when the other let go",
             20,
         )
+
+
+def test_who_replaces_the_whole_object_again_and_again_is_named_after_three_reverts(scene: Scene) -> None:
+    scene.apply(workload(scene.namespace, "web", replicas=2))
+    scene.wait_rolled_out("web")
+    theirs = scene.deployment("web")
+    del theirs["metadata"]["managedFields"], theirs["metadata"]["resourceVersion"], theirs["status"]
+    mark = scene.lab.audit.mark()
+
+    def replace() -> None:
+        scene.lab.kubectl("replace", "-f", "-", input=json.dumps(theirs))
+
+    with scene.operator("--contest-window=120", "--contest-backoff=60"):
+        scene.policy(conflicts="TakeOver", deployments={"replicas": {"min": 3}})
+        for _ in range(3):
+            scene.wait(lambda: scene.spec("web")["replicas"] == 3, "we write", 30)
+            replace()
+        scene.wait(lambda: scene.condition("Contested").get("status") == "True", "contested", 30)
+        took = "somebody with kubectl replace (kubectl-replace, Update) took spec.replicas back 3 times"
+        assert took in scene.condition("Contested")["message"]
+        settle(6)
+    applies = [write for write in scene.writes(mark, resource="deployments") if write.succeeded]
+    assert len(applies) == 3, pretty(applies)
+    assert scene.spec("web")["replicas"] == 2
 
 
 def test_two_operators_and_only_one_writes_even_when_the_leader_was_stopped(scene: Scene) -> None:

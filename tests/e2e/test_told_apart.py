@@ -76,7 +76,8 @@ REFUSED = Seen(
     [],
     0,
     "Quarantined",
-    f"{LACKS}; revision 2 with our change was rolled back to an earlier template (kubectl rollout undo); "
+    f"{LACKS}; revision 2 with our change was rolled back to an earlier template (kubectl rollout undo, "
+    "or a replace of the whole object); "
     "it is not repeated until the policy or the template changes",
 )
 

@@ -6,6 +6,7 @@ A quarantine ends when the policy's spec or the object's template changes. Used 
 from collections.abc import Mapping
 from dataclasses import replace
 
+from resilience_operator.core.paths import Path
 from resilience_operator.core.policy import Policy
 from resilience_operator.core.state import ANNOTATION, ObjectState, Quarantine, UnreadableStateError, decode
 from resilience_operator.observed.objects import ReplicaSet
@@ -48,7 +49,7 @@ def undone(view: View, policies: tuple[Policy, ...]) -> Quarantine | None:
     the Deployment, but the ReplicaSet of our change still bears its copy, and a newer revision runs on an older one.
     """
     newest = view.newest_replica_set
-    if newest is None or view.state.leaves or _ours(view, newest) is not None:
+    if newest is None or _holds_template(view.state) or _ours(view, newest) is not None:
         return None
     by_age = sorted(view.replica_sets, key=lambda one: -one.revision)
     known = ((one, copy) for one in by_age if (copy := _ours(view, one)) is not None)
@@ -57,10 +58,14 @@ def undone(view: View, policies: tuple[Policy, ...]) -> Quarantine | None:
     if not copy.leaves or not refused or not _superseded_by_older(ours, newest):
         return None
     message = (
-        f"revision {ours.revision} with our change was rolled back to an earlier template "
-        f"(kubectl rollout undo); it is not repeated until the policy or the template changes"
+        f"revision {ours.revision} with our change was rolled back to an earlier template (kubectl rollout undo, "
+        f"or a replace of the whole object); it is not repeated until the policy or the template changes"
     )
     return Quarantine(UNDONE, message, view.now, refused, newest.revision, tuple(sorted(copy.rules())))
+
+
+def _holds_template(state: ObjectState) -> bool:
+    return any(Path.parse(text).in_template for text in state.leaves)
 
 
 def _ours(view: View, replica_set: ReplicaSet) -> ObjectState | None:
