@@ -18,7 +18,7 @@ $(VENV)/.installed: requirements-dev.lock pyproject.toml
 
 install: $(VENV)/.installed ## the project and what it needs, into .venv
 
-lab: install ## build the parts of the control plane (first time 4-6 minutes, then seconds)
+lab: install ## build the parts of the control plane, and Argo CD (first time 10-14 minutes, then seconds)
 	$(BIN)/python -m tests.lab build
 
 demo: install ## a broken cluster, audited and repaired before your eyes (KEEP=1 leaves it up)
