@@ -14,7 +14,15 @@ from resilience_operator.cli.report import rows
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.paths import ABSENT, replacing
 from resilience_operator.core.refs import ObjectRef
-from resilience_operator.core.state import ANNOTATION, FIELD_MANAGER, Apply, ObjectState, Quarantine, encode
+from resilience_operator.core.state import (
+    ANNOTATION,
+    FIELD_MANAGER,
+    Apply,
+    Held,
+    ObjectState,
+    Quarantine,
+    encode,
+)
 from resilience_operator.planning.quarantine import ROLLOUT_FAILED
 from tests.clusters import Body, cluster, hpa, policy, thing, workload
 from tests.views import NOW
@@ -335,6 +343,81 @@ def test_a_target_is_an_expression_that_finds_files_without_a_namespace_and_no_n
         "name": r"web\.v2",
     }
     assert target(ObjectRef("v1", "ConfigMap", "default", "web"))["namespace"] == "default"
+
+
+def test_where_default_has_one_of_that_name_too_the_patch_does_not_hit_it() -> None:
+    meta = {"namespace": "default", "uid": "d-other"}
+    objects = [workload("web", 1, meta=by_git("spec", "replicas")), workload("web", 7, meta=meta)]
+    out = printed(of_cluster(cluster([policy("p", **FLOOR)], objects), "p"), "kustomize", "p")
+    (one,) = yaml.safe_load(out)["patches"]
+    assert one["target"]["namespace"] == "shop"
+    assert (
+        "# needs namespace: shop in the file itself, for namespace default has one of that name, too" in out
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["1e3", "7e10", "0o17", "+12e03", "1e+3", "y", "N", ".inf", "2", "null", "a"]
+)
+def test_a_text_is_a_text_for_every_reader_of_yaml(text: str) -> None:
+    web = workload("web", dnsConfig={"options": [{"name": "timeout", "value": text}]})
+    out = printed(of_cluster(cluster([policy("p", mode="Audit", **DNS)], [web]), "p"), "manifest", "p")
+    assert (f"value: {text}" if text == "a" else f"value: '{text}'") in out
+    assert (
+        list(yaml.safe_load_all(out))[-1]["spec"]["template"]["spec"]["dnsConfig"]["options"][0]["value"]
+        == text
+    )
+
+
+def test_of_an_owners_constraint_nothing_goes_that_the_policy_does_not_speak_of() -> None:
+    theirs = {
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "maxSkew": 2,
+        "minDomains": 3,
+        "nodeTaintsPolicy": "Honor",
+        "matchLabelKeys": ["version"],
+        "labelSelector": {"matchLabels": {"app": "web"}},
+    }
+    wanted = {"topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule", "maxSkew": 1}
+    web = workload("web", topologySpreadConstraints=[theirs])
+    labels = [{"labels": {"kubernetes.io/hostname": f"n{number}"}} for number in range(3)]
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    nodes = [
+        thing("Node", f"n{number}", "", meta, spec={}, status=ready) for number, meta in enumerate(labels)
+    ]
+    asked = {"deployments": {"spread": {"constraints": [wanted]}}}
+    found = entries([policy("p", mode="Audit", **asked)], [web, *nodes])
+    (entry,) = found["Deployment web"]["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert entry == {**wanted, "labelSelector": {"matchLabels": {"app": "web"}}}
+
+
+def test_the_operators_own_value_that_stays_is_not_to_be_committed_lower() -> None:
+    held = {"spec.replicas": Held("replicas", 5, 1, policies=("uid-p",))}
+    fields: Body = {"f:metadata": {"f:annotations": {f"f:{ANNOTATION}": {}}}, "f:spec": {"f:replicas": {}}}
+    entry = {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields}
+    state = encode(ObjectState("d-web", held, applies=(Apply(NOW),)))
+    web = workload("web", 5, meta={"annotations": {ANNOTATION: state}, "managedFields": [entry]})
+    resting = policy("p", mode="Audit", deployments={"replicas": {"min": 3}})
+    assert entries([resting], [web]) == {}
+
+
+def test_what_an_enforcing_policy_makes_or_a_deleted_one_asks_for_is_not_to_be_committed() -> None:
+    budget: Body = {"deployments": {"disruptionBudget": {}}}
+    half: Body = {"deployments": {"disruptionBudget": {"maxUnavailable": "50%"}}}
+    policies = [policy("p", mode="Audit", **budget), policy("q", **half)]
+    lacks = "no PodDisruptionBudget selects the pods of its 3 replicas"
+    assert of_cluster(cluster(policies, [workload("web")]), "").remedies == ()
+    assert left(policies, [workload("web")], "p") == [
+        ("p", "disruption-budget Drifted", f"{lacks}; policy q has it made")
+    ]
+    differ = [policy("p", mode="Audit", **budget), policy("q", mode="Audit", **half)]
+    assert left(differ, [workload("web")], "p") == [
+        ("p", "disruption-budget Drifted", f"{lacks}; the policies differ in its limit")
+    ]
+    leaving = policy("r", mode="Audit", **FLOOR)
+    leaving["metadata"]["deletionTimestamp"] = "2026-11-22T07:00:00Z"
+    assert entries([leaving], [workload("web", 1)]) == {}
 
 
 def test_nothing_that_stands_in_an_object_ends_a_comment() -> None:

@@ -15,7 +15,7 @@ from resilience_operator.observed.objects import Claim, Deployment, ReplicaSet
 from resilience_operator.observed.view import DeploymentView
 from resilience_operator.planning.contest import Contest, Patience, contested, contests_after
 from resilience_operator.planning.ownership import Judgement, Standing
-from resilience_operator.planning.quarantine import in_force, undone
+from resilience_operator.planning.quarantine import in_force, recorded, undone
 from tests.views import NOW, deployment, view
 
 REOPEN = [{"name": "single-request-reopen"}]
@@ -211,6 +211,29 @@ def test_a_rollout_undo_of_our_change_is_recognised(
     sets: list[ReplicaSet], expected: Quarantine | None
 ) -> None:
     assert undone(view(deployment(), replica_sets=sets), (POLICY,)) == expected
+
+
+FAILED = Quarantine("RolloutFailed", "its rollout failed", NOW, {"p-1": "d4"}, 3, ("dns-config",))
+
+
+@pytest.mark.parametrize(
+    ("newest", "state", "distrust", "expected"),
+    [
+        pytest.param(
+            ours(3, holds=False, quarantines=(FAILED,)), None, "", (FAILED,), id="replaced-as-a-whole"
+        ),
+        pytest.param(ours(3, holds=False, quarantines=(FAILED,)), ours(3), "", (), id="our-record-is-there"),
+        pytest.param(ours(3, holds=False, quarantines=(FAILED,)), None, "edited", (), id="not-believed"),
+        pytest.param(ours(2, holds=False, quarantines=(FAILED,)), None, "", (), id="a-later-template"),
+        pytest.param(None, None, "", (), id="no-copy"),
+    ],
+)
+def test_who_replaces_the_whole_object_does_not_lift_a_quarantine(
+    newest: ObjectState | None, state: ObjectState | None, distrust: str, expected: Any
+) -> None:
+    sets = [replica_set(3, 60, newest), replica_set(1, 90)]
+    known = view(deployment(), replica_sets=sets, state=state or ObjectState(), distrust=distrust)
+    assert recorded(known) == expected
 
 
 def test_what_we_hold_was_not_undone() -> None:

@@ -6,21 +6,26 @@ as elsewhere in `plan`, as if they enforced.
 """
 
 import json
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
 from resilience_operator.cli.cluster import Cluster
 from resilience_operator.cli.naming import named
-from resilience_operator.core.refs import ObjectRef
+from resilience_operator.core.refs import ObjectRef, key_of
 from resilience_operator.planning.change import Judged
 from resilience_operator.planning.remedy import Left, Remedies, Remedy, remedies_of
+from resilience_operator.planning.resolve import PRINTED
 
 KUSTOMIZE, MANIFEST = "kustomize", "manifest"
 FORMS = (KUSTOMIZE, MANIFEST)
 WIDTH = 110
+DEFAULT = "default"
+NEIGHBOUR = "namespace default has one of that name, too"
 AS_BELOW = "; to end it, commit "
 """What follows it in a finding's sentence is the patch, as one line of JSON; here it stands below."""
 
@@ -29,9 +34,15 @@ class _Dumper(yaml.SafeDumper):
     """Texts of several lines as blocks: people are to read them."""
 
 
+_DOUBTFUL = re.compile(r"[-+]?\.?[0-9][\w.+:-]*|[yYnN]|[-+]?\.\w+")
+"""Texts that one reader of YAML or another takes for a number or a truth: kustomize reads 1e3 as 1000."""
+
+
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     # Empty lines at the end of the last text would be lost: it is in a block itself.
     style = "|" if "\n" in value and not value.endswith("\n\n") else None
+    if _DOUBTFUL.fullmatch(value):
+        style = "'"
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
@@ -48,9 +59,14 @@ def of_cluster(cluster: Cluster, policy: str) -> Remedies:
         view = cluster.look(decision.key) if decision.judged or decision.skipped else None
         if view is not None:
             found = remedies_of(view, cluster.verdicts(view), decision, policy)
-            remedies += found.remedies
+            remedies += (replace(one, twin=_has_twin(cluster, one.object)) for one in found.remedies)
             left += found.left
     return Remedies(tuple(remedies), tuple(left))
+
+
+def _has_twin(cluster: Cluster, ref: ObjectRef) -> bool:
+    at_home = ref.namespace == DEFAULT
+    return not at_home and cluster.look(key_of(replace(ref, namespace=DEFAULT))) is not None
 
 
 def printed(found: Remedies, form: str, policy: str) -> str:
@@ -80,8 +96,12 @@ def kustomize(found: Remedies) -> Iterator[str]:
     yield "patches:" if changed else "patches: []"
     for one in changed:
         yield from _ended(one)
+        if one.twin:
+            yield from _comment(
+                f"needs namespace: {one.object.namespace} in the file itself, for {NEIGHBOUR}"
+            )
         yield "- target:"
-        yield from _indented(_dumped(target(one.object)), 4)
+        yield from _indented(_dumped(target(one.object, one.twin)), 4)
         yield "  patch: |"
         yield from _indented(_dumped(one.body), 4)
     for one in found.remedies:
@@ -106,7 +126,7 @@ def as_json(found: Remedies) -> str:
     body = {
         "patches": [
             {
-                "target": target(one.object),
+                "target": target(one.object, one.twin),
                 "patch": one.body,
                 "new": one.new,
                 "ends": [_finding(judged) for judged in one.ends],
@@ -122,14 +142,16 @@ def as_json(found: Remedies) -> str:
     return f"{json.dumps(body, indent=2)}\n"
 
 
-def target(ref: ObjectRef) -> dict[str, Any]:
+def target(ref: ObjectRef, twin: bool = False) -> dict[str, Any]:
     """What kustomize is to patch, as regular expressions; without a version, for that of the file may be another.
 
     A file without a namespace counts as in `default` until the kustomization's own is set, which is after the patches:
-    with the object's namespace alone the patch would be left out without a word (kustomize 5.8).
+    with the object's namespace alone the patch would be left out without a word (kustomize 5.8). Where it has a `twin`
+    of its name in `default`, the patch is not to hit that one.
     """
     group = ref.api_version.rpartition("/")[0]
-    place = f"(default|{ref.namespace})" if ref.namespace != "default" else ref.namespace
+    exact = twin or ref.namespace == DEFAULT
+    place = ref.namespace if exact else f"({DEFAULT}|{ref.namespace})"
     name = ref.name.replace(".", "\\.")
     return ({"group": group} if group else {}) | {"kind": ref.kind, "namespace": place, "name": name}
 
@@ -151,9 +173,8 @@ def _ended(one: Remedy) -> Iterator[str]:
 
 def _left(left: Iterable[Left]) -> Iterator[str]:
     for one in left:
-        yield from _comment(
-            f"{one.state} {_name(one.object)} {one.rule} (policy {one.policy}): {one.message}"
-        )
+        message = one.message.replace(PRINTED, "")
+        yield from _comment(f"{one.state} {_name(one.object)} {one.rule} (policy {one.policy}): {message}")
 
 
 def _name(ref: ObjectRef) -> str:

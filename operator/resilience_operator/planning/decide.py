@@ -20,7 +20,7 @@ from resilience_operator.planning.contest import Patience
 from resilience_operator.planning.gitops import settings_that_bite
 from resilience_operator.planning.holds import Covering, held_demands, sort_holds, superseded, without
 from resilience_operator.planning.optout import OptOut, optouts_of
-from resilience_operator.planning.quarantine import in_force, remembered, undone
+from resilience_operator.planning.quarantine import in_force, recorded, remembered, undone
 from resilience_operator.planning.resolve import Resolution, resolve
 from resilience_operator.planning.rollouts import (
     OurRollout,
@@ -173,7 +173,7 @@ def _quarantines(view: View, verdicts: tuple[PolicyVerdict, ...]) -> Mapping[tup
     policies = tuple(one.policy for one in verdicts)
     known = [
         undone(view, policies),
-        *view.state.quarantines,
+        *recorded(view),
     ]  # what is recorded counts before what is inferred
     return {
         (policy.name, rule): quarantine

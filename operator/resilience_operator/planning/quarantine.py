@@ -23,6 +23,18 @@ def in_force(view: View, quarantine: Quarantine, policy: Policy) -> bool:
     return unchanged and quarantine.policies.get(policy.uid) == policy.digest
 
 
+def recorded(view: View) -> tuple[Quarantine, ...]:
+    """The quarantines on the object; where all annotations were taken from it, those in its ReplicaSet's copy.
+
+    Whoever replaces the whole object (kubectl replace, Argo CD with Replace=true) leaves the ReplicaSet as it is.
+    """
+    newest = view.newest_replica_set
+    if view.state or view.distrust or newest is None:
+        return view.state.quarantines
+    copy = _ours(view, newest)
+    return copy.quarantines if copy is not None else ()
+
+
 def remembered(
     view: View, directory: Mapping[str, Policy], inferred: Quarantine | None, revision: int
 ) -> tuple[Quarantine, ...]:
@@ -32,7 +44,7 @@ def remembered(
     spec that changed may be changed back (suspend: true, then false). What is still in force stays so: our own change
     of the template does not lift it.
     """
-    every = [*view.state.quarantines, *([inferred] if inferred is not None else [])]
+    every = [*recorded(view), *([inferred] if inferred is not None else [])]
     newest, kept = view.newest_replica_set, []
     for one in every:
         if not any(uid in directory for uid in one.policies):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from resilience_operator.core.findings import Demand, State
-from resilience_operator.core.paths import JSON, nest, replacing
+from resilience_operator.core.paths import JSON, Path, nest, replacing
 from resilience_operator.core.policy import family
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.observed.budgets import name_of
@@ -23,6 +23,8 @@ from resilience_operator.planning.merge import Merged, RuleDemands, merge
 UP_TO_OTHERS = (State.CONTESTED, State.REPORT_ONLY, State.DRIFTED)
 """States of findings that the operator does not end; an audit finds Drifted."""
 
+MATCH_LABEL_KEYS = "matchLabelKeys"
+
 SKIPPED = "Skipped"
 """In the place of a state: what could not be judged."""
 
@@ -31,13 +33,14 @@ SKIPPED = "Skipped"
 class Remedy:
     """One object's part of a commit: a strategic merge patch of it, or the whole of one that is not there yet.
 
-    `ends`: the findings that go with it.
+    `ends`: the findings that go with it. `twin`: there is one of its kind and name in the namespace `default`.
     """
 
     object: ObjectRef
     body: Mapping[str, JSON]
     ends: tuple[Judged, ...]
     new: bool = False
+    twin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,9 @@ def remedies_of(
     `verdicts`: what `decision` was made from.
     """
     quarantined = {family(one.finding.rule) for one in decision.judged if one.state is State.QUARANTINED}
-    merged = merge(_asked(verdicts, quarantined))
-    limits = {one.max_unavailable for verdict in verdicts for one in verdict.verdict.budgets}
+    staying = tuple(one for one in verdicts if not one.policy.deleting)
+    merged = merge(_asked(staying, quarantined))
+    limits, makers = _limits(staying)
     ends: list[Judged] = []
     made: list[Judged] = []
     left: list[Left] = []
@@ -85,8 +89,17 @@ def remedies_of(
         beaten = merged.losers.get((one.policy, one.finding.rule), "")
         if family(one.finding.rule) in quarantined:
             left.append(_left(one, "the same change is quarantined on this object"))
-        elif len(limits) == 1 and _asks_for_budget(one, verdicts):
-            made.append(one)
+        elif _asks_for_budget(one, staying):
+            if len(limits) == 1 and not makers:
+                made.append(one)
+            else:
+                left.append(
+                    _left(one, f"{makers[0]} has it made" if makers else "the policies differ in its limit")
+                )
+        elif one.state is State.DRIFTED and _is_ours(view, one):
+            left.append(
+                _left(one, "the value is the operator's own and stays until an enforcing policy changes it")
+            )
         elif beaten or not committable(one) or one.finding.path not in merged.winners:
             left.append(_left(one, beaten))
         else:
@@ -94,6 +107,27 @@ def remedies_of(
     found = [_patch(view, merged, tuple(ends))] if ends else []
     found += [_budget(view, limits.pop(), tuple(made))] if made and isinstance(view, DeploymentView) else []
     return Remedies(tuple(found), (*left, *_skipped(verdicts, view, policy)))
+
+
+def _limits(verdicts: tuple[PolicyVerdict, ...]) -> tuple[set[int | str], list[str]]:
+    """The limits that audits ask for a budget here, and the enforcing policies of which the operator makes one."""
+    limits, makers = set(), []
+    for one in verdicts:
+        for demand in one.verdict.budgets:
+            if demand.rule in one.opted_out:
+                continue
+            if one.enforces(demand.rule):
+                makers.append(f"policy {one.policy.name}")
+            else:
+                limits.add(demand.max_unavailable)
+    return limits, makers
+
+
+def _is_ours(view: View, judged: Judged) -> bool:
+    """True where the operator wrote the value for an earlier policy: while this one rests, it stays."""
+    path = judged.finding.path
+    held = view.held(str(path)) if path is not None else None
+    return held is not None and path is not None and observed_value(view.target, path) == held.set
 
 
 def _up_to_others(decision: Decision, policy: str) -> Iterable[Judged]:
@@ -134,13 +168,21 @@ def _patch(view: View, merged: Merged, ends: tuple[Judged, ...]) -> Remedy:
     """Every leaf of the object that is to be another, together."""
     paths = {one.finding.path for one in ends if one.finding.path is not None}
     leaves = {
-        path: replacing(observed_value(view.target, path), merged.winners[path].demand.value)
+        path: _replacing(path, observed_value(view.target, path), merged.winners[path].demand.value)
         for path in paths
     }
     body = _identity(view.ref) | nest(leaves)
     if isinstance(view.target, Deployment):
         _keep_order(body, view.target)
     return Remedy(view.ref, body, ends)
+
+
+def _replacing(path: Path, observed: JSON, value: JSON) -> JSON:
+    """The value as a merge patch; of an owner's constraint nothing goes that the rule does not speak of."""
+    if not path.steps[-1].keys or not isinstance(observed, Mapping) or not isinstance(value, Mapping):
+        return replacing(observed, value)
+    keys = [key for key in value if key != MATCH_LABEL_KEYS or key not in observed]
+    return {key: replacing(observed.get(key), value[key]) for key in keys}
 
 
 def _identity(ref: ObjectRef) -> dict[str, JSON]:

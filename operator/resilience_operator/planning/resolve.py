@@ -9,6 +9,7 @@ from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import Path, nest
 from resilience_operator.core.policy import Policy, family
 from resilience_operator.observed.leaves import observed_value
+from resilience_operator.observed.objects import Addon
 from resilience_operator.observed.view import View
 from resilience_operator.planning.contest import Patience, contested
 from resilience_operator.planning.merge import RuleDemands, Winner, merge
@@ -74,7 +75,8 @@ def _chosen_sentence(judgement: Judgement, view: View) -> str:
     demand = judgement.demand
     path = judgement.chosen or demand.path
     value = observed_value(view.target, path)
-    return f"{judgement.owner.sets(path, value)}; to end it, commit {patch_text(demand)}{PRINTED}"
+    printed = "" if isinstance(view.target, Addon) else PRINTED
+    return f"{judgement.owner.sets(path, value)}; to end it, commit {patch_text(demand)}{printed}"
 
 
 def patch_text(demand: Demand) -> str:
