@@ -17,7 +17,7 @@ LABEL = "test.resilience.dev/name"
 def serve_policies(lab: Lab) -> None:
     """Install the CRD and wait until the API server answers for it."""
     lab.kubectl("apply", "--server-side", "-f", "crds/resiliencepolicies.yaml")
-    lab.kubectl("wait", "--for=condition=Established", "crd/resiliencepolicies.resilience.dev")
+    lab.wait_established("resiliencepolicies.resilience.dev")
     lab.wait(lambda: _served(lab), what="ResiliencePolicy to be served")
 
 

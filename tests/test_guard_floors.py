@@ -76,7 +76,7 @@ class Place(NamedTuple):
 def place() -> Iterator[Place]:
     with guarding() as lab:
         lab.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(older_keda()))
-        lab.kubectl("wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=30s")
+        lab.wait_established("scaledobjects.keda.sh")
         made = Place(lab, lab.namespace())
         for kind in KINDS:
             made.made(kind, "web")

@@ -19,7 +19,7 @@ Send = Callable[[dict[str, Any]], Response]
 def send(lab: Lab) -> Send:
     """Creates a policy in a dry run with strict field validation."""
     lab.kubectl("apply", "--server-side", "-f", "crds/resiliencepolicies.yaml")
-    lab.kubectl("wait", "--for=condition=Established", "crd/resiliencepolicies.resilience.dev")
+    lab.wait_established("resiliencepolicies.resilience.dev")
     api = pykube.HTTPClient(pykube.KubeConfig.from_file(str(lab.kubeconfig())))
 
     def post(policy: dict[str, Any]) -> Response:

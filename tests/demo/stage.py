@@ -121,7 +121,7 @@ class Stage:
         """The operator's namespace and our own kind."""
         self.kubectl("create", "namespace", "resilience-system")
         self.kubectl("apply", "--server-side", "-f", str(CRD))
-        self.kubectl("wait", "--for=condition=Established", "crd/resiliencepolicies.resilience.dev")
+        self.lab.wait_established("resiliencepolicies.resilience.dev")
 
     def apply_policy(self, incident: str, mode: str) -> None:
         """Apply an example's policy in that mode."""

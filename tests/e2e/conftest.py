@@ -10,8 +10,6 @@ from tests.e2e.scene import CRD, LABEL, Scene
 from tests.lab import Lab
 from tests.lab.errors import LabError
 
-ESTABLISHED = '{.status.conditions[?(@.type=="Established")].status}'
-
 
 @pytest.fixture(scope="session")
 def crd(lab: Lab) -> None:
@@ -21,9 +19,7 @@ def crd(lab: Lab) -> None:
 def install_crd(lab: Lab) -> None:
     """Install the CRD and wait until it is served."""
     lab.kubectl("apply", "--server-side", "-f", str(CRD))
-    # Not with `kubectl wait`: it ends with an error where the CRD has no conditions yet.
-    words = ("get", "crd/resiliencepolicies.resilience.dev", "-o", f"jsonpath={ESTABLISHED}")
-    lab.wait(lambda: lab.kubectl(*words) == "True", 30, "the CRD is established")
+    lab.wait_established("resiliencepolicies.resilience.dev")
 
 
 def make_scene(lab: Lab, logs: Path) -> Scene:

@@ -35,7 +35,7 @@ def test_with_the_right_the_application_is_told_of_and_made_to_look(
         pytest.skip("Argo CD is not built: make lab")
     lab = own_lab()
     lab.kubectl("apply", "--server-side", f"--filename={programs / 'crds' / 'application-crd.yaml'}")
-    lab.kubectl("wait", "--for=condition=Established", "crd/applications.argoproj.io", "--timeout=30s")
+    lab.wait_established("applications.argoproj.io")
     lab.kubectl("create", "namespace", "argocd")
     lab.kubectl("create", "-f", "-", input=json.dumps(SHOP))
     overlay = str(over(tmp_path, "enforce", "argocd/rights"))

@@ -57,7 +57,7 @@ def scaled_object(scene: Scene, name: str, **spec: Any) -> Body:
 def keda(scene: Scene) -> None:
     """KEDA's own kind is served."""
     scene.lab.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(scaled_object_crd()))
-    scene.lab.kubectl("wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=30s")
+    scene.lab.wait_established("scaledobjects.keda.sh")
 
 
 def lone(scene: Scene) -> tuple[str, str, str]:

@@ -31,7 +31,7 @@ def prepare(scene: Scene) -> None:
     """One Deployment of each: with an HPA, with a ScaledObject, with neither."""
     lab = scene.lab
     lab.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(scaled_object_crd()))
-    lab.kubectl("wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=30s")
+    lab.wait_established("scaledobjects.keda.sh")
     for name in ("web", "job", "lone"):
         scene.apply(workload(scene.namespace, name, replicas=1))
     scene.apply(hpa(scene, "web", minReplicas=1))

@@ -39,9 +39,7 @@ Labs = Callable[..., Lab]
 def installed(lab: Lab, overlay: str, logs: Path) -> Scene:
     """A lab with the manifests of an overlay, and a scene on it."""
     install(lab, overlay)
-    lab.kubectl(
-        "wait", "--for=condition=Established", "crd/resiliencepolicies.resilience.dev", "--timeout=30s"
-    )
+    lab.wait_established("resiliencepolicies.resilience.dev")
     return make_scene(lab, logs)
 
 
@@ -60,7 +58,7 @@ def scaled(scene: Scene) -> None:
     """Deployments that an HPA and KEDA scale, and cluster DNS with its autoscaler: all may fall to one replica."""
     lab = scene.lab
     lab.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(scaled_object_crd()))
-    lab.kubectl("wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=30s")
+    lab.wait_established("scaledobjects.keda.sh")
     for name, scaler in (("shop", hpa), ("queue", scaled_object)):
         scene.apply(workload(scene.namespace, name))
         least = "minReplicas" if scaler is hpa else "minReplicaCount"

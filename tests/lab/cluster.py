@@ -106,6 +106,15 @@ class Lab(Nodes, Pods):
             raise LabError(f"kubectl {' '.join(arguments)}: {result.stderr.strip()}")
         return result.stdout
 
+    def wait_established(self, crd: str, timeout: float = 30) -> None:
+        """Wait until a CustomResourceDefinition is served: `widgets.example.com`.
+
+        Not `kubectl wait`: it ends with an error where there are no conditions yet.
+        """
+        status = '{.status.conditions[?(@.type=="Established")].status}'
+        words = ("get", f"crd/{crd}", "-o", f"jsonpath={status}")
+        self.wait(lambda: self.kubectl(*words) == "True", timeout, f"CRD {crd} to be established")
+
     def namespace(self, prefix: str = "test", labels: Mapping[str, str] | None = None) -> str:
         """Create a namespace of its own for a test, ready for pods."""
         name = f"{prefix}-{uuid4().hex[:8]}"

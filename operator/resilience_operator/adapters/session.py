@@ -4,6 +4,7 @@ Made by the host and cli; used by every adapter that reads or writes the cluster
 writes, renews credentials, and turns every failure into `ApiError` or `Unreachable`.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -21,6 +22,9 @@ from resilience_operator.core.errors import ApiError, Silent, Unreachable
 MAX_CONNECTIONS = 64
 CONNECT_TIMEOUT = 10.0
 """Seconds to a connection with TLS."""
+
+GOODBYE = 0.05
+"""Seconds for the end of TLS connections."""
 
 RequestHook = Callable[[str, str, str], None]
 """Called with (verb, resource, code) of every request; code "error": there was no answer."""
@@ -62,8 +66,9 @@ class Session:
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and give TLS the moment in which both sides say so (aiohttp, "Graceful shutdown")."""
         await self._http.close()
+        await asyncio.sleep(GOODBYE)
 
     async def server_version(self) -> tuple[int, int]:
         """(major, minor) of the API server: (1, 36). Raises RequestFailed."""
