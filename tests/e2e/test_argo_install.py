@@ -37,14 +37,9 @@ CRD, PROJECTS, ROOT_FILE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "mode",
-    [
-        pytest.param(mode, id=name, marks=[] if name == "server-side" else pytest.mark.slow)
-        for name, mode in MODES.items()
-    ],
-)
+@pytest.mark.parametrize("mode", [pytest.param(mode, id=name) for name, mode in MODES.items()])
 def test_installed_upgraded_and_removed_by_argo_cd(own_lab: Labs, tmp_path: Path, mode: Mode) -> None:
     if build.built(build.ARGO_CD) is None:
         pytest.skip("Argo CD is not built: make lab")

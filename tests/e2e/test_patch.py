@@ -23,7 +23,7 @@ LEFT = [("Deployment", "worker", "probes"), ("Deployment", "worker", "replicas")
 """(kind, name, rule) of what no commit is advised for: a comment says why."""
 
 
-@pytest.fixture(params=list(WAYS))
+@pytest.fixture(params=[pytest.param("client-side", marks=pytest.mark.slow), "server-side"])
 def way(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """How Argo CD applies: with or without ServerSideApply=true."""
     return WAYS[request.param]
@@ -127,6 +127,7 @@ def test_what_git_chose_is_contested_until_the_patch_is_committed_and_synced(
         assert all(f"# ReportOnly shop/{name} {rule} " in again for _, name, rule in LEFT)
 
 
+@pytest.mark.slow
 def test_of_an_audit_the_manifests_end_all_in_two_commits(
     scene: Scene, repo: Path, way: tuple[str, ...]
 ) -> None:

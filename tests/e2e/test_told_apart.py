@@ -355,6 +355,7 @@ def told(given: dict[str, GivenUp]) -> dict[str, tuple[str, int]]:
     return {name: (one.took, one.times) for name, one in given.items()}
 
 
+@pytest.mark.slow
 def test_a_controller_that_reapplies_is_fought_three_times_whoever_leads_and_left_alone_for_longer_each_time(
     scene: Scene,
 ) -> None:

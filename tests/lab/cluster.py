@@ -111,9 +111,13 @@ class Lab(Nodes, Pods):
 
         Not `kubectl wait`: it ends with an error where there are no conditions yet.
         """
-        status = '{.status.conditions[?(@.type=="Established")].status}'
-        words = ("get", f"crd/{crd}", "-o", f"jsonpath={status}")
-        self.wait(lambda: self.kubectl(*words) == "True", timeout, f"CRD {crd} to be established")
+
+        def established() -> bool:
+            found = json.loads(self.kubectl("get", f"crd/{crd}", "-o", "json"))
+            conditions = found.get("status", {}).get("conditions") or []
+            return any((one["type"], one["status"]) == ("Established", "True") for one in conditions)
+
+        self.wait(established, timeout, f"CRD {crd} to be established")
 
     def namespace(self, prefix: str = "test", labels: Mapping[str, str] | None = None) -> str:
         """Create a namespace of its own for a test, ready for pods."""
