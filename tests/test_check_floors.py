@@ -29,7 +29,7 @@ spec:
     spec:
       containers:
       - name: autoscaler
-        image: registry.k8s.io/cpa/cluster-proportional-autoscaler:v1.10.2
+        image: registry.example.com/cpa/cluster-proportional-autoscaler:v1.10.2
         command:
         - /cluster-proportional-autoscaler
         - --configmap=dns-autoscaler
