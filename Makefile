@@ -30,8 +30,8 @@ check: install ## style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Three processes, each with a control plane of its own: most of a test of the cluster is waiting.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
+# Three processes, each with a control plane of its own: most of a test of the cluster is waiting. The long ones first.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: check lab ## everything but the slow part, at most 20 minutes once the lab is built
 	$(PYTEST) -m "not slow"

@@ -16,11 +16,15 @@ settings.load_profile("noisy-machine")
 
 pytest_plugins = ["tests.lab.fixtures"]
 
+LONGEST = ("test_pairs", "test_rights")
+"""Files that take minutes: begun last, one process would still be at them when all others are done."""
+
 CLUSTER = {"lab", "own_lab", "argocd", "scene", "namespace"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests of a real cluster: two noisy cores may miss a deadline once; the summary names each rerun."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
     for item in items:
         if CLUSTER & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.lab)
