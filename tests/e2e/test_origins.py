@@ -114,6 +114,7 @@ def twenty_nodes(own_lab: Callable[..., Lab], tmp_path: Path) -> Scene:
     return make_scene(lab, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_of_each_case_two_origins_keep_their_wishes_and_get_back_what_they_said(no_pods: Scene) -> None:
     judge(no_pods, DRAWN)
