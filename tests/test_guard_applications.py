@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.guarding import ACCOUNT, APPLY, DRY, MERGE, Api, Object, accepted, client, denial, guarding
-from tests.lab import Lab, build
+from tests.lab import Lab
+from tests.lab.fixtures import argo_cd
 from tests.test_manifests import over
 
 pytestmark = pytest.mark.lab
@@ -90,9 +91,7 @@ FORBIDDEN: dict[str, tuple[Object, str]] = {
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    programs = build.built(build.ARGO_CD)
-    if programs is None:
-        pytest.skip("Argo CD is not built: make lab")
+    programs = argo_cd()
     with guarding() as lab:
         kinds = ("application", "appproject")
         crds = [f"--filename={programs}/crds/{kind}-crd.yaml" for kind in kinds]

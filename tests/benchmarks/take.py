@@ -14,9 +14,9 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from resilience_operator.adapters.reductions import WireDeployment
 from resilience_operator.adapters.session import Session
 from resilience_operator.adapters.watch import Reflector
+from resilience_operator.adapters.wire import WireDeployment
 from resilience_operator.core.kinds import DEPLOYMENT, Kind
 from resilience_operator.observed.objects import Object
 from resilience_operator.observed.store import Store

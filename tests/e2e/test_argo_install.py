@@ -14,9 +14,10 @@ from tests.e2e.platform import APPLICATIONS, POLICIES, Platform, platform
 from tests.e2e.process import OperatorProcess, pretty
 from tests.e2e.scene import Body, ResiliencePolicy, workload
 from tests.e2e.test_rights import forbidden
-from tests.lab import Lab, build
+from tests.lab import Lab
 from tests.lab.argocd import USER
 from tests.lab.audit import Mark
+from tests.lab.fixtures import argo_cd
 
 Labs = Callable[..., Lab]
 Mode = tuple[list[str], bool]
@@ -41,8 +42,7 @@ CRD, PROJECTS, ROOT_FILE = (
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("mode", [pytest.param(mode, id=name) for name, mode in MODES.items()])
 def test_installed_upgraded_and_removed_by_argo_cd(own_lab: Labs, tmp_path: Path, mode: Mode) -> None:
-    if build.built(build.ARGO_CD) is None:
-        pytest.skip("Argo CD is not built: make lab")
+    argo_cd()
     with platform(own_lab(), tmp_path) as site:
         site.scene.apply(workload(site.scene.namespace, "web"))
         site.scene.wait_rolled_out("web")

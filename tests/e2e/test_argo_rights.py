@@ -7,11 +7,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.scene import Body, workload
 from tests.e2e.test_rights import forbidden, granted, installed, operator_of_the_manifests, used
-from tests.lab import Lab, build
+from tests.lab import Lab
+from tests.lab.fixtures import argo_cd
 from tests.test_manifests import over
 
 SHOP: Body = {
@@ -30,9 +29,7 @@ SHOP: Body = {
 def test_with_the_right_the_application_is_told_of_and_made_to_look(
     own_lab: Callable[..., Lab], tmp_path: Path
 ) -> None:
-    programs = build.built(build.ARGO_CD)
-    if programs is None:
-        pytest.skip("Argo CD is not built: make lab")
+    programs = argo_cd()
     lab = own_lab()
     lab.kubectl("apply", "--server-side", f"--filename={programs / 'crds' / 'application-crd.yaml'}")
     lab.wait_established("applications.argoproj.io")

@@ -19,6 +19,14 @@ from tests.lab.boot import FOREIGN, start
 from tests.lab.cluster import Lab
 
 
+def argo_cd() -> Path:
+    """The folder of Argo CD's programs, which make test builds; without them the test is skipped by name."""
+    programs = build.built(build.ARGO_CD)
+    if programs is None:
+        pytest.skip("Argo CD is not built: make lab")
+    return programs
+
+
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """The run's control plane: shared, so a test keeps to its namespace and leaves nodes as they were."""
@@ -30,8 +38,7 @@ def lab() -> Iterator[Lab]:
 def argocd(lab: Lab) -> Iterator[ArgoCD]:
     """The run's Argo CD, beside the control plane: a test has Applications, repositories and namespaces of its own."""
     lab.needs("parts", "audit")
-    if build.built(build.ARGO_CD) is None:
-        pytest.skip("Argo CD is not built: make lab")
+    argo_cd()
     with ArgoCD(lab) as started:
         yield started
 
@@ -39,10 +46,7 @@ def argocd(lab: Lab) -> Iterator[ArgoCD]:
 @pytest.fixture(scope="session")
 def argocd_cli() -> Path:
     """Argo CD's command, for what needs no cluster."""
-    programs = build.built(build.ARGO_CD)
-    if programs is None:
-        pytest.skip("Argo CD is not built: make lab")
-    return programs / "argocd"
+    return argo_cd() / "argocd"
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,13 +19,13 @@ _PATH = "/api/v1/nodes"
 _WISH = f"{PREFIX}/node-ready"
 
 
-class Nodes:
+class Nodes(ABC):
     """Nodes added, removed, cordoned, made NotReady."""
 
     @property
+    @abstractmethod
     def api(self) -> Api:
         """The lab's own client."""
-        raise NotImplementedError
 
     def add_node(
         self,

@@ -6,6 +6,7 @@ control plane and for whoever watches it, these are pods that simply do not come
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,13 +21,13 @@ _FILE = Path(__file__).with_name("files") / "breaking.yaml"
 _EFFECT = {"never": f"{PREFIX}/ready", "crash": f"{PREFIX}/crash"}
 
 
-class Pods:
+class Pods(ABC):
     """Breaking and mending the start of new pods."""
 
     @property
+    @abstractmethod
     def api(self) -> Api:
         """The lab's own client."""
-        raise NotImplementedError
 
     def break_new_pods(self, namespace: str, how: Literal["never", "crash"] = "never") -> None:
         """From now on, new pods of this namespace never become ready, or crash."""

@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from resilience_operator.adapters import reductions
-from resilience_operator.adapters.reductions import Wire
+from resilience_operator.adapters import reductions, wire
+from resilience_operator.adapters.wire import Wire
 from resilience_operator.core import kinds
 from resilience_operator.core.errors import UnreadableObjectError
 from resilience_operator.core.kinds import Kind
@@ -84,19 +84,19 @@ class _Projection(Generic[W]):
 
 
 _PROJECTIONS: dict[Kind, _Projection[Any]] = {
-    kinds.DEPLOYMENT: _Projection(reductions.WireDeployment, reductions.deployment),
-    kinds.REPLICA_SET: _Projection(reductions.WireReplicaSet, reductions.replica_set),
-    kinds.POD: _Projection(reductions.WirePod, reductions.pod),
-    kinds.SERVICE: _Projection(reductions.WireService, reductions.service),
-    kinds.NAMESPACE: _Projection(reductions.WireNamespace, reductions.namespace),
-    kinds.NODE: _Projection(reductions.WireNode, reductions.node),
-    kinds.VOLUME_CLAIM: _Projection(reductions.WireVolumeClaim, reductions.volume_claim),
-    kinds.HPA: _Projection(reductions.WireHPA, reductions.hpa),
-    kinds.SCALED_OBJECT: _Projection(reductions.WireScaledObject, reductions.scaled_object),
-    kinds.CONFIG_MAP: _Projection(reductions.WireConfigMap, reductions.config_map),
-    kinds.BUDGET: _Projection(reductions.WireBudget, reductions.budget),
-    kinds.DAEMON_SET: _Projection(reductions.WireDaemonSet, reductions.daemon_set),
-    kinds.APPLICATION: _Projection(reductions.WireApplication, reductions.application),
+    kinds.DEPLOYMENT: _Projection(wire.WireDeployment, reductions.deployment),
+    kinds.REPLICA_SET: _Projection(wire.WireReplicaSet, reductions.replica_set),
+    kinds.POD: _Projection(wire.WirePod, reductions.pod),
+    kinds.SERVICE: _Projection(wire.WireService, reductions.service),
+    kinds.NAMESPACE: _Projection(wire.WireNamespace, reductions.namespace),
+    kinds.NODE: _Projection(wire.WireNode, reductions.node),
+    kinds.VOLUME_CLAIM: _Projection(wire.WireVolumeClaim, reductions.volume_claim),
+    kinds.HPA: _Projection(wire.WireHPA, reductions.hpa),
+    kinds.SCALED_OBJECT: _Projection(wire.WireScaledObject, reductions.scaled_object),
+    kinds.CONFIG_MAP: _Projection(wire.WireConfigMap, reductions.config_map),
+    kinds.BUDGET: _Projection(wire.WireBudget, reductions.budget),
+    kinds.DAEMON_SET: _Projection(wire.WireDaemonSet, reductions.daemon_set),
+    kinds.APPLICATION: _Projection(wire.WireApplication, reductions.application),
 }
 
 _decode_bookmark = msgspec.json.Decoder(_Bookmark).decode

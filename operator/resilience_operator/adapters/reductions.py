@@ -1,20 +1,19 @@
-"""What is kept of an object of each kind: how it lies on the wire, and how that becomes an observed struct.
+"""What is kept of an object of each kind: how what lies on the wire (adapters/wire) becomes an observed struct.
 
 Used by adapters/projections alone. An object is decoded straight into structs; metadata is reduced, what no
 rule reads is dropped, and what many objects have in common is shared: ten thousand Deployments have to fit into
 a small operator.
 """
 
-from datetime import datetime
 from sys import intern
 from typing import Final
 
-import msgspec
 from msgspec.structs import force_setattr
 
 from resilience_operator.adapters import dns_settings
+from resilience_operator.adapters import wire as wires
 from resilience_operator.adapters.chosen import LAST_APPLIED, chosen
-from resilience_operator.adapters.ownership import BudgetFields, ManagedFields, budget_claims, claims
+from resilience_operator.adapters.ownership import budget_claims, claims
 from resilience_operator.adapters.sharing import interned, share, shared_labels
 from resilience_operator.core.state import ADDON_ANNOTATION, ANNOTATION
 from resilience_operator.observed import objects as observed
@@ -43,132 +42,13 @@ _STATES = frozenset({ANNOTATION, ADDON_ANNOTATION})
 _REVISION_AND_STATE = frozenset({REVISION, ANNOTATION})
 
 
-class Wire(msgspec.Struct, gc=False, rename="camel"):
-    """Base of what is decoded, reduced and thrown away."""
-
-
-class _Meta(Wire):
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    resource_version: str = ""
-    generation: int = 0
-    creation_timestamp: datetime | None = None
-    deletion_timestamp: datetime | None = None
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
-    owner_references: tuple[observed.OwnerReference, ...] = ()
-
-
-class _OwnedMeta(_Meta):
-    managed_fields: tuple[ManagedFields, ...] = ()
-
-
-class WireDeployment(Wire):
-    """apps/v1 Deployment."""
-
-    metadata: _OwnedMeta
-    spec: observed.DeploymentSpec = observed.DeploymentSpec()
-    status: observed.DeploymentStatus = observed.DeploymentStatus()
-
-
-class WireReplicaSet(Wire):
-    """apps/v1 ReplicaSet."""
-
-    metadata: _Meta
-    spec: observed.ReplicaSetSpec = observed.ReplicaSetSpec()
-
-
-class WirePod(Wire):
-    """v1 Pod."""
-
-    metadata: _Meta
-    spec: observed.PodPlacement = observed.PodPlacement()
-    status: observed.PodStatus = observed.PodStatus()
-
-
-class WireService(Wire):
-    """v1 Service."""
-
-    metadata: _Meta
-    spec: observed.ServiceSpec = observed.ServiceSpec()
-
-
-class WireNamespace(Wire):
-    """v1 Namespace."""
-
-    metadata: _Meta
-
-
-class WireNode(Wire):
-    """v1 Node."""
-
-    metadata: _Meta
-    spec: observed.NodeSpec = observed.NodeSpec()
-    status: observed.NodeStatus = observed.NodeStatus()
-
-
-class WireVolumeClaim(Wire):
-    """v1 PersistentVolumeClaim."""
-
-    metadata: _Meta
-    spec: observed.VolumeClaimSpec = observed.VolumeClaimSpec()
-
-
-class WireHPA(Wire):
-    """autoscaling/v2 HorizontalPodAutoscaler."""
-
-    metadata: _OwnedMeta
-    spec: observed.HPASpec = observed.HPASpec()
-
-
-class WireScaledObject(Wire):
-    """keda.sh/v1alpha1 ScaledObject."""
-
-    metadata: _OwnedMeta
-    spec: observed.ScaledObjectSpec = observed.ScaledObjectSpec()
-
-
-class WireConfigMap(Wire):
-    """v1 ConfigMap."""
-
-    metadata: _OwnedMeta
-    data: dict[str, str] = {}
-
-
-class _BudgetMeta(_Meta):
-    managed_fields: tuple[BudgetFields, ...] = ()
-
-
-class WireBudget(Wire):
-    """policy/v1 PodDisruptionBudget."""
-
-    metadata: _BudgetMeta
-    spec: observed.BudgetSpec = observed.BudgetSpec()
-
-
-class WireApplication(Wire):
-    """argoproj.io/v1alpha1 Application."""
-
-    metadata: _Meta
-    spec: observed.ApplicationSpec = observed.ApplicationSpec()
-
-
-class WireDaemonSet(Wire):
-    """apps/v1 DaemonSet."""
-
-    metadata: _Meta
-    spec: observed.DaemonSetSpec = observed.DaemonSetSpec()
-    status: observed.DaemonSetStatus = observed.DaemonSetStatus()
-
-
 def _annotations(found: dict[str, str]) -> dict[str, str]:
     kept = {key: text for key, text in found.items() if key in KEPT_ANNOTATIONS or key[:15] == _OUR_PREFIX}
     # most have the revision alone; a state annotation is never like another
     return shared_labels(kept) if len(kept) < 2 and not kept.keys() & _STATES else kept
 
 
-def _meta(wire: _Meta) -> observed.Meta:
+def _meta(wire: wires.Meta) -> observed.Meta:
     return observed.Meta(
         wire.name,
         intern(wire.namespace),
@@ -183,7 +63,7 @@ def _meta(wire: _Meta) -> observed.Meta:
     )
 
 
-def deployment(wire: WireDeployment) -> observed.Deployment:
+def deployment(wire: wires.WireDeployment) -> observed.Deployment:
     """A Deployment with its claims and what was chosen, in place of managedFields and last-applied."""
     spec, status = wire.spec, wire.status
     for container in spec.template.spec.containers:
@@ -204,7 +84,7 @@ def deployment(wire: WireDeployment) -> observed.Deployment:
     return observed.Deployment(_meta(wire.metadata), spec, status, *_ownership(wire.metadata))
 
 
-def replica_set(wire: WireReplicaSet) -> observed.ReplicaSet:
+def replica_set(wire: wires.WireReplicaSet) -> observed.ReplicaSet:
     """A ReplicaSet with its size; of its labels only the hash of its template."""
     meta = wire.metadata
     meta.labels = {key: text for key, text in meta.labels.items() if key == _POD_TEMPLATE_HASH}
@@ -212,7 +92,7 @@ def replica_set(wire: WireReplicaSet) -> observed.ReplicaSet:
     return observed.ReplicaSet(_meta(meta), share(wire.spec))
 
 
-def pod(wire: WirePod) -> observed.Pod:
+def pod(wire: wires.WirePod) -> observed.Pod:
     """A pod with its condition Ready, and with PodScheduled while it is not."""
     status = observed.PodStatus(
         intern(wire.status.phase),
@@ -232,7 +112,7 @@ def _alike(condition: observed.Condition) -> observed.Condition:
     return condition
 
 
-def service(wire: WireService) -> observed.Service:
+def service(wire: wires.WireService) -> observed.Service:
     """A Service; with its addresses where it is the one of cluster DNS."""
     if (wire.metadata.namespace, wire.metadata.name) != DNS_SERVICE:
         force_setattr(wire.spec, "cluster_ip", "")
@@ -240,12 +120,12 @@ def service(wire: WireService) -> observed.Service:
     return observed.Service(_meta(wire.metadata), wire.spec)
 
 
-def namespace(wire: WireNamespace) -> observed.Namespace:
+def namespace(wire: wires.WireNamespace) -> observed.Namespace:
     """A Namespace."""
     return observed.Namespace(_meta(wire.metadata))
 
 
-def node(wire: WireNode) -> observed.Node:
+def node(wire: wires.WireNode) -> observed.Node:
     """A Node with the condition Ready, without heartbeats, images, addresses, and ids of other clouds than AWS."""
     ready = tuple(_alike(found) for found in wire.status.conditions if found.type == "Ready")
     if not wire.spec.provider_id.startswith(_AWS):
@@ -253,22 +133,22 @@ def node(wire: WireNode) -> observed.Node:
     return observed.Node(_meta(wire.metadata), wire.spec, observed.NodeStatus(ready))
 
 
-def volume_claim(wire: WireVolumeClaim) -> observed.PersistentVolumeClaim:
+def volume_claim(wire: wires.WireVolumeClaim) -> observed.PersistentVolumeClaim:
     """A PersistentVolumeClaim."""
     return observed.PersistentVolumeClaim(_meta(wire.metadata), wire.spec)
 
 
-def hpa(wire: WireHPA) -> observed.HorizontalPodAutoscaler:
+def hpa(wire: wires.WireHPA) -> observed.HorizontalPodAutoscaler:
     """An HPA with its claims and what was chosen."""
     return observed.HorizontalPodAutoscaler(_meta(wire.metadata), wire.spec, *_ownership(wire.metadata))
 
 
-def scaled_object(wire: WireScaledObject) -> observed.ScaledObject:
+def scaled_object(wire: wires.WireScaledObject) -> observed.ScaledObject:
     """A ScaledObject with its claims and what was chosen."""
     return observed.ScaledObject(_meta(wire.metadata), wire.spec, *_ownership(wire.metadata))
 
 
-def config_map(wire: WireConfigMap) -> observed.ConfigMap:
+def config_map(wire: wires.WireConfigMap) -> observed.ConfigMap:
     """A ConfigMap; of one that can be no autoscaler's the settings that a rule reads, of most none."""
     name, data = wire.metadata.name, wire.data
     whole = may_be_parameters(name, data)
@@ -276,7 +156,7 @@ def config_map(wire: WireConfigMap) -> observed.ConfigMap:
     return observed.ConfigMap(_meta(wire.metadata), kept, *_ownership(wire.metadata))
 
 
-def budget(wire: WireBudget) -> observed.PodDisruptionBudget:
+def budget(wire: wires.WireBudget) -> observed.PodDisruptionBudget:
     """A PodDisruptionBudget; of one that we made also who set the fields of its spec."""
     found = observed.PodDisruptionBudget(_meta(wire.metadata), wire.spec)
     if not is_made_by_us(found):
@@ -286,7 +166,7 @@ def budget(wire: WireBudget) -> observed.PodDisruptionBudget:
     )
 
 
-def daemon_set(wire: WireDaemonSet) -> observed.DaemonSet:
+def daemon_set(wire: wires.WireDaemonSet) -> observed.DaemonSet:
     """A DaemonSet; its template where it is the DNS cache of the nodes."""
     meta, spec = wire.metadata, wire.spec
     if not is_cache(meta.name, meta.labels, spec.template.metadata.labels):
@@ -294,11 +174,11 @@ def daemon_set(wire: WireDaemonSet) -> observed.DaemonSet:
     return observed.DaemonSet(_meta(meta), spec, wire.status)
 
 
-def application(wire: WireApplication) -> observed.Application:
+def application(wire: wires.WireApplication) -> observed.Application:
     """An Application with how it syncs; what it has synced changes with every commit, and is not kept."""
     return observed.Application(_meta(wire.metadata), wire.spec)
 
 
-def _ownership(meta: _OwnedMeta) -> tuple[tuple[observed.Claim, ...], frozenset[str]]:
+def _ownership(meta: wires.OwnedMeta) -> tuple[tuple[observed.Claim, ...], frozenset[str]]:
     owners = claims(meta.managed_fields)
     return owners, chosen(meta.annotations.get(LAST_APPLIED), owners)

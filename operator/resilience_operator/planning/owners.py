@@ -15,10 +15,6 @@ from resilience_operator.observed.leaves import observed_value
 from resilience_operator.observed.objects import Claim, Meta
 from resilience_operator.observed.view import View
 
-ARGO_CD = "argocd-controller"
-HELM = "helm"
-KUSTOMIZE_CONTROLLER = "kustomize-controller"
-HELM_CONTROLLER = "helm-controller"
 _LONGEST = 200
 """Characters of a value in a sentence."""
 
