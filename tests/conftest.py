@@ -1,4 +1,4 @@
-"""Fixtures of every test: the lab. Tests of a real cluster get a second try, others never."""
+"""Fixtures of every test: the lab. Tests of a real cluster get a second try, others never, and say why they did."""
 
 import os
 
@@ -29,3 +29,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if CLUSTER & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.lab)
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why a test was tried again: the second try must not hide what the first one saw."""
+    for report in terminalreporter.stats.get("rerun", ()):
+        crash = getattr(report.longrepr, "reprcrash", None)
+        terminalreporter.write_line(f"RERUN {report.nodeid}: {crash.message if crash else report.longrepr}")

@@ -2,7 +2,8 @@
 
 from tests.e2e.scene import workload
 from tests.lab import Lab
-from tests.lab.argocd import ArgoCD
+from tests.lab.argocd import CACHE, CONTROLLER, REPO_SERVER, ArgoCD
+from tests.sockets import listening
 
 
 def test_what_is_committed_is_synced_and_what_is_not_is_undone(
@@ -22,3 +23,11 @@ def test_what_is_committed_is_synced_and_what_is_not_is_undone(
     second = repository.commit({"shop/web.yaml": workload(namespace, "web", replicas=3)}, "three")
     argocd.wait_synced(name, second)
     assert lab.api.get(path)["spec"]["replicas"] == 3
+
+
+def test_it_listens_on_loopback_but_for_the_metrics_whose_address_is_in_its_source(
+    lab: Lab, argocd: ArgoCD
+) -> None:
+    running = lab.running()
+    addresses = {name: listening(running[name]) for name in (CACHE, REPO_SERVER, CONTROLLER)}
+    assert addresses == {CACHE: ["127.0.0.1"], REPO_SERVER: ["127.0.0.1"] * 2, CONTROLLER: ["::"]}
