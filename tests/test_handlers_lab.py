@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import kopf
@@ -195,7 +196,9 @@ async def test_the_guard_lets_nothing_be_written_outside_our_group(lab: Lab, nam
     assert lab.audit.writes(mark, user_agent=USER_AGENT) == []
 
 
-def test_kopf_run_runs_the_whole_operator_and_ends_it_in_order(lab: Lab, namespace: str) -> None:
+def test_kopf_run_runs_the_whole_operator_and_ends_it_in_order(
+    lab: Lab, namespace: str, tmp_path: Path
+) -> None:
     policy = make_policy(lab, namespace)
     flags = (
         f"--namespace {namespace} --policy-selector {LABEL}={namespace} --lease-duration 2 --request-timeout 1"
@@ -203,13 +206,18 @@ def test_kopf_run_runs_the_whole_operator_and_ends_it_in_order(lab: Lab, namespa
     )
     environment = os.environ | {"KUBECONFIG": str(lab.kubeconfig()), ENVIRONMENT: flags}
     command = [sys.executable, "-m", "kopf", "run", "-m", "resilience_operator.handlers", "--all-namespaces"]
-    program = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "kopf.log"
+    with log.open("w") as stream:
+        program = subprocess.Popen(command, env=environment, stderr=stream)
     try:
         lab.wait(lambda: read_policy(lab, policy.name).get("status"), what="a status")
+    except AssertionError as error:
+        error.add_note(log.read_text())
+        raise
     finally:
         program.send_signal(signal.SIGTERM)
-        _, log = program.communicate(timeout=15)
-    assert program.returncode == 0, log
+        program.wait(timeout=15)
+    assert program.returncode == 0, log.read_text()
     holder = "jsonpath={.spec.holderIdentity}/{.spec.leaseDurationSeconds}"
     assert lab.kubectl("get", "lease", "resilience-operator", "-n", namespace, "-o", holder) == "/1"
     assert "finalizers" not in read_policy(lab, policy.name)["metadata"]

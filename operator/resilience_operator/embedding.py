@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 _GOOD_RUN = 60.0
 
+_GOODBYE = 0.25
+"""Seconds that TLS connections get to close before their loop ends (aiohttp, "Graceful Shutdown")."""
+
 KopfOperator = Callable[..., Awaitable[None]]
 """`kopf.operator`, or what a test runs in its place."""
 
@@ -94,3 +97,4 @@ class KopfThread:
                 )
         finally:
             self._running = None
+            await asyncio.sleep(_GOODBYE)
