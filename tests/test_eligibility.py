@@ -180,9 +180,9 @@ def test_a_policy_is_judged_by_the_rules_that_it_asks_for_and_in_their_order() -
         probes=Probes(),
         resources=Resources(),
     )
-    rules = [found.rule for found in evaluate(everything.rules(), subject).findings]
-    assert list(dict.fromkeys(rules)) == list(everything.rules())
-    alone = evaluate(Deployments(dns_config=DNSConfig()).rules(), subject)
+    rules = [found.rule for found in evaluate(everything.rules, subject).findings]
+    assert list(dict.fromkeys(rules)) == list(everything.rules)
+    alone = evaluate(Deployments(dns_config=DNSConfig()).rules, subject)
     assert alone == RULES["dns-config"].check(DNSConfig(), subject)
     assert evaluate({}, subject) == Verdict()
 
@@ -244,7 +244,7 @@ def test_no_object_that_can_be_decoded_stops_a_rule_or_is_changed_by_one(
     section = Deployments(
         spread=Spread(), graceful_shutdown=GracefulShutdown(applies_to="All"), dns_config=DNSConfig()
     )
-    assert evaluate(section.rules(), subject) == evaluate(section.rules(), before)
+    assert evaluate(section.rules, subject) == evaluate(section.rules, before)
     assert subject == before
 
 

@@ -60,7 +60,7 @@ def test_there_is_an_example_for_each_incident() -> None:
 def test_the_policy_is_named_after_the_incident_and_enforces_its_rules_alone(incident: str) -> None:
     policy = policy_of(incident)
     assert (policy.name, policy.mode, policy.on_release) == (incident, Mode.ENFORCE, OnRelease.REVERT)
-    assert {rule for section in policy.sections.values() for rule in section.rules()} == RULES[incident]
+    assert {rule for section in policy.sections.values() for rule in section.rules} == RULES[incident]
     assert policy.warnings == ()
 
 

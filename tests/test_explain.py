@@ -69,7 +69,7 @@ def test_every_rule_that_works_has_a_module_a_section_and_a_text() -> None:
         set(MODULES)
         == set(RULES)
         == set(SECTION_OF_RULE)
-        == {rule for section in recommended().sections.values() for rule in section.rules()}
+        == {rule for section in recommended().sections.values() for rule in section.rules}
     )
     for rule, one in RULES.items():
         text = one.text

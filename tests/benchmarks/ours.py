@@ -63,7 +63,7 @@ def evaluate(store: Store) -> tuple[float, int, int]:
     around = Surroundings({policy.uid: policy})
     started = time.monotonic()
     now, decisions, findings = datetime.now(UTC), 0, 0
-    for key in store.take_dirty():
+    for key in sorted(store.take_dirty()):
         view = store.look(key, now, (1, 36))
         decision = judge(view, (policy,), around) if view is not None else None
         decisions += decision is not None

@@ -66,7 +66,7 @@ def _skips(result: Result) -> Iterator[str]:
 
 
 def _asked(result: Result) -> tuple[str, ...]:
-    return tuple(rule for section in result.judgement.policy.sections.values() for rule in section.rules())
+    return tuple(rule for section in result.judgement.policy.sections.values() for rule in section.rules)
 
 
 def _ignored(ignored: Ignored) -> str:

@@ -67,7 +67,7 @@ def refuse_while_enforcing(policy: Policy) -> None:
     """Raises ConfigurationError where the operator would write again what is given back."""
     if policy.suspend or policy.deleting:
         return
-    modes = [policy.rule_mode(name, rule) for name, one in policy.sections.items() for rule in one.rules()]
+    modes = [policy.rule_mode(name, rule) for name, one in policy.sections.items() for rule in one.rules]
     if Mode.ENFORCE in modes:
         raise ConfigurationError(
             f"policy {policy.name} enforces: it would write again what is given back. Set spec.suspend: true or "

@@ -108,6 +108,8 @@ class Verdict:
         )
 
     def __add__(self, other: "Verdict") -> "Verdict":
+        if self is EMPTY or other is EMPTY:
+            return other if self is EMPTY else self
         wakes = [at for at in (self.wake_at, other.wake_at) if at is not None]
         return Verdict(
             self.findings + other.findings,

@@ -7,6 +7,7 @@ the API server or a file gave; read by rules and planning.
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 
 from resilience_operator.core.asked import (
     DisruptionBudget,
@@ -87,7 +88,7 @@ class OnRelease(StrEnum):
     REVERT = "Revert"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     """A ResiliencePolicy that was accepted.
 
@@ -117,7 +118,7 @@ class Policy:
         """The policy as an object of the cluster."""
         return ObjectRef(API_VERSION, KIND, "", self.name, self.uid)
 
-    @property
+    @cached_property
     def sections(self) -> dict[str, Section]:
         """The sections asked for, by their name in spec."""
         known: dict[str, Section | None] = {"deployments": self.deployments, "coreDNS": self.core_dns}
@@ -129,7 +130,7 @@ class Policy:
 
     def rule_mode(self, section: str, rule: str) -> Mode:
         """The mode of a rule: its own, else the section's, else spec's."""
-        return self.sections[section].rules()[rule].mode or self.section_mode(section)
+        return self.sections[section].rules[rule].mode or self.section_mode(section)
 
     def conflicts_of(self, rule: str, kind: str) -> Conflicts:
         """What becomes of a value that somebody chose on an object of that kind.

@@ -1,8 +1,11 @@
 """The sections of a policy: scope, limits and the rules asked for. Part of core/policy, which names all of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, time
 from enum import StrEnum
+from functools import cached_property
+from types import MappingProxyType
 from typing import TypeVar
 
 from resilience_operator.core.asked import (
@@ -109,7 +112,7 @@ DEFAULT_LIMITS = Limits(1, 1, 60, 600, 1)
 """The limits of a policy that says nothing of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Deployments:
     """Section `deployments`: scope and rules; a rule that is None is not asked for."""
 
@@ -128,7 +131,8 @@ class Deployments:
     probes: Probes | None = None
     resources: Resources | None = None
 
-    def rules(self) -> dict[str, Settings]:
+    @cached_property
+    def rules(self) -> Mapping[str, Settings]:
         """The rules asked for, by rule id, in the order of the contract."""
         asked = {
             "spread": self.spread,
@@ -139,7 +143,7 @@ class Deployments:
             "probes": self.probes,
             "resources": self.resources,
         }
-        return {rule: settings for rule, settings in asked.items() if settings is not None}
+        return MappingProxyType({rule: one for rule, one in asked.items() if one is not None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,7 @@ class Named:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CoreDNS:
     """Section `coreDNS`; `deployment` None: whatever the Service kube-system/kube-dns selects."""
 
@@ -164,7 +168,8 @@ class CoreDNS:
     disruption_budget: DisruptionBudget | None = None
     node_local_cache: NodeLocalCache | None = None
 
-    def rules(self) -> dict[str, Settings]:
+    @cached_property
+    def rules(self) -> Mapping[str, Settings]:
         """The rules asked for, by rule id, in the order of the contract."""
         asked = {
             "coredns-floor": self.floor,
@@ -172,7 +177,7 @@ class CoreDNS:
             "coredns-budget": self.disruption_budget,
             "node-local-cache": self.node_local_cache,
         }
-        return {rule: settings for rule, settings in asked.items() if settings is not None}
+        return MappingProxyType({rule: one for rule, one in asked.items() if one is not None})
 
 
 Section = Deployments | CoreDNS

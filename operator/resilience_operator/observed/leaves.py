@@ -38,17 +38,20 @@ API_DEFAULTS: Final[dict[Path, JSON]] = {GRACE: 30, REPLICAS: 1, MIN_REPLICAS: 1
 """Leaves that the API server fills in when nobody says anything (k8s.io/kubernetes/pkg/apis/*/*/defaults.go)."""
 
 
+@lru_cache(maxsize=4096)
 def constraint_path(topology_key: str, when_unsatisfiable: str) -> Path:
     """The path of one topologySpreadConstraints entry: the list is merged by these two keys."""
     keys = f"topologyKey={topology_key},whenUnsatisfiable={when_unsatisfiable}"
     return Path.parse(f"{POD_SPEC}.topologySpreadConstraints[{keys}]")
 
 
+@lru_cache(maxsize=4096)
 def pre_stop_path(container: str) -> Path:
     """The path of a container's preStop handler."""
     return Path.parse(f"{POD_SPEC}.containers[name={container}].lifecycle.preStop")
 
 
+@lru_cache(maxsize=4096)
 def argv_path(container: str, field: str) -> Path:
     """The path of a container's `command` or `args`."""
     return Path.parse(f"{POD_SPEC}.containers[name={container}].{field}")
@@ -88,6 +91,12 @@ def is_published(path: Path, target: Target) -> bool:
             return path in CPA_MODES.values()
         case Addon():
             return path == CONFIGURATION
+    return _of_deployment(path)
+
+
+@lru_cache(maxsize=4096)
+def _of_deployment(path: Path) -> bool:
+    """True where the path is one that the operator writes on a Deployment."""
     step = path.steps[3] if len(path.steps) > 3 else path.steps[0]
     values = [value for _, value in step.keys]
     known = [GRACE, DNS_OPTIONS, REPLICAS]

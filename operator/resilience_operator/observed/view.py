@@ -6,6 +6,7 @@ There are two views: of a Deployment, and of an object that scales one.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.state import Held, ObjectState
@@ -46,7 +47,7 @@ class Known:
 EVERYTHING_KNOWN = Known()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeploymentView:
     """A Deployment, its ReplicaSets and pods, the Services that select its pods, its claims, and all nodes.
 
@@ -93,7 +94,7 @@ class DeploymentView:
         """The object that rules demand something of."""
         return self.deployment
 
-    @property
+    @cached_property
     def ref(self) -> ObjectRef:
         """The target as a reference."""
         return self.deployment.ref
@@ -112,7 +113,7 @@ class DeploymentView:
         """True where something scales it, or will again once we let it: then no number is ours to give back."""
         return bool(self.scalers) or not all(stands_still(one) for one in self.autoscalers)
 
-    @property
+    @cached_property
     def newest_replica_set(self) -> ReplicaSet | None:
         """The ReplicaSet with the highest revision, or None where there is none."""
         return max(self.replica_sets, key=lambda replica_set: replica_set.revision, default=None)

@@ -73,18 +73,19 @@ class Surroundings:
 
 def decide(view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings) -> Decision:
     """Decide about one object from what the rules of every covering policy say."""
-    quarantines = _quarantines(view, verdicts)
+    inferred = undone(view, tuple(one.policy for one in verdicts))
+    quarantines = _quarantines(view, verdicts, inferred)
     enforcing = _enforcing(view, verdicts, around, quarantines)
     resolution = resolve(view, enforcing, around.patience)
     holds = sort_holds(view, _covering(verdicts, enforcing), around.directory)
     rollout = _rollout(view, around.directory, verdicts)
-    inferred = undone(view, tuple(one.policy for one in verdicts))
     keep = partial(remembered, view, around.directory, inferred)
     change = _change(view, around, keep, resolution, holds, rollout)
     applies = change is not None and change.verb is Verb.APPLY
     writing = frozenset(map(family, change.rules)) if change is not None and applies else frozenset()
     beside = companions_of(view, _budgets_asked(verdicts), around.directory, around.refused)
-    resolution = replace(resolution, losers={**resolution.losers, **beside.contested})
+    if beside.contested:
+        resolution = replace(resolution, losers={**resolution.losers, **beside.contested})
     context = Context(view, resolution, quarantines, around.refused, around.stopped, writing, rollout)
     judged = [
         one
@@ -165,16 +166,17 @@ def _seen(one: PolicyVerdict, view: View) -> Verdict:
         for finding in one.verdict.findings
         if finding.rule not in one.opted_out and finding.path not in theirs
     )
-    return replace(one.verdict, findings=findings)
+    return (
+        one.verdict if len(findings) == len(one.verdict.findings) else replace(one.verdict, findings=findings)
+    )
 
 
-def _quarantines(view: View, verdicts: tuple[PolicyVerdict, ...]) -> Mapping[tuple[str, str], Quarantine]:
+def _quarantines(
+    view: View, verdicts: tuple[PolicyVerdict, ...], inferred: Quarantine | None
+) -> Mapping[tuple[str, str], Quarantine]:
     """(policy name, rule) -> the quarantine that holds it back."""
     policies = tuple(one.policy for one in verdicts)
-    known = [
-        undone(view, policies),
-        *recorded(view),
-    ]  # what is recorded counts before what is inferred
+    known = [inferred, *recorded(view)]  # what is recorded counts before what is inferred
     return {
         (policy.name, rule): quarantine
         for quarantine in known

@@ -223,6 +223,6 @@ def _is_released(
 
 def rests(policy: Policy) -> bool:
     """True where the policy writes nothing, not even what was there before: suspended, or Audit throughout."""
-    modes = [policy.rule_mode(name, rule) for name, one in policy.sections.items() for rule in one.rules()]
+    modes = [policy.rule_mode(name, rule) for name, one in policy.sections.items() for rule in one.rules]
     modes = modes or [policy.section_mode(name) for name in policy.sections] or [policy.mode]
     return policy.suspend or (Mode.ENFORCE not in modes and not policy.deleting)

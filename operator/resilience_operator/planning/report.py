@@ -50,7 +50,7 @@ def _numbers(counts: Counter[str]) -> dict[str, Any]:
 def mode_word(policy: Policy) -> str:
     """Audit, Enforce, or Mixed where the rules differ."""
     modes = {
-        policy.rule_mode(name, rule) for name, section in policy.sections.items() for rule in section.rules()
+        policy.rule_mode(name, rule) for name, section in policy.sections.items() for rule in section.rules
     }
     modes = modes or {policy.mode}
     return str(modes.pop()) if len(modes) == 1 else "Mixed"

@@ -37,8 +37,8 @@ class Resolution:
 def resolve(view: View, asked: tuple[Asked, ...], patience: Patience) -> Resolution:
     """Merge what the policies demand, judge each leaf's ownership, and leave contested rules out as a whole."""
     merged = merge(asked)
-    merged = replace(merged, winners={path: _not_lowered(one, view) for path, one in merged.winners.items()})
-    judgements = [_judge(winner, view) for _, winner in sorted(merged.winners.items())]
+    winners = {path: _not_lowered(one, view) for path, one in merged.winners.items()}
+    judgements = [_judge(winners[path], view) for path in sorted(winners)]
     contests: dict[str, str] = {}
     wakes: list[datetime] = []
     for judgement in judgements:
@@ -54,7 +54,7 @@ def resolve(view: View, asked: tuple[Asked, ...], patience: Patience) -> Resolut
         for judgement in judgements
         if judgement.standing is Standing.FREE and family(judgement.demand.rule) not in contests
     )
-    return Resolution(writes, merged.winners, contests, merged.losers, min(wakes, default=None))
+    return Resolution(writes, winners, contests, merged.losers, min(wakes, default=None))
 
 
 def _not_lowered(winner: Winner, view: View) -> Winner:

@@ -1,5 +1,6 @@
 """Which objects a policy speaks of. Used by planning.decide; the opt-outs are judged in planning.optout."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from resilience_operator.core.policy import FAMILY, CoreDNS, Deployments, Named, Policy, Settings
@@ -13,7 +14,7 @@ SPECIAL = {general: special for special, general in FAMILY.items()}
 """Rule of section deployments -> the one that takes its place on cluster DNS."""
 
 
-def asked_of(policy: Policy, view: View, own_namespace: str = "") -> dict[str, Settings]:
+def asked_of(policy: Policy, view: View, own_namespace: str = "") -> Mapping[str, Settings]:
     """Rule -> settings of all that the policy asks of this object, itself or for what it scales.
 
     A namespaceSelector does not match a Namespace that was not observed: doubt leaves the object alone.
@@ -22,7 +23,9 @@ def asked_of(policy: Policy, view: View, own_namespace: str = "") -> dict[str, S
         return {}
     special = _of_dns(policy.core_dns, view) if policy.core_dns is not None else {}
     general = _of_deployments(policy.deployments, view, own_namespace) if policy.deployments else {}
-    return {rule: one for rule, one in general.items() if SPECIAL.get(rule) not in special} | special
+    if not special:
+        return general
+    return {**{rule: one for rule, one in general.items() if SPECIAL.get(rule) not in special}, **special}
 
 
 def meant(policy: Policy, view: View) -> View:
@@ -41,20 +44,20 @@ def meant(policy: Policy, view: View) -> View:
     return replace(view, twins=()) if isinstance(view, DeploymentView) else view
 
 
-def _of_deployments(section: Deployments, view: View, own_namespace: str) -> dict[str, Settings]:
+def _of_deployments(section: Deployments, view: View, own_namespace: str) -> Mapping[str, Settings]:
     if isinstance(view, DeploymentView):
-        return section.rules() if _in_scope(section, view, own_namespace) else {}
+        return section.rules if _in_scope(section, view, own_namespace) else {}
     if not any(_in_scope(section, one, own_namespace) for one in _scaled(view)):
         return {}
-    return {rule: one for rule, one in section.rules().items() if rule in OF_SCALERS}
+    return {rule: one for rule, one in section.rules.items() if rule in OF_SCALERS}
 
 
-def _of_dns(section: CoreDNS, view: View) -> dict[str, Settings]:
+def _of_dns(section: CoreDNS, view: View) -> Mapping[str, Settings]:
     if isinstance(view, DeploymentView) and is_dns(section, view):
-        return section.rules()
+        return section.rules
     if not any(is_dns(section, one) for one in _scaled(view)):
         return {}
-    return {rule: one for rule, one in section.rules().items() if rule in OF_SCALERS}
+    return {rule: one for rule, one in section.rules.items() if rule in OF_SCALERS}
 
 
 def _scaled(view: View) -> tuple[DeploymentView, ...]:

@@ -26,7 +26,7 @@ def lacking(rule: str, reason: str, fields: Mapping[str, str], view: DeploymentV
                 Finding(
                     rule,
                     reason,
-                    view.deployment.ref,
+                    view.ref,
                     f"container {container.name} has no {_and(missing)}",
                     path=Path.parse(f"{POD_SPEC}.containers[name={container.name}].{missing[0]}"),
                     report_only=ONLY_THE_OWNER,

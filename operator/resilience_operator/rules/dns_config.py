@@ -38,7 +38,7 @@ def check(settings: DNSConfig, view: DeploymentView) -> Verdict:
     finding = Finding(
         rule=DNS_CONFIG,
         reason="MissingOption" if lacking else HELD_VALUE_DIFFERS,
-        object=view.deployment.ref,
+        object=view.ref,
         message=_message(lacking, options),
         observed=observed,
         desired=merged,

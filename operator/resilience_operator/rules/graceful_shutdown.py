@@ -27,7 +27,7 @@ def check(settings: GracefulShutdown, view: DeploymentView) -> Verdict:
     """Findings and demands on one Deployment; skipped where Services decide and none were read."""
     if settings.applies_to == "Exposed" and not view.known.services:
         skipped = Skipped(
-            GRACEFUL_SHUTDOWN, view.deployment.ref, "no Service was read: who sends it requests is unknown"
+            GRACEFUL_SHUTDOWN, view.ref, "no Service was read: who sends it requests is unknown"
         )
         return Verdict(demands=_held(settings, view), skipped=(skipped,))
     if settings.applies_to == "Exposed" and not exposed(view):
@@ -62,9 +62,7 @@ def _unknown(found: Serving, view: DeploymentView) -> Verdict:
     why = "which container serves the port is not known"
     return Verdict(
         tuple(
-            Finding(
-                GRACEFUL_SHUTDOWN, "UnknownServingContainer", view.deployment.ref, message, report_only=why
-            )
+            Finding(GRACEFUL_SHUTDOWN, "UnknownServingContainer", view.ref, message, report_only=why)
             for message in found.unknown
         )
     )
@@ -95,7 +93,7 @@ def _hook(container: Container, settings: GracefulShutdown, view: DeploymentView
     seconds = known_sleep(hook)
     if seconds is None:
         why = f"the preStop hook of container {container.name} runs something whose duration is unknown"
-        return Verdict(skipped=(Skipped(GRACEFUL_SHUTDOWN, view.deployment.ref, why),))
+        return Verdict(skipped=(Skipped(GRACEFUL_SHUTDOWN, view.ref, why),))
     if seconds >= settings.pre_stop_sleep_seconds:
         return EMPTY
     message = (
@@ -106,9 +104,7 @@ def _hook(container: Container, settings: GracefulShutdown, view: DeploymentView
 
 
 def _drift(reason: str, message: str, observed: JSON, demand: Demand, view: DeploymentView) -> Verdict:
-    finding = Finding(
-        GRACEFUL_SHUTDOWN, reason, view.deployment.ref, message, observed, demand.value, demand.path
-    )
+    finding = Finding(GRACEFUL_SHUTDOWN, reason, view.ref, message, observed, demand.value, demand.path)
     return Verdict((finding,), (demand,))
 
 

@@ -155,7 +155,7 @@ def _finding(constraint: SpreadConstraint, demand: Demand, gap: _Gap, view: Depl
     return Finding(
         rule=SPREAD,
         reason="ReplicasShareNode" if piled else gap.reason,
-        object=view.deployment.ref,
+        object=view.ref,
         message="; ".join(parts),
         observed=gap.observed,
         desired=demand.value if gap.reason else None,
