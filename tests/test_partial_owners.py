@@ -3,11 +3,12 @@
 import msgspec
 import pytest
 
+from resilience_operator.core.paths import Path
 from resilience_operator.core.policy import Mode, OnRelease, Policy
 from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.observed.leaves import constraint_object, constraint_path
 from resilience_operator.observed.objects import Claim, Selector, TopologySpreadConstraint
-from resilience_operator.planning.holds import sort_holds
+from resilience_operator.planning.holds import Covering, sort_holds
 from tests.views import deployment, view
 
 HOSTNAME = "kubernetes.io/hostname"
@@ -40,3 +41,17 @@ def test_an_entry_is_given_back_unless_its_owner_applied_all_of_it(
     policy = Policy("p", uid="p-1", on_release=OnRelease.REVERT, deleting=True, mode=Mode.ENFORCE)
     holds = sort_holds(view(mine, state=ObjectState("d-1", {PATH: HELD})), {}, {"p-1": policy})
     assert (sorted(holds.released), sorted(holds.adopted)) == expected
+
+
+def test_an_entry_of_which_somebody_changed_one_field_is_repeated_as_it_is_and_not_deleted() -> None:
+    edited = {**ENTRY, "maxSkew": 2}
+    claims = (
+        Claim("resilience-operator", "Apply", leaves=frozenset({PATH, SELECTOR})),
+        Claim("kubectl-edit", "Update", leaves=frozenset({SKEW})),
+    )
+    theirs = msgspec.structs.replace(deployment(pod={"topologySpreadConstraints": [edited]}), claims=claims)
+    policy = Policy("p", uid="p-1", mode=Mode.ENFORCE)
+    demanding = Covering(policy, frozenset({PATH}), frozenset({"spread"}), frozenset())
+    for covering in ({"p-1": demanding}, {}):
+        holds = sort_holds(view(theirs, state=ObjectState("d-1", {PATH: HELD})), covering, {"p-1": policy})
+        assert (dict(holds.carried), dict(holds.unrecorded)) == ({}, {Path.parse(PATH): edited})

@@ -289,6 +289,41 @@ def test_an_opt_out_retains_even_where_no_policy_speaks_of_the_object_any_more()
     assert (world.pod("web"), world.operator.policies) == (after, {})
 
 
+def test_what_an_opt_out_retains_is_not_dropped_by_a_write_for_another_rule() -> None:
+    world = World()
+    world.create("web", terminationGracePeriodSeconds=40)
+    world.operator.policy(deployments={"gracefulShutdown": {}}, conflicts="TakeOver", **REVERT)
+    world.until(world.converged)
+    ours = world.pod("web")
+    assert ours["terminationGracePeriodSeconds"] == 55
+    world.label("web", **{"resilience.dev/ignore": "graceful-shutdown"})
+    world.operator.policy(deployments={"spread": {}}, conflicts="TakeOver", **REVERT)
+    world.turns(5)
+    kept = world.pod("web")
+    assert kept.pop("topologySpreadConstraints")
+    assert kept == ours
+    world.label("web", **{"resilience.dev/ignore": None})
+    world.turns(20)
+    assert world.pod("web")["terminationGracePeriodSeconds"] == 40
+    assert "lifecycle" not in world.pod("web")["containers"][0]
+
+
+def test_a_write_that_restarts_nothing_leaves_the_template_as_it_is_also_where_an_opt_out_retains() -> None:
+    world = enforced({"dnsConfig": {}}, **REVERT)
+    world.label("web", **{"resilience.dev/ignore": "dns-config"})
+    closed = {"deny": [{"name": "sale", "from": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z"}]}
+    world.operator.policy(
+        deployments={"replicas": {"min": 5}}, conflicts="TakeOver", windows=closed, **REVERT
+    )
+    change = world.operator.decisions()[key("web")].change
+    assert change is not None
+    assert not change.disruptive
+    assert change.body(world.cluster.now)["spec"] == {
+        "replicas": 5,
+        "template": {"spec": {"dnsConfig": REOPEN}},
+    }
+
+
 def test_an_opt_out_of_one_rule_does_not_retain_another() -> None:
     world = enforced(**REVERT)
     after = world.pod("web")

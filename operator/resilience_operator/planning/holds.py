@@ -32,7 +32,9 @@ from resilience_operator.planning.ownership import owned_paths
 class Holds:
     """`carried`: path -> value that every apply repeats; `released`: written path -> Held to give back.
 
-    `unrecorded`: path -> value of leaves that are ours by managedFields alone; an apply repeats them, too.
+    `unrecorded`: path -> present value of all other leaves that are ours by managedFields; an apply repeats them, too:
+    of some our record is lost, one may be released while an opt-out keeps it, and of a constraint somebody may have
+    changed one field.
 
     `changed`: held leaves that somebody changed after us and no policy demands: left alone, forgotten.
 
@@ -88,9 +90,10 @@ def sort_holds(view: View, covering: Mapping[str, Covering], directory: Mapping[
             changed.append(path)
     if time_is_needed(view, released):
         shared[str(GRACE)] = released.pop(str(GRACE))
+    # What we own and do not carry as we set it is repeated as it is now: to leave it out would delete it.
     unrecorded = {
         Path.parse(text): observed_value(view.target, Path.parse(text))
-        for text in owned_paths(view.target) - view.state.leaves.keys()
+        for text in owned_paths(view.target) - {str(path) for path in carried}
         if is_published(Path.parse(text), view.target) and not _applied_by_others(view, Path.parse(text))
     }
     resting = {text: _resting(held, covering) for text, held in view.state.leaves.items()}
@@ -134,9 +137,10 @@ def held_demands(view: View, policy: Policy, demands: tuple[Demand, ...]) -> tup
 
 def without(holds: Holds, paths: frozenset[Path]) -> Holds:
     """The holds without those leaves: neither carried nor given back."""
+    unrecorded = {path: value for path, value in holds.unrecorded.items() if path not in paths}
     carried = {path: value for path, value in holds.carried.items() if path not in paths}
     released = {text: held for text, held in holds.released.items() if Path.parse(text) not in paths}
-    return replace(holds, carried=carried, released=released)
+    return replace(holds, carried=carried, released=released, unrecorded=unrecorded)
 
 
 def superseded(view: View, written: Iterable[Path]) -> frozenset[Path]:
