@@ -10,7 +10,7 @@ import jsonpatch
 import pytest
 
 from resilience_operator.adapters.projections import project
-from resilience_operator.core.kinds import BUDGET, DEPLOYMENT
+from resilience_operator.core.kinds import BUDGET, DEPLOYMENT, POD
 from resilience_operator.core.parsing import parse
 from resilience_operator.evaluation import judge
 from resilience_operator.observed.store import Store
@@ -28,6 +28,7 @@ class Cluster:
     def __init__(self, **selectors: dict[str, str]) -> None:
         self.deployments = {name: _deployment(name, labels, labels) for name, labels in selectors.items()}
         self.budgets: dict[str, Raw] = {}
+        self.pods: list[Raw] = []
         self.written: list[str] = []
         self.version = 1
 
@@ -38,6 +39,12 @@ class Cluster:
             "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
         }
         self._store(body, "kubectl")
+
+    def run(self, kind: str, name: str, labels: dict[str, str]) -> None:
+        """A pod of a controller that is no Deployment's; it has done its work, and is still there."""
+        owner = {"apiVersion": "v1", "kind": kind, "name": name, "uid": name, "controller": True}
+        meta = {"name": f"{name}-x", "namespace": "shop", "uid": f"{name}-x", "labels": labels}
+        self.pods.append({"metadata": {**meta, "ownerReferences": [owner]}, "status": {"phase": "Succeeded"}})
 
     def edit(self, name: str, **spec: Any) -> None:
         """Somebody replaces fields of a budget's spec; None removes one."""
@@ -75,6 +82,8 @@ class Cluster:
         store = Store()
         for body in self.deployments.values():
             store.put(DEPLOYMENT, project(DEPLOYMENT, json.dumps(body).encode()))
+        for body in self.pods:
+            store.put(POD, project(POD, json.dumps(body).encode()))
         for body in self.budgets.values():
             store.put(BUDGET, project(BUDGET, json.dumps(body).encode()))
         return store
@@ -149,6 +158,66 @@ def test_two_deployments_with_one_selector_get_no_budget_and_are_reported() -> N
         "green": [f"NoBudget ReportOnly: {NONE}; {beside.format('blue')}"],
     }
     assert cluster.written == []
+
+
+UNCOUNTED = "its selector selects pods of {} as well, which no budget can count: it lets none go"
+TWICE = "its selector selects the pods of {} as well: with a budget each, every eviction fails"
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("Job", UNCOUNTED.format("a Job")),
+        ("DaemonSet", UNCOUNTED.format("DaemonSet other")),
+        ("StatefulSet", TWICE.format("StatefulSet other")),
+    ],
+)
+def test_where_pods_of_another_controller_are_selected_no_budget_is_made_and_ours_goes(
+    kind: str, why: str
+) -> None:
+    before = Cluster(web=WEB)
+    before.run(kind, "other", WEB | {"job-name": "other"})
+    assert before.settle((policy(),)) == {"web": [f"NoBudget ReportOnly: {NONE}; {why}"]}
+    assert before.written == []
+    after = Cluster(web=WEB)
+    after.settle((policy(),))
+    after.run(kind, "other", WEB)
+    assert after.settle((policy(),)) == {"web": [f"NoBudget ReportOnly: {NONE}; {why}"]}
+    assert after.written == ["Create web-resilience", "Delete web-resilience"]
+
+
+@pytest.mark.parametrize("kind", ["ReplicaSet", "ReplicationController"])
+def test_pods_whose_controller_has_a_scale_and_pods_of_others_are_in_no_budgets_way(kind: str) -> None:
+    cluster = Cluster(web=WEB)
+    cluster.run(kind, "other", WEB)
+    cluster.run("Job", "api", API)
+    assert cluster.settle((policy(),)) == {"web": []}
+    assert cluster.written == ["Create web-resilience"]
+
+
+def test_a_budget_that_cannot_be_computed_is_found_whoever_made_it() -> None:
+    blocks = "selects pods of a Job as well, which no budget can count: it lets none go, and every drain of their nodes"
+    cluster = Cluster(web=WEB)
+    cluster.settle((policy(),))
+    cluster.run("Job", "migrate", WEB)
+    audit = policy(mode="Audit")
+    assert cluster.settle((audit,)) == {
+        "web": [
+            f"BudgetAllowsNone Drifted: PodDisruptionBudget web-resilience (maxUnavailable 1) {blocks} blocks"
+        ]
+    }
+    theirs = Cluster(web=WEB)
+    theirs.budget("theirs", WEB)
+    theirs.run("Job", "migrate", WEB)
+    others = "a budget of others is never changed"
+    assert theirs.settle((policy(),)) == {
+        "web": [
+            f"BudgetAllowsNone ReportOnly: PodDisruptionBudget theirs (maxUnavailable 1) {blocks} blocks; {others}"
+        ]
+    }
+    theirs.edit("theirs", maxUnavailable=None, minAvailable=2)
+    assert theirs.settle((policy(),)) == {"web": []}
+    assert theirs.written == []
 
 
 def test_of_two_that_are_there_the_older_stays() -> None:

@@ -805,6 +805,28 @@ def test_a_budget_of_ours_and_one_that_bears_its_name_are_seen_whatever_they_sel
     assert seen("web-resilience") == ["web-resilience"]
 
 
+def test_the_first_pod_of_a_job_that_is_selected_and_the_last_one_touch_the_deployment(store: Store) -> None:
+    def of_job(name: str, version: int, phase: str = "Running") -> Pod:
+        found = meta(name, version, owner=OwnerReference("Job", name, name, "batch/v1", controller=True))
+        labels = {"app": "web", "job-name": name}
+        return Pod(msgspec.structs.replace(found, labels=labels), status=PodStatus(phase))
+
+    store.put(POD, of_job("night-1", 20))
+    assert store.take_dirty() == {WEB}
+    view = store.view("shop", "web", NOW)
+    assert view is not None
+    assert [str(one) for one in view.strangers] == ["a Job"]
+    store.put(POD, of_job("night-1", 21, "Succeeded"))
+    store.put(POD, of_job("night-2", 22))
+    store.delete(POD, "shop", "night-1", "uid-night-1")
+    assert store.take_dirty() == set()
+    store.delete(POD, "shop", "night-2", "uid-night-2")
+    assert store.take_dirty() == {WEB}
+    view = store.view("shop", "web", NOW)
+    assert view is not None
+    assert view.strangers == ()
+
+
 def test_a_deployment_whose_pods_another_selects_makes_that_one_be_judged_again(store: Store) -> None:
     store.take_dirty()
     green = msgspec.structs.replace(deployment("green", 30), spec=deployment("web").spec)

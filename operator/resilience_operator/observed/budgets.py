@@ -12,6 +12,7 @@ from resilience_operator.observed.objects import (
     MAX_UNAVAILABLE,
     MIN_AVAILABLE,
     SELECTOR,
+    BudgetSpec,
     Deployment,
     PodDisruptionBudget,
 )
@@ -26,6 +27,7 @@ MANAGED_BY = ("app.kubernetes.io/managed-by", "resilience-operator")
 ALWAYS_ALLOW = "AlwaysAllow"
 SUFFIX = "-resilience"
 MAX_NAME = 253
+NONE_GOES = "it lets none go"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,32 @@ def _managers(budget: PodDisruptionBudget, leaf: str) -> tuple[str, ...]:
     """The other managers that set a field."""
     mine = [claim for claim in budget.claims if leaf in claim.leaves and claim.manager != FIELD_MANAGER]
     return tuple(f"{claim.manager} ({claim.operation})" for claim in mine)
+
+
+def in_company(view: DeploymentView) -> str:
+    """Why a budget for this Deployment would stop evictions: whose pods it would select as well; "" where none."""
+    uncounted = [str(one) for one in view.strangers if not one.counted]
+    if uncounted:
+        return f"its selector selects pods of {_listed(uncounted)} as well, which no budget can count: {NONE_GOES}"
+    if view.strangers:
+        counted = _listed([str(one) for one in view.strangers])
+        return f"its selector selects the pods of {counted} as well: with a budget each, every eviction fails"
+    return ""
+
+
+def uncounted(budget: PodDisruptionBudget, view: DeploymentView) -> str:
+    """Whose pods keep the controller from computing the budget, so that it lets none go; "" where nobody's do.
+
+    A whole number of minAvailable alone needs no scale.
+    """
+    if isinstance(budget.spec.min_available, int) or budget.spec == BudgetSpec():
+        return ""
+    kept = (one for one in view.strangers if not one.counted and one.selected_by(budget.spec.selector))
+    return _listed([str(one) for one in kept])
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(dict.fromkeys(names))
 
 
 def limit_of(budget: PodDisruptionBudget) -> str:

@@ -44,6 +44,7 @@ from resilience_operator.observed.objects import (
     Service,
 )
 from resilience_operator.observed.shelf import Shelf
+from resilience_operator.observed.strangers import stranger_of
 from resilience_operator.observed.views import Views
 
 
@@ -191,6 +192,18 @@ class Touch:
             self._index.add_pod(new)
         if not alike(old, new):
             self.dirty.mark(self._index.deployment_of(each) for each in (old, new) if each is not None)
+        self._strangers_changed(old, new)
+
+    def _strangers_changed(self, old: Pod | None, new: Pod | None) -> None:
+        was, now = (stranger_of(each) if each is not None else None for each in (old, new))
+        pod, known = new or old, self._views.strangers
+        if pod is None or was == now:
+            return
+        namespace = pod.metadata.namespace
+        gone = [was] if was is not None and known.remove(namespace, was) else []
+        come = [now] if now is not None and known.add(namespace, now) else []
+        if not self.dirty.everything:
+            self.dirty.mark(key for one in gone + come for key in self._views.selecting(namespace, one))
 
     def _service_changed(self, old: Service | None, new: Service | None) -> None:
         if old is not None:

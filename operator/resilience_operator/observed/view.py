@@ -28,6 +28,7 @@ from resilience_operator.observed.objects import (
     Scaler,
     Service,
 )
+from resilience_operator.observed.strangers import Stranger
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class DeploymentView:
     `scaled_too` those that it scales beside that one.
     `addon`: the EKS add-on that keeps it, None where none does or AWS was not asked.
     `budgets`: PodDisruptionBudgets that select its pods, that we made for it, or that bear the name of ours.
+    `strangers`: pods of other controllers that its selector selects as well.
     `sharing`: names of other Deployments whose pods its selector selects as well. `twins`: names of other Deployments
     that one of its Services selects as well, and `dns` what the nodes do with queries, both asked for of cluster DNS
     alone.
@@ -81,6 +83,7 @@ class DeploymentView:
     addon: Addon | None = None
     budgets: tuple[PodDisruptionBudget, ...] = ()
     sharing: tuple[str, ...] = ()
+    strangers: tuple[Stranger, ...] = ()
     twins: tuple[str, ...] = ()
     dns: DNSNeighbours | None = None
     known: Known = EVERYTHING_KNOWN

@@ -48,6 +48,7 @@ from resilience_operator.observed.objects import (
 from resilience_operator.observed.selection import selects
 from resilience_operator.observed.sharing import Sharing
 from resilience_operator.observed.shelf import Shelf
+from resilience_operator.observed.strangers import Stranger, Strangers, beside
 from resilience_operator.observed.view import DeploymentView, ScalerView, View, dns_first
 
 
@@ -67,6 +68,7 @@ class Views:
         self.budgets = BudgetIndex()
         self.applications = Applications()
         self.sharing = Sharing(self._deployments.within)
+        self.strangers = Strangers()
         self.reading: AddonReading | None = None
 
     def look(self, key: Key, now: datetime, server: tuple[int, int] = (1, 36)) -> View | None:
@@ -141,6 +143,7 @@ class Views:
             addon=seen.addon if (seen := self._seen(found)) is not None else None,
             budgets=self._budgets_of(found, pods),
             sharing=self.sharing.of(found),
+            strangers=self.strangers.of(found),
             twins=tuple(self._twins(found, services)),
             dns=self._dns(found, services, server),
             state=state,
@@ -226,6 +229,10 @@ class Views:
             touched = rolls or selects(budget.spec.selector, labels) or name_of(one) == budget.metadata.name
             if touched or is_ours(budget, one):
                 yield key_of(one.ref)
+
+    def selecting(self, namespace: str, found: Stranger) -> Iterator[Key]:
+        """The Deployments whose selector selects pods of another controller."""
+        return (key_of(each.ref) for each in beside(found, self._deployments.within(namespace)))
 
     def _twins(self, found: Deployment, services: tuple[Service, ...]) -> Iterator[str]:
         for service in services:

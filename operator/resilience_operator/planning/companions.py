@@ -19,6 +19,7 @@ from resilience_operator.observed.budgets import (
     differences,
     excess,
     foreign,
+    in_company,
     name_of,
     ours,
 )
@@ -185,7 +186,7 @@ def _harm(view: DeploymentView, budget: PodDisruptionBudget) -> str:
         return (
             "1 replica is left: a budget that lets it go protects nothing, and any other blocks every drain"
         )
-    return ""
+    return in_company(view)
 
 
 def _survivor(view: DeploymentView) -> PodDisruptionBudget:

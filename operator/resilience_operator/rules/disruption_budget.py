@@ -7,15 +7,18 @@ of it fail (measured). Budgets of others are judged, and never touched.
 from resilience_operator.core.findings import EMPTY, BudgetDemand, Finding, Skipped, Verdict
 from resilience_operator.core.policy import DisruptionBudget
 from resilience_operator.observed.budgets import (
+    NONE_GOES,
     allows_none,
     covering,
     differences,
     excess,
     foreign,
+    in_company,
     is_ours,
     limit_of,
     name_of,
     ours,
+    uncounted,
 )
 from resilience_operator.observed.objects import HorizontalPodAutoscaler, PodDisruptionBudget
 from resilience_operator.observed.view import DeploymentView
@@ -64,7 +67,7 @@ def _in_the_way(view: DeploymentView) -> str:
     if view.sharing:
         others = " and ".join(view.sharing)
         return f"its selector selects the pods of {others} as well: with a budget each, every eviction fails"
-    return ""
+    return in_company(view)
 
 
 def _compared(budget: PodDisruptionBudget, demand: BudgetDemand, view: DeploymentView) -> Verdict:
@@ -89,6 +92,13 @@ def _overlap(every: tuple[PodDisruptionBudget, ...], view: DeploymentView) -> Ve
 
 
 def _judged(budget: PodDisruptionBudget, view: DeploymentView) -> Verdict:
+    kept = uncounted(budget, view)
+    if kept:
+        message = (
+            f"PodDisruptionBudget {budget.metadata.name} ({limit_of(budget)}) selects pods of {kept} as well, which no"
+            f" budget can count: {NONE_GOES}, and every drain of their nodes blocks"
+        )
+        return _blocking(budget, message, view)
     most = max([view.deployment.replicas, *_maxima(view)])
     if view.deployment.replicas == 0 or not allows_none(budget, most):
         return EMPTY
@@ -96,6 +106,10 @@ def _judged(budget: PodDisruptionBudget, view: DeploymentView) -> Verdict:
         f"PodDisruptionBudget {budget.metadata.name} ({limit_of(budget)}) never lets any of {most} pods go:"
         " every drain of their nodes blocks"
     )
+    return _blocking(budget, message, view)
+
+
+def _blocking(budget: PodDisruptionBudget, message: str, view: DeploymentView) -> Verdict:
     if not is_ours(budget, view.deployment):
         return _of_others("BudgetAllowsNone", message, view)
     return Verdict((Finding(DISRUPTION_BUDGET, "BudgetAllowsNone", view.ref, message),))
