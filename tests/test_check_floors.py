@@ -371,6 +371,56 @@ def test_a_service_of_cluster_dns_that_selects_two_deployments_is_doubted(check:
     ]
 
 
+JOB = """apiVersion: batch/v1
+kind: CronJob
+metadata: {name: clean}
+spec:
+  jobTemplate:
+    spec:
+      template:
+        metadata: {labels: {app: web, part: clean}}
+"""
+BUDGETED = "[disruption-budget] Deployment default/web: "
+NO_BUDGET = BUDGETED + "no PodDisruptionBudget selects the pods of its 3 replicas"
+
+
+@pytest.mark.parametrize(
+    ("documents", "said"),
+    [
+        pytest.param(
+            [JOB, MANY],
+            f"{NO_BUDGET}; reported only: its selector selects pods of a Job as well, which no budget can count: it"
+            " lets none go",
+            id="a-cron-job-and-no-budget",
+        ),
+        pytest.param(
+            [JOB, budget("web", "maxUnavailable: 1")],
+            f"{BUDGETED}PodDisruptionBudget web (maxUnavailable 1) selects pods of a Job as well, which no budget can"
+            " count: it lets none go, and every drain of their nodes blocks; reported only: a budget of others is never"
+            " changed",
+            id="a-cron-job-and-a-budget-of-somebody",
+        ),
+        pytest.param(
+            [
+                JOB.replace("batch/v1", "apps/v1")
+                .replace("CronJob", "StatefulSet")
+                .replace("  jobTemplate:\n    spec:\n      template:", "  template:"),
+                MANY,
+            ],
+            f"{NO_BUDGET}; reported only: its selector selects the pods of StatefulSet clean as well: with a budget"
+            " each, every eviction fails",
+            id="a-stateful-set",
+        ),
+        pytest.param([JOB.replace("app: web", "app: clean"), MANY], NO_BUDGET, id="a-cron-job-of-its-own"),
+    ],
+)
+def test_pods_of_others_that_a_selector_takes_in_are_found_in_the_files(
+    check: Any, documents: list[str], said: str
+) -> None:
+    code, lines, errors = check({"web.yaml": [deployment("web", replicas=3)], "more.yaml": documents})
+    assert (code, [line.partition(": ")[2] for line in lines if BUDGETED in line], errors) == (1, [said], [])
+
+
 @pytest.mark.parametrize("rule", ["replicas", "all"])
 def test_an_opt_out_of_the_hpa_holds_for_it_alone(check: Any, rule: str) -> None:
     hpa = HPA.replace("  name: web\n", f"  name: web\n  labels: {{resilience.dev/ignore: {rule}}}\n", 1)

@@ -38,6 +38,7 @@ from resilience_operator.observed.objects import (
 )
 from resilience_operator.observed.selection import selects
 from resilience_operator.observed.sharing import Sharing
+from resilience_operator.observed.strangers import Stranger, Strangers
 from resilience_operator.observed.view import DeploymentView, Known, ScalerView, dns_first
 
 Pair = tuple[str, str]
@@ -49,7 +50,8 @@ class Inventory:
     An object that stands in several files (overlays) is judged in each, and is one beside a Deployment: the last.
     """
 
-    def __init__(self, manifests: Iterable[Manifest]) -> None:
+    def __init__(self, manifests: Iterable[Manifest], beside: Iterable[tuple[str, Stranger]] = ()) -> None:
+        """`beside`: namespace and pods of each controller of another kind."""
         self._judged: list[Manifest] = []
         self._services: dict[tuple[str, Pair], list[Service]] = defaultdict(list)
         self._namespaces: dict[str, Namespace] = {}
@@ -63,6 +65,9 @@ class Inventory:
         self._placed: dict[str, dict[str, Deployment]] = defaultdict(dict)
         self._sharing: dict[str, Sharing] = {}
         self._daemon_sets: list[DaemonSet] = []
+        self._strangers = Strangers()
+        for namespace, found in beside:
+            self._strangers.add(namespace, found)
         nodes: list[Node] = []
         for manifest in manifests:
             if isinstance(manifest.object, Node):
@@ -187,6 +192,7 @@ class Inventory:
                 one for one in budgets if selects(one.spec.selector, labels) or one.metadata.name == name
             ),
             sharing=sharing.of(found) if self._known.budgets else (),
+            strangers=self._strangers.of(found),
             twins=self._twins(place, services),
             dns=self._dns() if is_cluster_dns(found, services) else None,
             known=self._known,

@@ -32,6 +32,7 @@ from resilience_operator.core.refs import ObjectRef
 from resilience_operator.observed.autoscalers import may_be_parameters
 from resilience_operator.observed.dns import CILIUM_CONFIG, PROXY_CONFIGS, runs_cache
 from resilience_operator.observed.objects import DaemonSet, Object
+from resilience_operator.observed.strangers import Stranger, stranger
 
 READ = {
     (kind.api_version, kind.kind): kind
@@ -48,6 +49,13 @@ RETIRED = {
 """(API group, kind) -> what is served of it instead of any other version."""
 UNCOVERED = frozenset({("apps", "StatefulSet"), ("apps", "DaemonSet"), ("argoproj.io", "Rollout")})
 """(API group, kind) of workloads that the operator does not cover; of DaemonSets it looks at the DNS cache of nodes."""
+_PODS_OF = {
+    ("apps", "StatefulSet"): ("StatefulSet", ("spec", "template")),
+    ("apps", "DaemonSet"): ("DaemonSet", ("spec", "template")),
+    ("batch", "Job"): ("Job", ("spec", "template")),
+    ("batch", "CronJob"): ("Job", ("spec", "jobTemplate", "spec", "template")),
+}
+"""(API group, kind) -> what controls its pods, and where their template stands."""
 _JUDGED = frozenset({DEPLOYMENT, *SCALERS})
 DEFAULT_NAMESPACE = "default"
 
@@ -87,13 +95,17 @@ class Place:
 
 @dataclass(slots=True)
 class Loaded:
-    """What files gave: `objects` counts all that are objects of Kubernetes, `strangers` documents that are none."""
+    """What files gave: `objects` counts all that are objects of Kubernetes, `strangers` documents that are none.
+
+    `beside`: namespace and pods of controllers that are not judged, but whose pods a Deployment may select as well.
+    """
 
     manifests: list[Manifest] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     uncovered: list[Place] = field(default_factory=list)
     objects: int = 0
     strangers: list[Problem] = field(default_factory=list)
+    beside: list[tuple[str, Stranger]] = field(default_factory=list)
 
     def add(self, other: "Loaded") -> None:
         """Take over what another part gave."""
@@ -102,6 +114,7 @@ class Loaded:
         self.uncovered += other.uncovered
         self.objects += other.objects
         self.strangers += other.strangers
+        self.beside += other.beside
 
 
 def read(text: str, file: str, *, is_json: bool = False) -> Loaded:
@@ -149,6 +162,8 @@ class _Reader:
 
     def _take_object(self, value: dict[str, Any], node: yaml.Node | None, version: str, kind: str) -> None:
         group = version.rpartition("/")[0]
+        if (group, kind) in _PODS_OF:
+            self.loaded.beside.append(_beside(value, *_PODS_OF[group, kind]))
         if (group, kind) in UNCOVERED:
             self._take_uncovered(value, node, ObjectRef(version, kind, *_names(value)))
         elif found := READ.get((version, kind)):
@@ -190,6 +205,16 @@ class _Reader:
 
     def _line(self, node: yaml.Node | None) -> int:
         return (node.start_mark.line if node is not None else 0) + self.offset + 1
+
+
+def _beside(value: dict[str, Any], controller: str, template: tuple[str, ...]) -> tuple[str, Stranger]:
+    """The namespace and the pods of a workload, with what labels can be read."""
+    namespace, name = _names(value)
+    found: Any = value
+    for step in (*template, "metadata", "labels"):
+        found = found.get(step) if isinstance(found, dict) else None
+    labels = found if isinstance(found, dict) else {}
+    return namespace, stranger(controller, name, {key: str(text) for key, text in labels.items()})
 
 
 def _projected(kind: Kind, value: dict[str, Any]) -> Object:

@@ -69,7 +69,11 @@ _BUDGET_REASONS = {
         "Two budgets select the same pods, which makes every eviction of them fail. One of the operator's own goes at "
         "once under Enforce; in Audit, while suspended or paused, and without the right, delete it as the message says."
     ),
-    "BudgetAllowsNone": "A budget lets no pod go while all are well: every drain of their nodes blocks.",
+    "BudgetAllowsNone": (
+        "A budget lets no pod go while all are well: every drain of their nodes blocks. Its limit leaves none, or it "
+        "selects pods of a Job, a DaemonSet or another controller without a scale (finished ones as well), which the "
+        "disruption controller cannot count: give those pods a label of their own, and the selector another."
+    ),
 }
 
 FLOOR_TEXTS: Final[dict[str, RuleText]] = {
@@ -103,7 +107,8 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
             "belongs to the Deployment, and goes at once when another budget appears or one replica is left, and when "
             "the policy no longer asks for it, whatever onRelease says: a budget that nobody watches could block "
             "every drain. Of several that the operator made for the same pods the oldest stays. None is made for a "
-            "Deployment whose selector selects the pods of another one as well. Audit and suspend write nothing here "
+            "Deployment whose selector selects the pods of another one as well, or those of a Job, a DaemonSet, a "
+            "StatefulSet or any other controller, and one that is there goes when such pods appear. Audit and suspend write nothing here "
             "either. A budget made for a policy that the operator does not see (another operator's, or one that is "
             "gone) stays as it is until it does harm. What is made or put back three times within the contest window, "
             "and does not stay, is left alone until the Deployment or a policy changes."
@@ -116,7 +121,7 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
         never_enforced=(
             *_NEVER_SCALED,
             "budgets of others: they are never changed, one that bears the name of ours neither",
-            "a selector that selects the pods of another Deployment as well",
+            "a selector that selects the pods of another Deployment, Job, DaemonSet or StatefulSet as well",
         ),
     ),
     COREDNS_FLOOR: RuleText(
