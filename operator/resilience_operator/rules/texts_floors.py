@@ -107,11 +107,12 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
             "belongs to the Deployment, and goes at once when another budget appears or one replica is left, and when "
             "the policy no longer asks for it, whatever onRelease says: a budget that nobody watches could block "
             "every drain. Of several that the operator made for the same pods the oldest stays. None is made for a "
-            "Deployment whose selector selects the pods of another one as well, or those of a Job, a DaemonSet, a "
-            "StatefulSet or any other controller, and one that is there goes when such pods appear. Audit and suspend write nothing here "
-            "either. A budget made for a policy that the operator does not see (another operator's, or one that is "
-            "gone) stays as it is until it does harm. What is made or put back three times within the contest window, "
-            "and does not stay, is left alone until the Deployment or a policy changes."
+            "Deployment whose selector selects the pods of another one as well, or those of a Job, a DaemonSet, a"
+            " StatefulSet or any other controller, and one that is there goes when such pods appear. Audit and "
+            "suspend write nothing here either. A budget made for a policy that the operator does not see "
+            "(another operator's, or one that is gone) stays as it is until it does harm. What is made or put "
+            "back three times within the contest window, and does not stay, is left alone until the Deployment or"
+            " a policy changes."
         ),
         why=(
             "Without a budget a drain of two nodes takes all replicas at once. With two budgets, or one that never "
