@@ -224,6 +224,57 @@ def test_a_second_budget_ends_ours_at_once_also_while_windows_are_closed(scene: 
         assert "minAvailable 3) never lets any of 3 pods go" in scene.findings()[0]["message"]
 
 
+def test_a_job_whose_pods_the_selector_takes_in_stops_no_drain_for_long(scene: Scene) -> None:
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "migrate", "namespace": scene.namespace},
+        "spec": {
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "containers": [{"name": "migrate", "image": "shop/web:1.4"}],
+                },
+            }
+        },
+    }
+    same = {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}}
+    theirs = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "theirs", "namespace": scene.namespace},
+        "spec": same,
+    }
+    counted = "its selector selects pods of a Job as well, which no budget can count: it lets none go"
+    scene.apply(workload(scene.namespace, "web"))
+    scene.wait_rolled_out("web")
+    with scene.operator():
+        scene.policy(**BUDGET)
+        scene.wait(lambda: list(budgets(scene)) == ["web-resilience"], "a budget")
+        scene.apply(job)
+        scene.wait(lambda: budgets(scene) == {}, "it is gone")
+        scene.wait(
+            lambda: scene.findings() and scene.findings()[0]["message"].endswith(counted), "why is said"
+        )
+        settle(3)
+        assert budgets(scene) == {}
+        scene.apply(theirs)
+        scene.wait(lambda: scene.findings() and scene.findings()[0]["reason"] == "BudgetAllowsNone", "found")
+        # What is said of it is what the disruption controller says.
+        scene.wait(lambda: "status" in budgets(scene)["theirs"], "it was computed")
+        scene.wait(
+            lambda: budgets(scene)["theirs"]["status"]["conditions"][0]["reason"] == "SyncFailed",
+            "it cannot be",
+        )
+        assert budgets(scene)["theirs"]["status"]["disruptionsAllowed"] == 0
+        scene.lab.kubectl(
+            "-n", scene.namespace, "delete", "pdb/theirs", "job/migrate", "--cascade=foreground"
+        )
+        scene.wait(lambda: list(budgets(scene)) == ["web-resilience"], "a budget again")
+        scene.wait_compliant()
+
+
 def test_every_node_can_be_drained_with_all_of_it_in_place(scene: Scene) -> None:
     names = [f"d{number}" for number in range(4)]
     for name in names:
