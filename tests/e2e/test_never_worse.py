@@ -125,6 +125,27 @@ def test_a_value_that_somebody_chose_is_respected_and_named(scene: Scene) -> Non
         assert before["template"]["spec"].get("dnsConfig") is None
 
 
+def test_an_entry_that_somebody_edited_outlives_our_next_write(scene: Scene) -> None:
+    scene.apply(workload(scene.namespace, "web"))
+    scene.wait_rolled_out("web")
+    with scene.operator():
+        scene.policy(deployments={"spread": {}}, rollout=QUICK)
+        scene.wait_compliant()
+        entries = scene.pod_spec("web")["topologySpreadConstraints"]
+        edit = {**entries[0], "maxSkew": 2}
+        merged = {"spec": {"template": {"spec": {"topologySpreadConstraints": [edit]}}}}
+        scene.patch("web", merged, "--field-manager=kubectl-edit")
+        scene.wait_rolled_out("web")
+        edited = scene.pod_spec("web")
+        assert edited["topologySpreadConstraints"] == [edit, entries[1]]
+        scene.wait(lambda: scene.states().get(("spread", "web")) == "Contested", "it is theirs")
+        scene.policy(deployments={"spread": {}, "dnsConfig": {}}, rollout=QUICK)
+        scene.wait(lambda: scene.pod_spec("web").get("dnsConfig") == OPTIONS, "another rule is written")
+        scene.wait_rolled_out("web")
+        settle(3)
+        assert scene.pod_spec("web") == {**edited, "dnsConfig": OPTIONS}
+
+
 def test_a_manager_that_takes_its_value_back_is_named_after_three_reverts(scene: Scene) -> None:
     scene.apply(workload(scene.namespace, "web"))
     scene.wait_rolled_out("web")
