@@ -81,6 +81,10 @@ def test_of_two_floors_the_higher_holds_whatever_their_priorities() -> None:
         pytest.param((), id="gone"),
         pytest.param((policy("a", min=5, suspend=True),), id="suspended"),
         pytest.param((policy("a", min=5, mode="Audit"),), id="audit"),
+        pytest.param(
+            (policy("a", deployments={"replicas": {"min": 5}, "selector": {"matchLabels": {"app": "x"}}}),),
+            id="selects others",
+        ),
     ],
 )
 def test_a_lower_floor_takes_nothing_away_when_the_higher_ones_policy_rests_or_is_gone(

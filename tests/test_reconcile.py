@@ -61,6 +61,9 @@ class Desk:
     def seen(self, raw: dict[str, Any]) -> None:
         """A policy as it is stored."""
 
+    def forget(self, uid: str) -> None:
+        """A policy that is gone."""
+
     async def write(self, policy: ObjectRef, status: dict[str, Any]) -> None:
         """A status."""
         self.statuses.append((policy.name, status))

@@ -82,6 +82,8 @@ class Aftermath:
         """Look at the object again; after a failure not before its back-off ends."""
         place = report.change.object.key
         self._cluster.due.add(key_of(report.change.subject))
+        if report.unsent:
+            return
         if report.done in (Done.DONE, Done.UNDERWAY):
             self._memory.succeeded(place)
             self._memory.unknown.pop(_mark(report.change), None)

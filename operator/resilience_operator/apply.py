@@ -48,7 +48,8 @@ class Report:
 
     `stale`: decided on an older object, and what is newer is on its way. `unknown`: it may or may not have been done,
     and only reading the object again tells. `forbidden`: the operator's user lacks the right. `until`: when what was
-    refused may be tried again though nothing changed here; None: never.
+    refused may be tried again though nothing changed here; None: never. `unsent`: nothing was tried, for what it was
+    decided upon is over.
     """
 
     change: Change
@@ -61,6 +62,7 @@ class Report:
     stale: bool = False
     forbidden: bool = False
     until: datetime | None = None
+    unsent: bool = False
 
 
 async def carry_out(writer: Writer, change: Change, now: datetime) -> Report:

@@ -5,7 +5,7 @@ reconcile.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from resilience_operator.core.policy import Policy
@@ -29,6 +29,10 @@ def served_by(decision: Decision | None) -> frozenset[str]:
         return frozenset()
     changing = {policy.uid for change in decision.changes for policy in change.policies}
     return decision.state.uids() | changing
+
+
+def _same(one: Policy, other: Policy) -> bool:
+    return one is other or replace(one, finalizers=()) == replace(other, finalizers=())
 
 
 class Decided:
@@ -104,6 +108,17 @@ class Decided:
             for name, known in self._judged.items()
             if name in self.policies and self.policies[name].policy.uid == known.policy.uid
         ]
+
+    def overtaken(self, policies: Iterable[Policy]) -> str:
+        """Which of the policies is another one now, or gone, as a sentence; "" where all are as they were.
+
+        Our finalizer does not count: it comes with the first write.
+        """
+        for policy in policies:
+            known = self.policies.get(policy.name)
+            if known is None or not _same(known.policy, policy):
+                return f"policy {policy.name} changed since this was decided"
+        return ""
 
     def accepted(self) -> tuple[Policy, ...]:
         """The policies that can be honoured."""

@@ -44,6 +44,9 @@ CHUNK = 200
 """Evaluations between two looks at the event loop, so that streams and the Lease are served."""
 
 WRITERS = 32
+"""Writes that may be on their way at once: as many still end after a stop."""
+
+PAUSED = "paused by ConfigMap resilience-operator (pause: true)"
 
 
 class Reconciler:
@@ -213,7 +216,7 @@ class Reconciler:
 
     def _plan(self, now: datetime) -> Schedule:
         services = self._services
-        halted = "paused by ConfigMap resilience-operator (pause: true)" if services.paused() else ""
+        halted = PAUSED if services.paused() else ""
         if self._memory.unknown:
             first = next(iter(self._memory.unknown.values()))
             halted = f"waits to learn what became of the last write to {first}"
@@ -234,8 +237,12 @@ class Reconciler:
         outside = [change for change in going if change.object.kind == addons.KIND]
         going = [change for change in going if change not in outside]
         for change in outside:  # AWS takes its time, and nothing else waits for it.
-            self._addon.start(change, now)
+            if not self._overtaken(change):
+                self._addon.start(change, now)
         reports = await asyncio.gather(*(self._one(change, now) for change in going))
+        unsent = [report for report in reports if report.unsent]
+        if unsent:
+            log.info("%d of %d changes are not sent: %s", len(unsent), len(reports), unsent[0].message)
         told = [report for report in reports if self._aftermath.remember(report)]
         for report in reports:
             self._aftermath.settle(report)
@@ -251,8 +258,15 @@ class Reconciler:
         self._teller.done([report])
         self.wake()
 
+    def _overtaken(self, change: Change) -> str:
+        """Why a change is not to be sent any more: a pass may last for minutes, and a stop is meant at once."""
+        return PAUSED if self._services.paused() else self._cluster.overtaken(change.policies)
+
     async def _one(self, change: Change, now: datetime) -> Report:
         async with self._writers:
+            overtaken = self._overtaken(change)
+            if overtaken:
+                return Report(change, Done.AGAIN, now, overtaken, unsent=True)
             log.info("%s %s: %s", change.verb.lower(), change.object, change.reason)
             report = await carry_out(self._services.writer, change, now)
             if report.done is Done.REFUSED and change.verb is Verb.APPLY:

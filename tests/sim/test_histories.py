@@ -349,6 +349,46 @@ def test_the_last_of_two_policies_gives_back() -> None:
     assert (world.pod("web"), world.traces("web")) == (before.pod("web"), [])
 
 
+ELSEWHERE = {**DNS, "selector": {"matchLabels": {"app": "other"}}}
+NO_RULE_OF_IT: dict[str, Any] = {"probes": {}}
+
+
+@pytest.mark.parametrize("rest", [ELSEWHERE, NO_RULE_OF_IT], ids=["selects others", "asks for less"])
+@pytest.mark.parametrize(("first", "last", "kept"), [("Revert", "Retain", True), ("Retain", "Revert", False)])
+def test_what_a_policy_that_left_says_of_release_is_over_the_last_one_decides(
+    rest: dict[str, Any], first: str, last: str, kept: bool
+) -> None:
+    world = enforced(DNS, onRelease=first)
+    world.operator.policy("q", deployments=DNS, onRelease=last)
+    world.until(world.converged)
+    world.operator.policy("p", deployments=rest, onRelease=first)
+    world.turns(10)
+    assert world.pod("web")["dnsConfig"] == REOPEN, "q asks for it"
+    writes = len(world.operator.writes)
+    world.turns(10)
+    assert len(world.operator.writes) == writes, "that it left is noted once"
+    world.operator.delete_policy("q")
+    world.turns(20)
+    assert ("dnsConfig" in world.pod("web"), list(world.operator.policies)) == (kept, ["p"])
+
+
+@pytest.mark.parametrize("rest", [{"suspend": True}, {"mode": "Audit"}])
+@pytest.mark.parametrize("deployments", [DNS, ELSEWHERE], ids=["here", "selects others"])
+def test_a_policy_that_rests_keeps_its_hold_while_another_one_comes_and_goes(
+    rest: dict[str, Any], deployments: dict[str, Any]
+) -> None:
+    world = enforced(DNS, **REVERT)
+    world.operator.policy("q", deployments=DNS, **REVERT)
+    world.until(world.converged)
+    world.operator.policy("p", deployments=deployments, **REVERT, **rest)
+    writes = len(world.operator.writes)
+    world.turns(10)
+    assert len(world.operator.writes) == writes
+    world.operator.delete_policy("q")
+    world.turns(20)
+    assert (world.pod("web")["dnsConfig"], list(world.operator.policies)) == (REOPEN, ["p"])
+
+
 def test_a_leaf_of_ours_whose_record_is_lost_is_carried_and_not_dropped() -> None:
     world = enforced(DNS)
 

@@ -241,17 +241,14 @@ def _records(view: View, resolution: Resolution, holds: Holds, written: tuple[Pa
     revision = next_revision(view)
     for path, winner in resolution.winners.items():
         text, active = str(path), tuple(policy.uid for policy in winner.policies)
-        uids = tuple(dict.fromkeys((*active, *holds.resting.get(text, ()))))
+        over = holds.left if winner.demand.floor is None else frozenset()
+        resting = (uid for uid in holds.resting.get(text, ()) if uid not in over)
+        uids = tuple(dict.fromkeys((*active, *resting)))
         if path in written:
             records[text] = _taken(view, path, winner, uids, revision if path.in_template else 0)
-        elif text in records and _to_be_noted(winner, set(uids), set(records[text].policies)):
+        elif text in records and set(uids) != set(records[text].policies):
             records[text] = replace(records[text], policies=uids)
     return records
-
-
-def _to_be_noted(winner: Winner, holders: set[str], noted: set[str]) -> bool:
-    """True where the record of who holds a leaf is to be written; of a floor also who holds it no longer."""
-    return holders != noted if winner.demand.floor is not None else not holders <= noted
 
 
 def _taken(view: View, path: Path, winner: Winner, uids: tuple[str, ...], revision: int) -> Held:

@@ -18,7 +18,14 @@ from resilience_operator.planning.change import Change, Decision, Verb
 from resilience_operator.planning.companions import BUDGET_RULES, BudgetAsked, companions_of
 from resilience_operator.planning.contest import Patience
 from resilience_operator.planning.gitops import settings_that_bite
-from resilience_operator.planning.holds import Covering, held_demands, sort_holds, superseded, without
+from resilience_operator.planning.holds import (
+    Covering,
+    held_demands,
+    sort_holds,
+    superseded,
+    who_left,
+    without,
+)
 from resilience_operator.planning.optout import OptOut, optouts_of
 from resilience_operator.planning.quarantine import in_force, recorded, remembered, undone
 from resilience_operator.planning.resolve import Resolution, resolve
@@ -77,7 +84,9 @@ def decide(view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings
     quarantines = _quarantines(view, verdicts, inferred)
     enforcing = _enforcing(view, verdicts, around, quarantines)
     resolution = resolve(view, enforcing, around.patience)
-    holds = sort_holds(view, _covering(verdicts, enforcing), around.directory)
+    covering = _covering(verdicts, enforcing)
+    holds = sort_holds(view, covering, around.directory)
+    holds = replace(holds, left=who_left(view, covering, around.directory))
     rollout = _rollout(view, around.directory, verdicts)
     keep = partial(remembered, view, around.directory, inferred)
     change = _change(view, around, keep, resolution, holds, rollout)

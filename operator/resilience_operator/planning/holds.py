@@ -42,6 +42,9 @@ class Holds:
     stay as they are, and are forgotten.
 
     `resting`: written path -> uids of the policies that keep their hold on it without asking for it now.
+
+    `left`: uids of those among them that let go of the whole object: what they say of release is over once another
+    demands the leaf. Only a floor stays theirs, for it would be lowered at once.
     """
 
     carried: Mapping[Path, JSON]
@@ -50,6 +53,7 @@ class Holds:
     unrecorded: Mapping[Path, JSON]
     adopted: Mapping[str, Held] = field(default_factory=dict)
     resting: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    left: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,15 @@ def _resting(held: Held, covering: Mapping[str, Covering]) -> tuple[str, ...]:
         for uid in held.policies
         if (one := covering.get(uid)) is None or family(held.rule) in one.quiet_rules
     )
+
+
+def who_left(view: View, covering: Mapping[str, Covering], directory: Mapping[str, Policy]) -> frozenset[str]:
+    """Uids of the policies that hold something on the object, and do not speak of it any more.
+
+    Not of one that is gone, for it has nothing to say, nor of one out of sight, for it may speak to another operator.
+    """
+    absent = (directory[uid] for uid in view.state.uids() - covering.keys() if uid in directory)
+    return frozenset(policy.uid for policy in absent if not policy.deleting and not rests(policy))
 
 
 def _outlived(view: View, path: Path, held: Held, covering: Mapping[str, Covering]) -> bool:
