@@ -71,7 +71,7 @@ def check_files(policy: Policy, arguments: Namespace) -> Result:
     gc.disable()
     with Bar("files") as bar:
         loaded = load(arguments.paths, arguments.max_size, bar.show)
-    judgement = judge(policy, Inventory(loaded.manifests).subjects(datetime.now(UTC)))
+    judgement = judge(policy, Inventory(loaded.manifests, loaded.takeovers).subjects(datetime.now(UTC)))
     if not loaded.objects and not loaded.problems:
         loaded.problems += [Problem(path, 0, NOTHING) for path in arguments.paths]
     return Result(judgement, loaded.problems, loaded.uncovered, len(loaded.strangers))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from resilience_operator.cli.judging import Spot, Subject
-from resilience_operator.cli.manifests import Manifest
+from resilience_operator.cli.manifests import Manifest, Takeover
 from resilience_operator.core.refs import Key
 from resilience_operator.observed.autoscalers import Autoscaler, autoscaler_of
 from resilience_operator.observed.budgets import name_of
@@ -49,7 +49,7 @@ class Inventory:
     An object that stands in several files (overlays) is judged in each, and is one beside a Deployment: the last.
     """
 
-    def __init__(self, manifests: Iterable[Manifest]) -> None:
+    def __init__(self, manifests: Iterable[Manifest], takeovers: Iterable[Takeover] = ()) -> None:
         self._judged: list[Manifest] = []
         self._services: dict[tuple[str, Pair], list[Service]] = defaultdict(list)
         self._namespaces: dict[str, Namespace] = {}
@@ -57,12 +57,15 @@ class Inventory:
         self._scalers: dict[Key, dict[Pair, HorizontalPodAutoscaler | ScaledObject]] = defaultdict(dict)
         self._autoscalers: dict[Key, dict[Pair, None]] = defaultdict(dict)
         self._described: dict[Pair, Autoscaler] = {}
+        self._rollouts: dict[Key, dict[str, None]] = defaultdict(dict)
         self._config_maps: dict[Pair, ConfigMap] = {}
         self._budgets: dict[str, dict[str, PodDisruptionBudget]] = defaultdict(dict)
         self._by_name: dict[Key, Deployment] = {}
         self._placed: dict[str, dict[str, Deployment]] = defaultdict(dict)
         self._sharing: dict[str, Sharing] = {}
         self._daemon_sets: list[DaemonSet] = []
+        for takeover in takeovers:
+            self._rollouts[takeover.deployment][takeover.rollout] = None
         nodes: list[Node] = []
         for manifest in manifests:
             if isinstance(manifest.object, Node):
@@ -183,6 +186,7 @@ class Inventory:
             scalers=tuple(one for _, one in sorted(self._scalers.get(place, {}).items())),
             autoscalers=tuple(self._by_name[reader] for reader in readers),
             config_maps=tuple(one for one in parameters if one is not None),
+            rollouts=tuple(self._rollouts.get(place, ())),
             budgets=tuple(
                 one for one in budgets if selects(one.spec.selector, labels) or one.metadata.name == name
             ),

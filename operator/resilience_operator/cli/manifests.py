@@ -28,7 +28,7 @@ from resilience_operator.core.kinds import (
     VOLUME_CLAIM,
     Kind,
 )
-from resilience_operator.core.refs import ObjectRef
+from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.observed.autoscalers import may_be_parameters
 from resilience_operator.observed.dns import CILIUM_CONFIG, PROXY_CONFIGS, runs_cache
 from resilience_operator.observed.objects import DaemonSet, Object
@@ -46,8 +46,11 @@ RETIRED = {
     (BUDGET.group, BUDGET.kind): BUDGET,
 }
 """(API group, kind) -> what is served of it instead of any other version."""
-UNCOVERED = frozenset({("apps", "StatefulSet"), ("apps", "DaemonSet"), ("argoproj.io", "Rollout")})
+ROLLOUT = ("argoproj.io", "Rollout")
+UNCOVERED = frozenset({("apps", "StatefulSet"), ("apps", "DaemonSet"), ROLLOUT})
 """(API group, kind) of workloads that the operator does not cover; of DaemonSets it looks at the DNS cache of nodes."""
+_SCALES_DOWN = frozenset({"onsuccess", "progressively"})
+"""workloadRef.scaleDown of a Rollout that scales the Deployment; by default it never does (rollout/sync.go)."""
 _JUDGED = frozenset({DEPLOYMENT, *SCALERS})
 DEFAULT_NAMESPACE = "default"
 
@@ -85,6 +88,14 @@ class Place:
     line: int
 
 
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """A Deployment that a Rollout of Argo Rollouts scales down in favour of its own pods, and the Rollout's name."""
+
+    deployment: Key
+    rollout: str
+
+
 @dataclass(slots=True)
 class Loaded:
     """What files gave: `objects` counts all that are objects of Kubernetes, `strangers` documents that are none."""
@@ -92,6 +103,7 @@ class Loaded:
     manifests: list[Manifest] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     uncovered: list[Place] = field(default_factory=list)
+    takeovers: list[Takeover] = field(default_factory=list)
     objects: int = 0
     strangers: list[Problem] = field(default_factory=list)
 
@@ -100,6 +112,7 @@ class Loaded:
         self.manifests += other.manifests
         self.problems += other.problems
         self.uncovered += other.uncovered
+        self.takeovers += other.takeovers
         self.objects += other.objects
         self.strangers += other.strangers
 
@@ -150,6 +163,7 @@ class _Reader:
     def _take_object(self, value: dict[str, Any], node: yaml.Node | None, version: str, kind: str) -> None:
         group = version.rpartition("/")[0]
         if (group, kind) in UNCOVERED:
+            self.loaded.takeovers += _takeovers(value) if (group, kind) == ROLLOUT else ()
             self._take_uncovered(value, node, ObjectRef(version, kind, *_names(value)))
         elif found := READ.get((version, kind)):
             if found is not CONFIG_MAP or _may_be_read(*_parameters(value)):
@@ -210,6 +224,17 @@ def _parameters(value: dict[str, Any]) -> tuple[str, Any]:
     meta, data = value.get("metadata"), value.get("data")
     name = meta.get("name") if isinstance(meta, dict) else ""
     return name if isinstance(name, str) else "", data if isinstance(data, dict) else {}
+
+
+def _takeovers(rollout: dict[str, Any]) -> Iterator[Takeover]:
+    """The Deployment that a Rollout names by workloadRef, where it scales that down."""
+    namespace, name = _names(rollout)
+    spec = rollout.get("spec")
+    workload = spec.get("workloadRef") if isinstance(spec, dict) else None
+    if isinstance(workload, dict) and workload.get("scaleDown") in _SCALES_DOWN:
+        group = str(workload.get("apiVersion")).rpartition("/")[0]
+        if (group, workload.get("kind")) == (DEPLOYMENT.group, DEPLOYMENT.kind):
+            yield Takeover((namespace, str(workload.get("name"))), name)
 
 
 def _names(value: dict[str, Any]) -> Iterator[str]:
