@@ -74,7 +74,7 @@ def check_files(policy: Policy, arguments: Namespace) -> Result:
     judgement = judge(policy, Inventory(loaded.manifests, loaded.takeovers).subjects(datetime.now(UTC)))
     if not loaded.objects and not loaded.problems:
         loaded.problems += [Problem(path, 0, NOTHING) for path in arguments.paths]
-    return Result(judgement, loaded.problems, loaded.uncovered, len(loaded.strangers))
+    return Result(judgement, loaded.problems, loaded.uncovered + loaded.incomplete, len(loaded.strangers))
 
 
 def check_cluster(policy: Policy, arguments: Namespace) -> Result:
