@@ -31,14 +31,14 @@ class Present(Observed, frozen=True):
 
 
 class Quantities(Observed, frozen=True):
-    """Quantities of a container, as written; None: not stated."""
+    """Quantities of a container or a pod, as written; None: not stated."""
 
     cpu: str | int | float | None = None
     memory: str | int | float | None = None
 
 
 class ResourceRequirements(Observed, frozen=True):
-    """A container's resources."""
+    """A container's resources, or a pod's."""
 
     requests: Quantities = Quantities()
     limits: Quantities = Quantities()
@@ -115,7 +115,7 @@ class Toleration(Observed, frozen=True):
 
 
 class PodSpec(Observed, frozen=True):
-    """The pod spec of a template."""
+    """The pod spec of a template; `resources`: what all its containers have together (pod-level resources)."""
 
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
@@ -128,6 +128,7 @@ class PodSpec(Observed, frozen=True):
     affinity: dict[str, Any] | None = None
     tolerations: tuple[Toleration, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    resources: ResourceRequirements = ResourceRequirements()
 
 
 class TemplateMeta(Observed, frozen=True):

@@ -147,13 +147,14 @@ TEXTS: Final[dict[str, RuleText]] = {
         demands=(
             "Every container of the pod template (init containers aside) states each request and limit of the policy's "
             "list: cpuRequest, memoryRequest and memoryLimit unless it says otherwise. A limit alone counts as the "
-            "request as well, as in the API."
+            "request as well, as in the API. What the pod states (spec.resources, from Kubernetes 1.34) counts for all "
+            "its containers."
         ),
         why=(
             "Moonlight, January 2019: CPU-hungry pods without limits saturated the node on which all replicas had been "
             "placed, and its kernel panicked. The scheduler cannot place well what does not say what it needs."
         ),
-        reasons={"MissingResources": "A container does not state a demanded request or limit."},
+        reasons={"MissingResources": "Neither a container nor its pod states a demanded request or limit."},
         never_enforced=(ONLY_THE_OWNER,),
     ),
 }
