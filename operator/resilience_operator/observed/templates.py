@@ -114,6 +114,12 @@ class Toleration(Observed, frozen=True):
     effect: str = ""
 
 
+class PodOS(Observed, frozen=True):
+    """The operating system that a pod says it is for."""
+
+    name: str = ""
+
+
 class PodSpec(Observed, frozen=True):
     """The pod spec of a template; `resources`: what all its containers have together (pod-level resources)."""
 
@@ -129,6 +135,7 @@ class PodSpec(Observed, frozen=True):
     tolerations: tuple[Toleration, ...] = ()
     volumes: tuple[Volume, ...] = ()
     resources: ResourceRequirements = ResourceRequirements()
+    os: PodOS | None = None
 
 
 class TemplateMeta(Observed, frozen=True):

@@ -115,13 +115,17 @@ TEXTS: Final[dict[str, RuleText]] = {
             "Field report: every 5-10th to 100-150th HTTP call took 5 s longer. glibc sends the A and the "
             "AAAA query in parallel over one UDP socket; both race in the DNAT of the DNS Service's address, "
             "one insert into conntrack fails (insert_failed in `conntrack -S`), and the resolver waits 5 s. "
-            "musl ignores the option."
+            "musl and Windows ignore the option."
         ),
         reasons={
             "MissingOption": "An option that the policy demands is missing, or has another value.",
             HELD_VALUE_DIFFERS: HELD,
         },
-        never_enforced=(*NEVER_ENFORCED, "an image that matches reportOnlyImages: musl ignores the option"),
+        never_enforced=(
+            *NEVER_ENFORCED,
+            "an image that matches reportOnlyImages: musl ignores the option",
+            "a pod whose os.name or nodeSelector says windows: Windows ignores the option",
+        ),
     ),
     PROBES: RuleText(
         rule=PROBES,
