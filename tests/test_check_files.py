@@ -268,12 +268,15 @@ def test_json_has_lines_too(check: Any) -> None:
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": "web", "namespace": None},
-        "spec": {"template": {"spec": {"containers": [{"name": "web"}]}}},
+        "spec": {
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {"spec": {"containers": [{"name": "web", "image": "web"}]}},
+        },
     }
     write("web.json", json.dumps(body, indent=1))
-    assert f"web.json:10: [dns-config] {DNS}" in check("web.json")[1]
+    assert f"web.json:15: [dns-config] {DNS}" in check("web.json")[1]
     write("tabs.json", json.dumps(body, indent="\t"))
-    assert f"tabs.json:10: [dns-config] {DNS}" in check("tabs.json")[1]
+    assert f"tabs.json:15: [dns-config] {DNS}" in check("tabs.json")[1]
     write("bad.json", '{\n "a": 1,\n}')
     assert check("bad.json")[2] == [
         "bad.json:3: is not JSON: Expecting property name enclosed in double quotes, column 1"
@@ -345,6 +348,118 @@ def test_workloads_that_are_not_covered_and_rules_without_their_kind_are_skipped
     ]
 
 
+PATCH = """apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 1
+  template:
+    spec:
+      containers:
+      - {name: web, resources: {limits: {cpu: 2}}}
+      - {name: sidecar, $patch: delete}
+"""
+KUSTOMIZATION = """apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [../../base]
+patches: [{path: replicas.yaml}]
+"""
+HPA = """apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  minReplicas: 2
+  maxReplicas: 5
+"""
+RENDER = "a patch? render it first: kustomize build DIR | kubectl resilience check -"
+NO_SELECTOR = f"Deployment web is incomplete (spec.selector is missing): {RENDER}"
+
+
+def test_a_patch_is_no_deployment_it_is_named_as_skipped_and_hides_none(check: Any) -> None:
+    whole = f"{GOOD}---\n{SERVICE}---\n{HPA}"
+    write("k/base/web.yaml", whole)
+    code, out, err = check("k")
+    write("k/overlays/prod/kustomization.yaml", KUSTOMIZATION)
+    write("k/overlays/prod/replicas.yaml", f"# more of it\n---\n{PATCH}")
+    assert (code, err) == (1, [])
+    skips = [f"skipped: k/overlays/prod/replicas.yaml:3 {NO_SELECTOR}", LIVE]
+    assert check("k") == (1, [*out[:-2], *skips, out[-1]], [])
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "lacking"),
+    [
+        ("  selector: {matchLabels: {app: clean}}\n", "", "spec.selector is missing"),
+        ("{matchLabels: {app: clean}}", "{matchLabels: {}}", "spec.selector is missing"),
+        (
+            "containers: [{name: clean",
+            "initContainers: [{name: x",
+            "spec.template.spec.containers is missing",
+        ),
+        (' image: "shop/clean:1",', "", "container clean has no image"),
+        (
+            "spec:\n      dns",
+            "spec:\n      initContainers: [{name: x}]\n      dns",
+            "container x has no image",
+        ),
+    ],
+)
+def test_what_the_api_server_would_refuse_as_incomplete_is_not_judged(
+    check: Any, line: str, instead: str, lacking: str
+) -> None:
+    write("clean.yaml", f"{SERVICE}---\n{spoilt(line, instead)}")
+    assert check("clean.yaml") == (
+        0,
+        [
+            f"skipped: clean.yaml:6 Deployment clean is incomplete ({lacking}): {RENDER}",
+            "0 findings in 0 of 0 Deployments (policy recommended)",
+        ],
+        [],
+    )
+
+
+def test_where_all_are_patches_nothing_was_checked(check: Any) -> None:
+    write("prod/kustomization.yaml", KUSTOMIZATION)
+    write("prod/replicas.yaml", PATCH)
+    assert check("prod") == (
+        2,
+        [
+            f"skipped: prod/replicas.yaml:1 {NO_SELECTOR}",
+            "0 findings in 0 of 0 Deployments, 1 error (policy recommended)",
+        ],
+        ["prod: holds no object of Kubernetes: nothing was checked"],
+    )
+
+
+def test_json_and_sarif_name_what_is_skipped_as_well(check: Any) -> None:
+    write("web.yaml", f"{PATCH}---\napiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: db}}\n")
+    web = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "default", "name": "web"}
+    why = NO_SELECTOR.removeprefix("Deployment web ")
+    covered = "the operator judges Deployments"
+    code, out, _ = check("web.yaml", "-o", "json")
+    assert (code, json.loads("\n".join(out))["skipped"]) == (
+        0,
+        [
+            {
+                "object": web | {"kind": "StatefulSet", "name": "db"},
+                "why": covered,
+                "file": "web.yaml",
+                "line": 12,
+            },
+            {"object": web, "why": why, "file": "web.yaml", "line": 1},
+        ],
+    )
+    code, out, _ = check("web.yaml", "-o", "sarif")
+    (run,) = json.loads("\n".join(out))["runs"]
+    (told,) = run["invocations"]
+    assert (code, told["executionSuccessful"], run["results"]) == (0, True, [])
+    assert [(one["level"], one["message"]["text"]) for one in told["toolExecutionNotifications"]] == [
+        ("note", f"skipped: StatefulSet db: {covered}"),
+        ("note", f"skipped: {NO_SELECTOR}"),
+    ]
+
+
 COREDNS = """apiVersion: v1
 kind: Service
 metadata: {name: kube-dns, namespace: kube-system}
@@ -354,6 +469,7 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: coredns, namespace: kube-system}
 spec:
+  selector: {matchLabels: {k8s-app: kube-dns}}
   template:
     metadata: {labels: {k8s-app: kube-dns}}
     spec: {containers: [{name: coredns, image: coredns}]}

@@ -99,6 +99,15 @@ spec:
 """
 
 
+def rollout(scale_down: str, name: str = "web") -> str:
+    return f"""apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {{name: {name}-canary}}
+spec:
+  workloadRef: {{apiVersion: apps/v1, kind: Deployment, name: {name}, scaleDown: {scale_down}}}
+"""
+
+
 def budget(name: str, limit: str, app: str = "") -> str:
     return f"""apiVersion: policy/v1
 kind: PodDisruptionBudget
@@ -295,6 +304,34 @@ FLOOR = "lets Deployment web go down to 1; the floor is 2 replicas"
                 "1 finding in 1 of 1 Deployment (policy floors)",
             ],
             id="a-lone-deployment",
+        ),
+        pytest.param(
+            {"web.yaml": [WEB, rollout("progressively")]},
+            1,
+            [
+                (
+                    "all/web.yaml:1: [replicas] Deployment default/web: 1 of at least 2 replicas; Rollout web-canary"
+                    " scales it; reported only: Rollout web-canary would revert the change"
+                ),
+                skipped("1 Deployment"),
+                "skipped: 1 Rollout: the operator judges Deployments",
+                "1 finding in 1 of 1 Deployment (policy floors)",
+            ],
+            id="a-rollout-that-takes-it-down",
+        ),
+        pytest.param(
+            {"web.yaml": [WEB, rollout("never"), rollout("onsuccess", "api")]},
+            1,
+            [
+                (
+                    "all/web.yaml:6: [replicas] Deployment default/web: 1 of at least 2 replicas; nothing was read that"
+                    " scales it"
+                ),
+                skipped("1 Deployment"),
+                "skipped: 2 Rollouts: the operator judges Deployments",
+                "1 finding in 1 of 1 Deployment (policy floors)",
+            ],
+            id="rollouts-that-leave-it-alone",
         ),
         pytest.param(
             {"web.yaml": [deployment("api"), WEB.replace("  replicas: 1\n", ""), HPA, MANY]},

@@ -72,6 +72,7 @@ from resilience_operator.observed.objects import (
     PodTemplate,
     ReplicaSet,
     ReplicaSetSpec,
+    ResourceRequirements,
     RollingUpdate,
     Selector,
     Service,
@@ -85,6 +86,7 @@ from resilience_operator.observed.objects import (
     VolumeClaim,
     VolumeClaimSpec,
 )
+from resilience_operator.observed.templates import PodOS, Quantities
 
 OBJECTS = Path(__file__).parent / "objects"
 MADE = datetime(2026, 11, 24, 17, 40, 55, tzinfo=UTC)
@@ -184,6 +186,21 @@ def test_a_deployment_of_kubectl_apply_is_kept_with_all_that_the_rules_read() ->
         claims=(Claim("kubectl-client-side-apply", "Update", "", STAMP, everything | {*whole(HOSTNAME)}),),
         chosen=everything | {f"{GRACE}=60", "spec.replicas=2"},
     )
+
+
+def test_what_a_pod_states_for_its_containers_and_its_system_is_kept_once_for_all_that_are_alike() -> None:
+    stated = {"requests": {"cpu": "1", "hugepages-2Mi": "4Mi"}, "limits": {"memory": "1Gi"}}
+    given = {
+        "metadata": {"name": "web"},
+        "spec": {"template": {"spec": {"resources": stated, "os": {"name": "linux"}}}},
+    }
+    kept = []
+    for found in (project_dict(DEPLOYMENT, given), project_dict(DEPLOYMENT, given)):
+        assert isinstance(found, Deployment)
+        kept.append(found.spec.template.spec)
+    assert kept[0].resources == ResourceRequirements(Quantities(cpu="1"), Quantities(memory="1Gi"))
+    assert kept[0].os == PodOS("linux")
+    assert (kept[0].resources is kept[1].resources, kept[0].os is kept[1].os) == (True, True)
 
 
 def test_argo_cd_owns_the_default_grace_period_but_chose_only_what_stands_in_git() -> None:

@@ -97,6 +97,25 @@ def test_a_glob_matches_the_name_without_its_registry_too() -> None:
     assert found.report_only == "image shop/web:1 matches reportOnlyImages web:*: musl ignores the option"
 
 
+@pytest.mark.parametrize(
+    ("pod", "why"),
+    [
+        ({"os": {"name": "windows"}}, "os.name is windows: Windows ignores the option"),
+        (
+            {"nodeSelector": {"disk": "ssd", "kubernetes.io/os": "windows"}},
+            "nodeSelector kubernetes.io/os is windows: Windows ignores the option",
+        ),
+        ({"os": {"name": "linux"}, "nodeSelector": {"kubernetes.io/os": "linux"}}, ""),
+    ],
+)
+def test_a_pod_of_windows_is_reported_alone(pod: dict[str, Any], why: str) -> None:
+    subject = view(deployment(pod=pod))
+    lacking = verdict(subject, "dnsConfig.options lacks single-request-reopen", None, [REOPEN])
+    if why:
+        lacking = Verdict((replace(lacking.findings[0], report_only=why, committable=False),))
+    assert check(RULE, subject) == lacking
+
+
 def held(value: Any, was: Any = ABSENT) -> ObjectState:
     return ObjectState(uid="d-1", leaves={str(OPTIONS): Held("dns-config", value, was)})
 

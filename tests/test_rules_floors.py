@@ -182,6 +182,11 @@ KEDA_OWNER = [
         (claimed("rancher"), Scaling(By.NOBODY)),
         (claimed("node-fetch"), Scaling(By.NOBODY)),
         (claimed("rollouts-controller"), Scaling(By.OTHER, "rollouts-controller, which was not found")),
+        (claimed("rollouts-controller", ""), Scaling(By.OTHER, "rollouts-controller, which was not found")),
+        (claimed("gokubedownscaler", ""), Scaling(By.OTHER, "gokubedownscaler, which was not found")),
+        (claimed("argo-rollouts-installer", ""), Scaling(By.NOBODY)),
+        (claimed("cluster-autoscaler-operator", ""), Scaling(By.NOBODY)),
+        (view(deployment(), rollouts=["web"]), Scaling(By.OTHER, "Rollout web")),
         (claimed("kube-controller-manager"), Scaling(By.NOBODY)),
     ],
 )

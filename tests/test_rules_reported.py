@@ -77,6 +77,29 @@ def test_what_a_container_does_not_state_is_named(
     assert resources.check(Resources(require=require), given) == Verdict(expected)
 
 
+CONTAINERS_LACK = [f"container {name} has no resources.limits.memory" for name in ("web", "proxy")]
+
+
+@pytest.mark.parametrize(
+    ("pod", "lacking"),
+    [
+        ({"requests": REQUESTS, "limits": LIMITS}, []),
+        ({"limits": {"cpu": 2, "memory": "1Gi"}}, []),
+        ({"requests": REQUESTS}, CONTAINERS_LACK),
+        ({"limits": LIMITS}, ["container proxy has no resources.requests.cpu"]),
+    ],
+)
+def test_what_the_pod_states_is_stated_for_all_of_its_containers(
+    pod: dict[str, Any], lacking: list[str]
+) -> None:
+    web = {"name": "web", "image": "web:1", "resources": {"requests": {"cpu": "50m"}}}
+    containers = [web, {"name": "proxy", "image": "proxy:1"}]
+    given = view(deployment(pod={"containers": containers, "resources": pod}))
+    found = resources.check(Resources(), given).findings
+    assert [one.message for one in found] == lacking
+    assert len(probes.check(Probes(), given).findings) == 2
+
+
 def test_every_container_is_judged_and_no_init_container() -> None:
     bare = [{"name": name, "image": "x"} for name in ("web", "proxy")]
     given = view(deployment(pod={"containers": bare, "initContainers": [{"name": "init", "image": "x"}]}))

@@ -66,6 +66,8 @@ def _meta(wire: wires.Meta) -> observed.Meta:
 def deployment(wire: wires.WireDeployment) -> observed.Deployment:
     """A Deployment with its claims and what was chosen, in place of managedFields and last-applied."""
     spec, status = wire.spec, wire.status
+    for name in ("resources", "os"):
+        force_setattr(spec.template.spec, name, share(getattr(spec.template.spec, name)))
     for container in spec.template.spec.containers:
         interned(container, name=container.name, image=container.image)
         force_setattr(container, "resources", share(container.resources))

@@ -71,10 +71,11 @@ def check_files(policy: Policy, arguments: Namespace) -> Result:
     gc.disable()
     with Bar("files") as bar:
         loaded = load(arguments.paths, arguments.max_size, bar.show)
-    judgement = judge(policy, Inventory(loaded.manifests, loaded.beside).subjects(datetime.now(UTC)))
+    inventory = Inventory(loaded.manifests, loaded.takeovers, loaded.beside)
+    judgement = judge(policy, inventory.subjects(datetime.now(UTC)))
     if not loaded.objects and not loaded.problems:
         loaded.problems += [Problem(path, 0, NOTHING) for path in arguments.paths]
-    return Result(judgement, loaded.problems, loaded.uncovered, len(loaded.strangers))
+    return Result(judgement, loaded.problems, loaded.uncovered + loaded.incomplete, len(loaded.strangers))
 
 
 def check_cluster(policy: Policy, arguments: Namespace) -> Result:

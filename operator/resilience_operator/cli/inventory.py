@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from resilience_operator.cli.judging import Spot, Subject
-from resilience_operator.cli.manifests import Manifest
+from resilience_operator.cli.manifests import Manifest, Takeover
 from resilience_operator.core.refs import Key
 from resilience_operator.observed.autoscalers import Autoscaler, autoscaler_of
 from resilience_operator.observed.budgets import name_of
@@ -50,7 +50,12 @@ class Inventory:
     An object that stands in several files (overlays) is judged in each, and is one beside a Deployment: the last.
     """
 
-    def __init__(self, manifests: Iterable[Manifest], beside: Iterable[tuple[str, Stranger]] = ()) -> None:
+    def __init__(
+        self,
+        manifests: Iterable[Manifest],
+        takeovers: Iterable[Takeover] = (),
+        beside: Iterable[tuple[str, Stranger]] = (),
+    ) -> None:
         """`beside`: namespace and pods of each controller of another kind."""
         self._judged: list[Manifest] = []
         self._services: dict[tuple[str, Pair], list[Service]] = defaultdict(list)
@@ -59,6 +64,7 @@ class Inventory:
         self._scalers: dict[Key, dict[Pair, HorizontalPodAutoscaler | ScaledObject]] = defaultdict(dict)
         self._autoscalers: dict[Key, dict[Pair, None]] = defaultdict(dict)
         self._described: dict[Pair, Autoscaler] = {}
+        self._rollouts: dict[Key, dict[str, None]] = defaultdict(dict)
         self._config_maps: dict[Pair, ConfigMap] = {}
         self._budgets: dict[str, dict[str, PodDisruptionBudget]] = defaultdict(dict)
         self._by_name: dict[Key, Deployment] = {}
@@ -68,6 +74,8 @@ class Inventory:
         self._strangers = Strangers()
         for namespace, found in beside:
             self._strangers.add(namespace, found)
+        for takeover in takeovers:
+            self._rollouts[takeover.deployment][takeover.rollout] = None
         nodes: list[Node] = []
         for manifest in manifests:
             if isinstance(manifest.object, Node):
@@ -188,6 +196,7 @@ class Inventory:
             scalers=tuple(one for _, one in sorted(self._scalers.get(place, {}).items())),
             autoscalers=tuple(self._by_name[reader] for reader in readers),
             config_maps=tuple(one for one in parameters if one is not None),
+            rollouts=tuple(self._rollouts.get(place, ())),
             budgets=tuple(
                 one for one in budgets if selects(one.spec.selector, labels) or one.metadata.name == name
             ),

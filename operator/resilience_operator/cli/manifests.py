@@ -2,6 +2,8 @@
 
 An object that the API server would refuse is a fault with its line and hides nothing else. Kinds that the rules do
 not know are left out; workloads that people may expect to be judged are remembered, so that they are never passed.
+A Deployment that lacks what the API server requires is no fault but most likely a patch, which kustomize merges into
+the whole one: it is remembered in the same way, and is no Deployment beside others.
 """
 
 from collections.abc import Iterator
@@ -28,10 +30,10 @@ from resilience_operator.core.kinds import (
     VOLUME_CLAIM,
     Kind,
 )
-from resilience_operator.core.refs import ObjectRef
+from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.observed.autoscalers import may_be_parameters
 from resilience_operator.observed.dns import CILIUM_CONFIG, PROXY_CONFIGS, runs_cache
-from resilience_operator.observed.objects import DaemonSet, Object
+from resilience_operator.observed.objects import DaemonSet, Deployment, DeploymentSpec, Object
 from resilience_operator.observed.strangers import Stranger, stranger
 
 READ = {
@@ -47,7 +49,8 @@ RETIRED = {
     (BUDGET.group, BUDGET.kind): BUDGET,
 }
 """(API group, kind) -> what is served of it instead of any other version."""
-UNCOVERED = frozenset({("apps", "StatefulSet"), ("apps", "DaemonSet"), ("argoproj.io", "Rollout")})
+ROLLOUT = ("argoproj.io", "Rollout")
+UNCOVERED = frozenset({("apps", "StatefulSet"), ("apps", "DaemonSet"), ROLLOUT})
 """(API group, kind) of workloads that the operator does not cover; of DaemonSets it looks at the DNS cache of nodes."""
 _PODS_OF = {
     ("apps", "StatefulSet"): ("StatefulSet", ("spec", "template")),
@@ -56,6 +59,12 @@ _PODS_OF = {
     ("batch", "CronJob"): ("Job", ("spec", "jobTemplate", "spec", "template")),
 }
 """(API group, kind) -> what controls its pods, and where their template stands."""
+_SCALES_DOWN = frozenset({"onsuccess", "progressively"})
+"""workloadRef.scaleDown of a Rollout that scales the Deployment; by default it never does (rollout/sync.go)."""
+NOT_COVERED = "the operator judges Deployments"
+RENDER = "a patch? render it first: kustomize build DIR | kubectl resilience check -"
+_KUSTOMIZE = "kustomize.config.k8s.io"
+"""The API group of what kustomize alone reads: no object of Kubernetes."""
 _JUDGED = frozenset({DEPLOYMENT, *SCALERS})
 DEFAULT_NAMESPACE = "default"
 
@@ -86,11 +95,20 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An object that is not covered, and where it stands."""
+    """An object that is not judged, where it stands, and why."""
 
     ref: ObjectRef
     file: str
     line: int
+    why: str = NOT_COVERED
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """A Deployment that a Rollout of Argo Rollouts scales down in favour of its own pods, and the Rollout's name."""
+
+    deployment: Key
+    rollout: str
 
 
 @dataclass(slots=True)
@@ -98,11 +116,14 @@ class Loaded:
     """What files gave: `objects` counts all that are objects of Kubernetes, `strangers` documents that are none.
 
     `beside`: namespace and pods of controllers that are not judged, but whose pods a Deployment may select as well.
+    `incomplete`: Deployments that lack what the API server requires; they do not count as objects.
     """
 
     manifests: list[Manifest] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     uncovered: list[Place] = field(default_factory=list)
+    incomplete: list[Place] = field(default_factory=list)
+    takeovers: list[Takeover] = field(default_factory=list)
     objects: int = 0
     strangers: list[Problem] = field(default_factory=list)
     beside: list[tuple[str, Stranger]] = field(default_factory=list)
@@ -112,6 +133,8 @@ class Loaded:
         self.manifests += other.manifests
         self.problems += other.problems
         self.uncovered += other.uncovered
+        self.incomplete += other.incomplete
+        self.takeovers += other.takeovers
         self.objects += other.objects
         self.strangers += other.strangers
         self.beside += other.beside
@@ -151,7 +174,7 @@ class _Reader:
             typed = ("", "") if kind == "List" else (version, kind.removesuffix("List"))
             self._take_items(value["items"], node, typed)
         else:
-            self.loaded.objects += 1
+            self.loaded.objects += _group(version) != _KUSTOMIZE
             self._take_object(value, node, version, kind)
 
     def _take_items(self, items: list[Any], node: yaml.Node | None, listed: tuple[str, str]) -> None:
@@ -161,10 +184,11 @@ class _Reader:
             self.take(item, at, listed)
 
     def _take_object(self, value: dict[str, Any], node: yaml.Node | None, version: str, kind: str) -> None:
-        group = version.rpartition("/")[0]
+        group = _group(version)
         if (group, kind) in _PODS_OF:
             self.loaded.beside.append(_beside(value, *_PODS_OF[group, kind]))
         if (group, kind) in UNCOVERED:
+            self.loaded.takeovers += _takeovers(value) if (group, kind) == ROLLOUT else ()
             self._take_uncovered(value, node, ObjectRef(version, kind, *_names(value)))
         elif found := READ.get((version, kind)):
             if found is not CONFIG_MAP or _may_be_read(*_parameters(value)):
@@ -195,6 +219,10 @@ class _Reader:
             self._refuse(node, f"{kind} without metadata.name; write one")
         elif template_line(names) is not None:
             self._refuse(node, TEMPLATE)
+        elif isinstance(found, Deployment) and (lacking := _lacking(found.spec)):
+            why = f"is incomplete ({lacking}): {RENDER}"
+            self.loaded.incomplete.append(Place(found.ref, self.file, self._line(node), why))
+            self.loaded.objects -= 1
         else:
             lines = landmarks(node, self.offset) if kind in _JUDGED else {}
             self.loaded.manifests.append(Manifest(kind, found, self.file, self._line(node), lines))
@@ -225,6 +253,17 @@ def _projected(kind: Kind, value: dict[str, Any]) -> Object:
         return project_dict(kind, value)
 
 
+def _lacking(spec: DeploymentSpec) -> str:
+    """What the API server requires of a Deployment and is not there; "" where it is whole (its validation.go)."""
+    pod = spec.template.spec
+    if not (spec.selector.match_labels or spec.selector.match_expressions):
+        return "spec.selector is missing"
+    if not pod.containers:
+        return "spec.template.spec.containers is missing"
+    bare = (one for one in (*pod.containers, *pod.init_containers) if not one.image)
+    return next((f"container {one.name} has no image" for one in bare), "")
+
+
 def _may_be_read(name: str, data: Any) -> bool:
     """True where a rule may read the ConfigMap: CPA's parameters, and what the nodes do with DNS queries."""
     return may_be_parameters(name, data) or name in (CILIUM_CONFIG, *PROXY_CONFIGS)
@@ -235,6 +274,21 @@ def _parameters(value: dict[str, Any]) -> tuple[str, Any]:
     meta, data = value.get("metadata"), value.get("data")
     name = meta.get("name") if isinstance(meta, dict) else ""
     return name if isinstance(name, str) else "", data if isinstance(data, dict) else {}
+
+
+def _takeovers(rollout: dict[str, Any]) -> Iterator[Takeover]:
+    """The Deployment that a Rollout names by workloadRef, where it scales that down."""
+    namespace, name = _names(rollout)
+    spec = rollout.get("spec")
+    workload = spec.get("workloadRef") if isinstance(spec, dict) else None
+    if isinstance(workload, dict) and workload.get("scaleDown") in _SCALES_DOWN:
+        group = _group(str(workload.get("apiVersion")))
+        if (group, workload.get("kind")) == (DEPLOYMENT.group, DEPLOYMENT.kind):
+            yield Takeover((namespace, str(workload.get("name"))), name)
+
+
+def _group(version: str) -> str:
+    return version.rpartition("/")[0]
 
 
 def _names(value: dict[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resilience_operator.cli.judging import Hit, Ignored, Judgement, Spot
-from resilience_operator.cli.manifests import Place, Problem
+from resilience_operator.cli.manifests import NOT_COVERED, Place, Problem
 from resilience_operator.cli.positions import line_of
 
 
@@ -17,7 +17,7 @@ class Result:
 
     judgement: Judgement
     problems: list[Problem] = field(default_factory=list)
-    uncovered: list[Place] = field(default_factory=list)
+    unjudged: list[Place] = field(default_factory=list)
     strangers: int = 0
     files: bool = True
 
@@ -27,7 +27,6 @@ class Result:
         return 2 if self.problems else 1 if self.judgement.hits else 0
 
 
-NOT_COVERED = "the operator judges Deployments"
 SPEC_ALONE = "where pods run is judged in a cluster (--cluster); files show the spec alone"
 
 
@@ -57,8 +56,12 @@ def _skips(result: Result) -> Iterator[str]:
     grouped = Counter((skip.rule, skip.object.kind, skip.why) for skip, _ in result.judgement.skipped)
     for (rule, kind, why), count in grouped.items():
         yield f"skipped: [{rule}] {count} {_plural(kind, count)}: {why}"
-    for kind, count in Counter(place.ref.kind for place in result.uncovered).items():
+    uncovered = Counter(place.ref.kind for place in result.unjudged if place.why == NOT_COVERED)
+    for kind, count in uncovered.items():
         yield f"skipped: {count} {_plural(kind, count)}: {NOT_COVERED}"
+    for place in result.unjudged:
+        if place.why != NOT_COVERED:
+            yield f"skipped: {place.file}:{place.line} {place.ref.kind} {place.ref.name} {place.why}"
     if result.files and result.judgement.judged and "spread" in _asked(result):
         yield f"skipped: [spread] live placement: {SPEC_ALONE}"
     if result.strangers:
@@ -118,8 +121,8 @@ def as_json(result: Result) -> str:
             for skip, spot in judgement.skipped
         ]
         + [
-            {"object": place.ref.as_status(), "why": NOT_COVERED, "file": place.file, "line": place.line}
-            for place in result.uncovered
+            {"object": place.ref.as_status(), "why": place.why, "file": place.file, "line": place.line}
+            for place in result.unjudged
         ],
         "ignored": [_ignored_object(ignored) for ignored in judgement.ignored],
         "errors": [{"file": one.file, "line": one.line, "message": one.message} for one in result.problems],

@@ -1,6 +1,7 @@
 """The result of `check` as SARIF 2.1.0, which code hosts show beside the changed lines. Used by cli/check.
 
-What is only ever reported is a note, every other finding a warning; what could not be read is a notification.
+What is only ever reported is a note, every other finding a warning; what could not be read is a notification, and a
+document that is not judged one of level note.
 """
 
 import json
@@ -11,7 +12,7 @@ from urllib.parse import quote
 
 from resilience_operator import __version__
 from resilience_operator.cli.judging import Hit
-from resilience_operator.cli.manifests import Problem
+from resilience_operator.cli.manifests import NOT_COVERED, Place, Problem
 from resilience_operator.cli.output import Result, line_of_hit
 from resilience_operator.core.findings import RuleText
 from resilience_operator.rules import RULES
@@ -34,7 +35,10 @@ def as_sarif(result: Result) -> str:
             {
                 "executionSuccessful": not result.problems,
                 "exitCode": result.code,
-                "toolExecutionNotifications": [_notification(problem) for problem in result.problems],
+                "toolExecutionNotifications": [
+                    *(_notification(one, "error") for one in result.problems),
+                    *(_notification(_skipped(place), "note") for place in result.unjudged),
+                ],
             }
         ],
         "results": [_result(hit, rules) for hit in result.judgement.hits],
@@ -75,9 +79,14 @@ def _result(hit: Hit, rules: list[str]) -> dict[str, Any]:
     }
 
 
-def _notification(problem: Problem) -> dict[str, Any]:
+def _skipped(place: Place) -> Problem:
+    link = ": " if place.why == NOT_COVERED else " "
+    return Problem(place.file, place.line, f"skipped: {place.ref.kind} {place.ref.name}{link}{place.why}")
+
+
+def _notification(problem: Problem, level: str) -> dict[str, Any]:
     return {
-        "level": "error",
+        "level": level,
         "message": {"text": problem.message},
         "locations": [{"physicalLocation": _physical(problem.file, problem.line)}],
     }

@@ -31,14 +31,14 @@ class Present(Observed, frozen=True):
 
 
 class Quantities(Observed, frozen=True):
-    """Quantities of a container, as written; None: not stated."""
+    """Quantities of a container or a pod, as written; None: not stated."""
 
     cpu: str | int | float | None = None
     memory: str | int | float | None = None
 
 
 class ResourceRequirements(Observed, frozen=True):
-    """A container's resources."""
+    """A container's resources, or a pod's."""
 
     requests: Quantities = Quantities()
     limits: Quantities = Quantities()
@@ -114,8 +114,14 @@ class Toleration(Observed, frozen=True):
     effect: str = ""
 
 
+class PodOS(Observed, frozen=True):
+    """The operating system that a pod says it is for."""
+
+    name: str = ""
+
+
 class PodSpec(Observed, frozen=True):
-    """The pod spec of a template."""
+    """The pod spec of a template; `resources`: what all its containers have together (pod-level resources)."""
 
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
@@ -128,6 +134,8 @@ class PodSpec(Observed, frozen=True):
     affinity: dict[str, Any] | None = None
     tolerations: tuple[Toleration, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    resources: ResourceRequirements = ResourceRequirements()
+    os: PodOS | None = None
 
 
 class TemplateMeta(Observed, frozen=True):

@@ -53,7 +53,8 @@ class DeploymentView:
     """A Deployment, its ReplicaSets and pods, the Services that select its pods, its claims, and all nodes.
 
     `scalers`: HPAs and ScaledObjects that target it. `autoscalers`: Deployments of CPAs that target it, and
-    `config_maps` the parameters of those. `scaled`: the Deployment that it scales itself, where it is a CPA, and
+    `config_maps` the parameters of those. `rollouts`: names of Rollouts of Argo Rollouts that scale it down in favour
+    of their own pods, known from files alone. `scaled`: the Deployment that it scales itself, where it is a CPA, and
     `scaled_too` those that it scales beside that one.
     `addon`: the EKS add-on that keeps it, None where none does or AWS was not asked.
     `budgets`: PodDisruptionBudgets that select its pods, that we made for it, or that bear the name of ours.
@@ -78,6 +79,7 @@ class DeploymentView:
     scalers: tuple[HorizontalPodAutoscaler | ScaledObject, ...] = ()
     autoscalers: tuple[Deployment, ...] = ()
     config_maps: tuple[ConfigMap, ...] = ()
+    rollouts: tuple[str, ...] = ()
     scaled: "DeploymentView | None" = None
     scaled_too: "tuple[DeploymentView, ...]" = ()
     addon: Addon | None = None

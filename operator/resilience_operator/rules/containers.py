@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from resilience_operator.core.findings import Finding, Verdict
 from resilience_operator.core.paths import Path
 from resilience_operator.observed.leaves import POD_SPEC
-from resilience_operator.observed.objects import Container
+from resilience_operator.observed.objects import Container, ResourceRequirements
 from resilience_operator.observed.view import DeploymentView
 
 ONLY_THE_OWNER = "only its owner knows the right value"
@@ -17,9 +17,9 @@ ONLY_THE_OWNER = "only its owner knows the right value"
 
 def lacking(rule: str, reason: str, fields: Mapping[str, str], view: DeploymentView) -> Verdict:
     """A finding for each container that does not state all of `fields` (what a policy calls it -> the API's field)."""
-    findings = []
-    for container in view.deployment.spec.template.spec.containers:
-        stated = _stated(container)
+    findings, pod = [], view.deployment.spec.template.spec
+    for container in pod.containers:
+        stated = _probes(container) | _resources(container.resources, pod.resources)
         missing = [field for name, field in fields.items() if not stated[name]]
         if missing:
             findings.append(
@@ -35,17 +35,27 @@ def lacking(rule: str, reason: str, fields: Mapping[str, str], view: DeploymentV
     return Verdict(tuple(findings))
 
 
-def _stated(container: Container) -> dict[str, bool]:
-    """Which of what policies may demand a container states; a limit alone is a request as well (API defaulting)."""
-    requests, limits = container.resources.requests, container.resources.limits
+def _probes(container: Container) -> dict[str, bool]:
+    """Which probes a container has."""
     return {
         "readiness": container.readiness_probe is not None,
         "liveness": container.liveness_probe is not None,
         "startup": container.startup_probe is not None,
-        "cpuRequest": requests.cpu is not None or limits.cpu is not None,
-        "memoryRequest": requests.memory is not None or limits.memory is not None,
-        "memoryLimit": limits.memory is not None,
-        "cpuLimit": limits.cpu is not None,
+    }
+
+
+def _resources(*stated: ResourceRequirements) -> dict[str, bool]:
+    """Which of what policies may demand a container states, or its pod for all of them (KEP-2837).
+
+    A limit alone is a request as well (API defaulting).
+    """
+    cpu_limit = any(one.limits.cpu is not None for one in stated)
+    memory_limit = any(one.limits.memory is not None for one in stated)
+    return {
+        "cpuRequest": cpu_limit or any(one.requests.cpu is not None for one in stated),
+        "memoryRequest": memory_limit or any(one.requests.memory is not None for one in stated),
+        "memoryLimit": memory_limit,
+        "cpuLimit": cpu_limit,
     }
 
 

@@ -15,6 +15,8 @@ from resilience_operator.rules.eligibility import held_at, settle
 from resilience_operator.rules.texts import DNS_CONFIG, HELD_VALUE_DIFFERS
 
 _CHANGES_SEARCH = "ndots"
+_OS_LABEL = "kubernetes.io/os"
+_WINDOWS = "windows"
 
 Option = dict[str, str]
 
@@ -44,7 +46,7 @@ def check(settings: DNSConfig, view: DeploymentView) -> Verdict:
         desired=merged,
         path=DNS_OPTIONS,
     )
-    return settle(Verdict((finding,), (demand,)), view, _musl(settings, view))
+    return settle(Verdict((finding,), (demand,)), view, _windows(view) or _musl(settings, view))
 
 
 def _observed(view: DeploymentView) -> list[Option] | None:
@@ -89,6 +91,16 @@ def _message(lacking: list[DNSOption], options: list[Option]) -> str:
 
 def _text(option: Option) -> str:
     return f"{option['name']}:{option['value']}" if "value" in option else option["name"]
+
+
+def _windows(view: DeploymentView) -> str:
+    """Why no option is of use there: Windows takes servers and search domains alone (kubernetes/kubernetes#63905)."""
+    pod = view.deployment.spec.template.spec
+    if pod.os is not None and pod.os.name == _WINDOWS:
+        return f"os.name is {_WINDOWS}: Windows ignores the option"
+    if pod.node_selector.get(_OS_LABEL) == _WINDOWS:
+        return f"nodeSelector {_OS_LABEL} is {_WINDOWS}: Windows ignores the option"
+    return ""
 
 
 def _musl(settings: DNSConfig, view: DeploymentView) -> str:

@@ -11,6 +11,7 @@ from resilience_operator.observed.addons import managed
 from resilience_operator.observed.autoscalers import BINARY, autoscaler_of, stands_still
 from resilience_operator.observed.leaves import REPLICAS
 from resilience_operator.observed.objects import (
+    Claim,
     ConfigMap,
     Deployment,
     HorizontalPodAutoscaler,
@@ -23,6 +24,10 @@ KEDA_LABEL = "scaledobject.keda.sh/name"
 AUTOSCALERS = ("scaler", "keda", "rollouts")
 """Parts of the names of managers that scale on and on: the cluster-proportional-autoscaler, the Vertical Pod
 Autoscaler, kube-downscaler and their like, keda-operator, rollouts-controller.
+"""
+UPDATERS = ("rollouts-controller", "downscaler")
+"""Of those, the parts that write the whole object and not its subresource scale: Argo Rollouts with a workloadRef
+(rollout/scale_utils.go) and GoKubeDownscaler (internal/pkg/scalable/deployments.go) call Deployments().Update.
 """
 
 
@@ -94,18 +99,26 @@ def _parameters(view: DeploymentView, autoscaler: Deployment) -> ConfigMap | Non
 
 
 def _others(view: DeploymentView) -> Iterator[Scaling]:
-    """Whoever else: a controller, the EKS add-on, or an autoscaler by its name that wrote subresource scale.
+    """Whoever else: a controller, a Rollout, the EKS add-on, or an autoscaler by its name that wrote the number.
 
-    Any other manager of that subresource is a person with kubectl scale, k9s, Rancher or Lens: scaled once, for good.
+    Any other manager of subresource scale is a person with kubectl scale, k9s, Rancher or Lens: scaled once, for good.
     Who writes the number again and again under another name is found by the contest (planning/contest).
     """
     owner = view.deployment.metadata.controller
     if owner is not None:
         yield Scaling(By.OTHER, f"{owner.kind} {owner.name}")
+    for name in view.rollouts:
+        yield Scaling(By.OTHER, f"Rollout {name}")
     if managed(view.deployment):
         known = view.addon if view.addon is not None and not view.addon.reading.problem else None
         yield Scaling(By.EKS, "the EKS add-on", known)
     for claim in view.deployment.claims:
-        scales = claim.subresource == "scale" and str(REPLICAS) in claim.leaves
-        if scales and any(part in claim.manager.lower() for part in AUTOSCALERS):
+        if str(REPLICAS) in claim.leaves and _autoscales(claim):
             yield Scaling(By.OTHER, f"{claim.manager}, which was not found")
+
+
+def _autoscales(claim: Claim) -> bool:
+    """True where it is by its name an autoscaler, and wrote the way that it scales: who installs one writes as well."""
+    updated = not claim.subresource and claim.operation == "Update"
+    parts = AUTOSCALERS if claim.subresource == "scale" else UPDATERS if updated else ()
+    return any(part in claim.manager.lower() for part in parts)

@@ -115,13 +115,17 @@ TEXTS: Final[dict[str, RuleText]] = {
             "Field report: every 5-10th to 100-150th HTTP call took 5 s longer. glibc sends the A and the "
             "AAAA query in parallel over one UDP socket; both race in the DNAT of the DNS Service's address, "
             "one insert into conntrack fails (insert_failed in `conntrack -S`), and the resolver waits 5 s. "
-            "musl ignores the option."
+            "musl and Windows ignore the option."
         ),
         reasons={
             "MissingOption": "An option that the policy demands is missing, or has another value.",
             HELD_VALUE_DIFFERS: HELD,
         },
-        never_enforced=(*NEVER_ENFORCED, "an image that matches reportOnlyImages: musl ignores the option"),
+        never_enforced=(
+            *NEVER_ENFORCED,
+            "an image that matches reportOnlyImages: musl ignores the option",
+            "a pod whose os.name or nodeSelector says windows: Windows ignores the option",
+        ),
     ),
     PROBES: RuleText(
         rule=PROBES,
@@ -147,13 +151,14 @@ TEXTS: Final[dict[str, RuleText]] = {
         demands=(
             "Every container of the pod template (init containers aside) states each request and limit of the policy's "
             "list: cpuRequest, memoryRequest and memoryLimit unless it says otherwise. A limit alone counts as the "
-            "request as well, as in the API."
+            "request as well, as in the API. What the pod states (spec.resources, from Kubernetes 1.34) counts for all "
+            "its containers."
         ),
         why=(
             "Moonlight, January 2019: CPU-hungry pods without limits saturated the node on which all replicas had been "
             "placed, and its kernel panicked. The scheduler cannot place well what does not say what it needs."
         ),
-        reasons={"MissingResources": "A container does not state a demanded request or limit."},
+        reasons={"MissingResources": "Neither a container nor its pod states a demanded request or limit."},
         never_enforced=(ONLY_THE_OWNER,),
     ),
 }
