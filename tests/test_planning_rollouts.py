@@ -144,6 +144,23 @@ LONG_DONE = progressing("NewReplicaSetAvailable", 86_400)
             phase(Phase.PROGRESSING, 290, "rolling out"),
             id="one-crash-is-no-loop",
         ),
+        pytest.param(
+            rolled(
+                progressing("ReplicaSetUpdated", 310),
+                applied=340,
+                spec={"minReadySeconds": 900, "progressDeadlineSeconds": 1200},
+                **ROLLING,
+            ),
+            phase(Phase.PROGRESSING, 890, "rolling out", applied=340),
+            id="ready-for-min-ready-seconds-is-no-stalled-rollout",
+        ),
+        pytest.param(
+            rolled(
+                progressing("ReplicaSetUpdated", 310), spec={"minReadySeconds": 10}, applied=340, **ROLLING
+            ),
+            phase(Phase.FAILED, message="no progress for 310 s: 1 of 3 replicas updated", applied=340),
+            id="the-deadline-and-min-ready-seconds-are-over",
+        ),
         pytest.param(rolled(DONE), phase(Phase.SOAKING, 30, "soaking"), id="soaking"),
         pytest.param(
             rolled(DONE, pods=(pod(10, restarts=1),)),

@@ -143,11 +143,15 @@ def _settled(view: DeploymentView) -> bool:
 
 
 def _waiting(view: DeploymentView, last: Apply, deadline_seconds: int) -> OurRollout:
-    """Progressing, or failed once nothing has progressed for the shorter of the two deadlines."""
+    """Progressing, or failed once nothing has progressed for the shorter of the two deadlines.
+
+    Between ready and available a pod is no progress to the controller, for minReadySeconds (DeploymentProgressing in
+    pkg/controller/deployment/util): that wait comes on top.
+    """
     revision, started = last.revision, last.at
     progress = view.deployment.status.condition("Progressing")
     own = view.deployment.spec.progress_deadline_seconds or DEFAULT_DEADLINE
-    seconds = min(deadline_seconds, own)
+    seconds = min(deadline_seconds, own) + view.deployment.spec.min_ready_seconds
     times = [started]
     if progress is not None and progress.last_update_time is not None:
         times.append(progress.last_update_time)
