@@ -69,17 +69,24 @@ def owned(revision: int) -> ReplicaSet:
 
 
 def pod(
-    ended: float | None = None, *, crash: bool = False, restarts: int = 0, unready: float | None = None
+    ended: float | None = None,
+    *,
+    crash: bool = False,
+    restarts: int = 0,
+    unready: float | None = None,
+    ready: float = 90,
+    made: float = 95,
 ) -> Pod:
-    """A pod of revision 2: a container that ended, crash-loops, or a pod that is unready since."""
+    """A pod of revision 2, `made` and `ready` so many seconds ago: unready since, crash-looping, or restarted once."""
     container: dict[str, Any] = {"name": "web", "restartCount": restarts}
     if crash:
         container["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
     if ended is not None:
         container["lastState"] = {"terminated": {"finishedAt": stamp(ended)}}
-    ready = {"type": "Ready", "status": str(unready is None), "lastTransitionTime": stamp(unready or 90)}
+    state = {"type": "Ready", "status": str(unready is None), "lastTransitionTime": stamp(unready or ready)}
     meta = {"name": "web-1", "namespace": "shop", "ownerReferences": [{"uid": "rs-2"}]}
-    body = {"metadata": meta, "status": {"conditions": [ready], "containerStatuses": [container]}}
+    meta |= {"creationTimestamp": stamp(made)}
+    body = {"metadata": meta, "status": {"conditions": [state], "containerStatuses": [container]}}
     return msgspec.convert(body, Pod)
 
 
@@ -89,6 +96,8 @@ def phase(kind: Phase, until: float | None = None, message: str = "", applied: f
 
 
 ROLLING: Any = {"updatedReplicas": 1, "replicas": 4}
+ENDLESS = {"progressDeadlineSeconds": 2**31 - 1}
+"""With it the Deployment controller keeps no condition Progressing."""
 STALLED = "no progress for 300 s: 1 of 3 replicas updated"
 LOOP = "container web of the new pod web-1 is in a crash loop (2 restarts)"
 DONE = progressing("NewReplicaSetAvailable", 30)
@@ -160,6 +169,38 @@ LONG_DONE = progressing("NewReplicaSetAvailable", 86_400)
             ),
             phase(Phase.FAILED, message="no progress for 310 s: 1 of 3 replicas updated", applied=340),
             id="the-deadline-and-min-ready-seconds-are-over",
+        ),
+        pytest.param(
+            rolled(applied=400, spec=ENDLESS, pods=(pod(made=340, ready=250),), **ROLLING),
+            phase(Phase.PROGRESSING, 50, "rolling out", applied=400),
+            id="without-the-condition-a-pod-that-became-ready-is-progress",
+        ),
+        pytest.param(
+            rolled(applied=400, spec=ENDLESS, pods=(pod(made=290, unready=200),), **ROLLING),
+            phase(Phase.PROGRESSING, 10, "rolling out", applied=400),
+            id="without-the-condition-a-new-pod-is-progress-and-one-that-is-ready-no-more-is-none",
+        ),
+        pytest.param(
+            rolled(applied=400, spec=ENDLESS, pods=(pod(made=390, ready=300),), **ROLLING),
+            phase(Phase.FAILED, message=STALLED, applied=400),
+            id="without-the-condition-nothing-became-ready-for-the-deadline",
+        ),
+        pytest.param(
+            rolled(applied=400, spec=ENDLESS, pods=(pod(made=310, ready=-86_400),), **ROLLING),
+            phase(Phase.FAILED, message=STALLED, applied=400),
+            id="a-node-whose-clock-is-ahead-makes-no-progress",
+        ),
+        pytest.param(
+            rolled(
+                applied=400, spec=ENDLESS, pods=(pod(crash=True, restarts=2, unready=5, made=20),), **ROLLING
+            ),
+            phase(Phase.FAILED, message=LOOP, applied=400),
+            id="without-the-condition-a-crash-loop-fails-all-the-same",
+        ),
+        pytest.param(
+            rolled(applied=400, spec=ENDLESS, newest=1, pods=(pod(ready=10),)),
+            phase(Phase.FAILED, message="no progress for 300 s: 3 of 3 replicas updated", applied=400),
+            id="pods-of-another-revision-are-no-progress",
         ),
         pytest.param(rolled(DONE), phase(Phase.SOAKING, 30, "soaking"), id="soaking"),
         pytest.param(

@@ -153,7 +153,10 @@ def _waiting(view: DeploymentView, last: Apply, deadline_seconds: int) -> OurRol
     own = view.deployment.spec.progress_deadline_seconds or DEFAULT_DEADLINE
     seconds = min(deadline_seconds, own) + view.deployment.spec.min_ready_seconds
     times = [started]
-    if progress is not None and progress.last_update_time is not None:
+    if progress is None:
+        # With progressDeadlineSeconds 2147483647 the controller keeps none (HasProgressDeadline, same place).
+        times += _pod_times(view, revision)
+    elif progress.last_update_time is not None:
         times.append(progress.last_update_time)
         timed_out = progress.reason == "ProgressDeadlineExceeded" and progress.status == "False"
         if timed_out and _settled(view) and progress.last_update_time >= _second(started):
@@ -228,6 +231,19 @@ def _unready_since(pod: Pod) -> datetime:
     ready = next((condition for condition in pod.status.conditions if condition.type == "Ready"), None)
     since = ready.last_transition_time if ready is not None else pod.metadata.creation_timestamp
     return since or NEVER
+
+
+def _pod_times(view: DeploymentView, revision: int) -> list[datetime]:
+    """When each pod of this revision was made, and became ready where it is; a node's clock may be ahead of ours."""
+    newest, times = view.newest_replica_set, []
+    if newest is None or newest.revision != revision:
+        return []
+    for pod in _pods_of(view, newest):
+        times.append(pod.metadata.creation_timestamp)
+        times += [
+            one.last_transition_time for one in pod.status.conditions if one.type == "Ready" and pod.ready
+        ]
+    return sorted(at for at in times if at is not None and at <= view.now)
 
 
 def _pods_of(view: DeploymentView, replica_set: ReplicaSet) -> list[Pod]:
