@@ -250,6 +250,32 @@ LONG_DONE = progressing("NewReplicaSetAvailable", 86_400)
             id="complete-however-old-the-controllers-time-is",
         ),
         pytest.param(rolled(applied=100), NO_ROLLOUT, id="complete-without-any-condition"),
+        pytest.param(
+            rolled(applied=400, spec=ENDLESS, pods=(pod(made=390, ready=200), pod(made=190, ready=10))),
+            phase(Phase.SOAKING, 50, "soaking", applied=400),
+            id="without-the-condition-the-soak-starts-as-the-last-pod-is-ready",
+        ),
+        pytest.param(
+            rolled(applied=400, spec={**ENDLESS, "minReadySeconds": 15}, pods=(pod(made=190, ready=40),)),
+            phase(Phase.SOAKING, 35, "soaking", applied=400),
+            id="without-the-condition-the-soak-starts-min-ready-seconds-later",
+        ),
+        pytest.param(
+            rolled(
+                progressing("NewReplicaSetAvailable", 700),
+                applied=250,
+                pods=(pod(made=240, ready=150), pod(made=140, ready=20)),
+            ),
+            phase(Phase.SOAKING, 40, "soaking", applied=250),
+            id="with-a-controllers-clock-behind-ours-the-soak-starts-as-the-last-pod-is-ready",
+        ),
+        pytest.param(
+            rolled(
+                applied=90_000, spec=ENDLESS, pods=(pod(made=89_900, ready=89_800), pod(made=20, ready=10))
+            ),
+            NO_ROLLOUT,
+            id="without-the-condition-a-pod-of-a-day-later-starts-no-soak",
+        ),
         pytest.param(rolled(newest=3, **ROLLING), NO_ROLLOUT, id="superseded-by-the-owners-push"),
         pytest.param(
             rolled(

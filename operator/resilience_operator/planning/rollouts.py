@@ -82,7 +82,7 @@ def _seen(
     view: DeploymentView, newest: ReplicaSet, last: Apply, soak_seconds: int, deadline_seconds: int
 ) -> OurRollout:
     """The rollout once the controller has made our ReplicaSet the newest."""
-    crash, completed = _crash_loop(view, newest), _completed_at(view, last.at)
+    crash, completed = _crash_loop(view, newest), _completed_at(view, last, deadline_seconds)
     if completed is None and not crash:
         return _waiting(view, last, deadline_seconds)
     start = _soak_start(view, newest, completed, soak_seconds) if completed is not None else view.now
@@ -143,18 +143,14 @@ def _settled(view: DeploymentView) -> bool:
 
 
 def _waiting(view: DeploymentView, last: Apply, deadline_seconds: int) -> OurRollout:
-    """Progressing, or failed once nothing has progressed for the shorter of the two deadlines.
-
-    Between ready and available a pod is no progress to the controller, for minReadySeconds (DeploymentProgressing in
-    pkg/controller/deployment/util): that wait comes on top.
-    """
+    """Progressing, or failed once nothing has progressed for the shorter of the two deadlines."""
     revision, started = last.revision, last.at
     progress = view.deployment.status.condition("Progressing")
     own = view.deployment.spec.progress_deadline_seconds or DEFAULT_DEADLINE
-    seconds = min(deadline_seconds, own) + view.deployment.spec.min_ready_seconds
+    seconds = _patience(view, deadline_seconds)
     times = [started]
     if progress is None:
-        # With progressDeadlineSeconds 2147483647 the controller keeps none (HasProgressDeadline, same place).
+        # With progressDeadlineSeconds 2147483647 the controller keeps none (HasProgressDeadline, also there).
         times += _pod_times(view, revision)
     elif progress.last_update_time is not None:
         times.append(progress.last_update_time)
@@ -172,6 +168,16 @@ def _waiting(view: DeploymentView, last: Apply, deadline_seconds: int) -> OurRol
     return OurRollout(Phase.PROGRESSING, revision, started, deadline, "rolling out")
 
 
+def _patience(view: DeploymentView, deadline_seconds: int) -> int:
+    """Seconds without progress that fail a rollout.
+
+    Between ready and available a pod is no progress to the controller, for minReadySeconds (DeploymentProgressing in
+    pkg/controller/deployment/util): that wait comes on top.
+    """
+    spec = view.deployment.spec
+    return min(deadline_seconds, spec.progress_deadline_seconds or DEFAULT_DEADLINE) + spec.min_ready_seconds
+
+
 def _crash_loop(view: DeploymentView, newest: ReplicaSet) -> str:
     for pod in _pods_of(view, newest):
         for container in pod.status.container_statuses:
@@ -184,17 +190,24 @@ def _crash_loop(view: DeploymentView, newest: ReplicaSet) -> str:
     return ""
 
 
-def _completed_at(view: DeploymentView, started: datetime) -> datetime | None:
+def _completed_at(view: DeploymentView, last: Apply, deadline_seconds: int) -> datetime | None:
     """When the rollout became complete; the controller's own time where it keeps one.
 
-    Its clock may be behind ours, and it does not always renew that time: what is complete is complete.
+    Its clock may be behind ours, and it does not always renew that time: then its pods say when they became available.
     """
     progress = view.deployment.status.condition("Progressing")
     if progress is not None and progress.reason == "NewReplicaSetAvailable":
         at = progress.last_update_time
-        if at is not None and at >= _second(started):
+        if at is not None and at >= _second(last.at):
             return at
-    return started if complete(view) else None
+    if not complete(view):
+        return None
+    patience, ready = timedelta(seconds=_patience(view, deadline_seconds)), last.at
+    for at in _pod_times(view, last.revision):
+        # what comes after a longer pause is a pod of later, and none of this rollout
+        if ready < at <= ready + patience:
+            ready = at
+    return min(ready + timedelta(seconds=view.deployment.spec.min_ready_seconds), view.now)
 
 
 def _soak_start(view: DeploymentView, newest: ReplicaSet, completed: datetime, soak_seconds: int) -> datetime:
