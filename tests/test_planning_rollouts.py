@@ -49,22 +49,23 @@ def rolled(
     newest: int | None = 2,
     pods: tuple[Pod, ...] = (),
     holds: bool = True,
+    made: float = 100,
     spec: dict[str, Any] | None = None,
     **status: int,
 ) -> DeploymentView:
-    """shop/web, whose revision we made `applied` seconds ago; the cluster's newest is `newest`."""
+    """shop/web, whose revision we made `applied` seconds ago; the cluster's newest is `newest`, `made` so long ago."""
     subject = deployment(**(spec or {}))
     body = msgspec.to_builtins(subject)
     body["status"] |= {"conditions": list(conditions), **status}
     leaves = {PATH: Held("dns-config", [], revision=revision if holds else 0)}
     state = ObjectState("d-1", leaves, applies=(Apply(ago(applied), revision),))
-    sets = [] if newest is None else [owned(newest)]
+    sets = [] if newest is None else [owned(newest, made)]
     return view(msgspec.convert(body, Deployment), replica_sets=sets, pods=pods, state=state)
 
 
-def owned(revision: int) -> ReplicaSet:
+def owned(revision: int, made: float = 100) -> ReplicaSet:
     body = msgspec.to_builtins(replica_set(revision=revision))
-    body["metadata"] |= {"uid": f"rs-{revision}"}
+    body["metadata"] |= {"uid": f"rs-{revision}", "creationTimestamp": stamp(made)}
     return msgspec.convert(body, ReplicaSet)
 
 
@@ -275,6 +276,26 @@ LONG_DONE = progressing("NewReplicaSetAvailable", 86_400)
             ),
             NO_ROLLOUT,
             id="without-the-condition-a-pod-of-a-day-later-starts-no-soak",
+        ),
+        pytest.param(
+            rolled(progressing("NewReplicaSetAvailable", 3600), applied=-86_400, made=3700),
+            NO_ROLLOUT,
+            id="written-with-a-clock-a-day-ahead-and-soaked-an-hour-ago",
+        ),
+        pytest.param(
+            rolled(progressing("NewReplicaSetAvailable", 20), applied=-86_400, made=100),
+            phase(Phase.SOAKING, 40, "soaking"),
+            id="written-with-a-clock-a-day-ahead-and-soaking",
+        ),
+        pytest.param(
+            rolled(progressing("ReplicaSetUpdated", 300), applied=-86_400, made=400, **ROLLING),
+            phase(Phase.FAILED, message=STALLED, applied=400),
+            id="written-with-a-clock-a-day-ahead-and-stalled",
+        ),
+        pytest.param(
+            rolled(newest=1, observedGeneration=1, applied=-86_400),
+            phase(Phase.PROGRESSING, 300, "rolling out", applied=0),
+            id="written-with-a-clock-a-day-ahead-and-not-yet-seen-by-the-controller",
         ),
         pytest.param(rolled(newest=3, **ROLLING), NO_ROLLOUT, id="superseded-by-the-owners-push"),
         pytest.param(

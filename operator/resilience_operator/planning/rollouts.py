@@ -3,7 +3,7 @@
 Used by planning.decide (failure, findings) and planning.queue (counts against the limits).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -60,7 +60,7 @@ def our_rollout(view: View, soak_seconds: int, deadline_seconds: int) -> OurRoll
     newest = view.newest_replica_set
     if not applies or (newest is not None and newest.revision > applies[-1].revision):
         return NO_ROLLOUT
-    last = applies[-1]
+    last = _past(view, applies[-1])
     if newest is None or newest.revision < last.revision:
         rollout = _waiting(view, last, deadline_seconds)
     else:
@@ -69,6 +69,16 @@ def our_rollout(view: View, soak_seconds: int, deadline_seconds: int) -> OurRoll
     if gives_back and (rollout.phase is Phase.FAILED or view.deployment.spec.paused):
         return NO_ROLLOUT
     return rollout
+
+
+def _past(view: DeploymentView, last: Apply) -> Apply:
+    """The apply, dated back where the clock of who wrote it was ahead: to when our ReplicaSet was made, or to now."""
+    if last.at <= view.now:
+        return last
+    newest = view.newest_replica_set
+    ours = newest is not None and newest.revision == last.revision
+    made = newest.metadata.creation_timestamp if newest is not None and ours else None
+    return replace(last, at=min(made or view.now, view.now))
 
 
 def causing(view: View) -> tuple[str, ...]:
