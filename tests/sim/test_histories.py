@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from resilience_operator.core.findings import State
+from resilience_operator.planning.change import Decision
+from resilience_operator.planning.queue import OperatorLimits
 from tests.sim.cluster import MANAGER
 from tests.sim.leaves import Raw, pod_spec
 from tests.sim.world import ALL_RULES, World, key
@@ -420,3 +422,30 @@ def test_rollbacks_and_what_is_given_back_count_against_the_limit() -> None:
     assert world.peak == 2
     assert [pod_spec(world.cluster.stored[key(name)].raw).get("dnsConfig") for name in "abcd"] == [None] * 4
     assert world.cluster.rolling(MANAGER) == []
+
+
+def delete_in_the_foreground(raw: Raw) -> None:
+    """It stays until its pods are gone."""
+    raw["metadata"] |= {"deletionTimestamp": "2026-11-22T08:00:30Z", "finalizers": ["foregroundDeletion"]}
+
+
+def test_a_deployment_that_is_being_deleted_is_given_nothing_back() -> None:
+    world = enforced(DNS, **REVERT)
+    world.cluster.update(key("web"), "kubectl-delete", delete_in_the_foreground)
+    world.turns(5)
+    assert world.operator.writes == [("apply", key("web"))]
+
+
+def test_a_deployment_that_is_deleted_in_the_middle_of_our_rollout_is_no_failure_and_holds_no_slot() -> None:
+    world = World()
+    world.create("aaa", "web")
+    world.operator.limits = OperatorLimits(max_rollouts=1, max_unhealthy_percent=0)
+    world.operator.policy(deployments=DNS, rollout={"progressDeadlineSeconds": 60, "soakSeconds": 0})
+    world.turn()
+    assert world.operator.writes == [("apply", key("aaa"))]
+    world.cluster.update(key("aaa"), "kubectl-delete", delete_in_the_foreground)
+    gone = world.operator.decisions()[key("aaa")]
+    assert gone == Decision(gone.object, state=gone.state)
+    world.turns(30)
+    assert world.operator.writes == [("apply", key("aaa")), ("apply", key("web"))]
+    assert (world.operator.plan().stopped, world.states()) == ({}, {"aaa": [], "web": []})
