@@ -449,3 +449,30 @@ def test_a_deployment_that_is_deleted_in_the_middle_of_our_rollout_is_no_failure
     world.turns(30)
     assert world.operator.writes == [("apply", key("aaa")), ("apply", key("web"))]
     assert (world.operator.plan().stopped, world.states()) == ({}, {"aaa": [], "web": []})
+
+
+def paused_in_the_middle(limits: OperatorLimits, **rollout: int) -> World:
+    """Our rollout of shop/aaa, paused by a person, and shop/web, which waits."""
+    world = World()
+    world.create("aaa", "web")
+    world.operator.limits = limits
+    world.operator.policy(deployments=DNS, rollout={"soakSeconds": 0, **rollout})
+    world.turn()
+    world.cluster.update(key("aaa"), "kubectl-rollout", lambda raw: raw["spec"].update(paused=True))
+    world.turns(20, seconds=3600)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("rollouts", "limits", "why"),
+    [
+        pytest.param(1, {}, "1 of 1 rollouts of the operator run", id="operator"),
+        pytest.param(2, {}, "1 of 1 rollouts of policy p run", id="policy"),
+        pytest.param(
+            2, {"maxConcurrent": 2}, "1 of 1 rollouts of policy p run in namespace shop", id="namespace"
+        ),
+    ],
+)
+def test_who_waits_for_a_slot_is_told_who_has_it(rollouts: int, limits: dict[str, int], why: str) -> None:
+    world = paused_in_the_middle(OperatorLimits(rollouts, max_unhealthy_percent=100), **limits)
+    assert [*world.operator.plan().waiting.values()] == [f"waits for a slot: {why} (shop/aaa is one)"]
