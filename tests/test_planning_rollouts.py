@@ -99,6 +99,7 @@ def phase(kind: Phase, until: float | None = None, message: str = "", applied: f
 ROLLING: Any = {"updatedReplicas": 1, "replicas": 4}
 ENDLESS = {"progressDeadlineSeconds": 2**31 - 1}
 """With it the Deployment controller keeps no condition Progressing."""
+OLD = pod(made=89_950, ready=89_900)
 STALLED = "no progress for 300 s: 1 of 3 replicas updated"
 LOOP = "container web of the new pod web-1 is in a crash loop (2 restarts)"
 DONE = progressing("NewReplicaSetAvailable", 30)
@@ -276,6 +277,43 @@ LONG_DONE = progressing("NewReplicaSetAvailable", 86_400)
             ),
             NO_ROLLOUT,
             id="without-the-condition-a-pod-of-a-day-later-starts-no-soak",
+        ),
+        pytest.param(
+            rolled(
+                applied=90_000, spec=ENDLESS, pods=(OLD, pod(made=89_900, unready=20)), availableReplicas=2
+            ),
+            NO_ROLLOUT,
+            id="without-the-condition-a-pod-lost-a-day-later-is-no-stalled-rollout",
+        ),
+        pytest.param(
+            rolled(applied=90_000, spec=ENDLESS, pods=(OLD,), observedGeneration=1),
+            NO_ROLLOUT,
+            id="without-the-condition-a-new-size-of-a-day-later-is-no-stalled-rollout",
+        ),
+        pytest.param(
+            rolled(
+                applied=90_000,
+                spec=ENDLESS,
+                pods=(OLD, pod(made=80, crash=True, restarts=9, unready=5)),
+                availableReplicas=2,
+            ),
+            NO_ROLLOUT,
+            id="without-the-condition-a-crash-loop-of-a-day-later-is-not-ours",
+        ),
+        pytest.param(
+            rolled(
+                applied=90_000,
+                spec=ENDLESS,
+                pods=(OLD, pod(made=89_900, unready=89_900)),
+                availableReplicas=2,
+            ),
+            phase(Phase.FAILED, message="no progress for 300 s: 3 of 3 replicas updated", applied=90_000),
+            id="without-the-condition-a-pod-that-was-never-ready-is-a-stalled-rollout",
+        ),
+        pytest.param(
+            rolled(applied=90_000, spec=ENDLESS, pods=(OLD,), **ROLLING),
+            phase(Phase.FAILED, message=STALLED, applied=90_000),
+            id="without-the-condition-old-pods-a-day-later-are-a-stalled-rollout",
         ),
         pytest.param(
             rolled(progressing("NewReplicaSetAvailable", 3600), applied=-86_400, made=3700),

@@ -76,8 +76,8 @@ def _past(view: DeploymentView, last: Apply) -> Apply:
     if last.at <= view.now:
         return last
     newest = view.newest_replica_set
-    ours = newest is not None and newest.revision == last.revision
-    made = newest.metadata.creation_timestamp if newest is not None and ours else None
+    ours = newest if newest is not None and newest.revision == last.revision else None
+    made = ours.metadata.creation_timestamp if ours is not None else None
     return replace(last, at=min(made or view.now, view.now))
 
 
@@ -93,6 +93,8 @@ def _seen(
 ) -> OurRollout:
     """The rollout once the controller has made our ReplicaSet the newest."""
     crash, completed = _crash_loop(view, newest), _completed_at(view, last, deadline_seconds)
+    if completed is None and _long_over(view, newest, last, soak_seconds, deadline_seconds):
+        return NO_ROLLOUT
     if completed is None and not crash:
         return _waiting(view, last, deadline_seconds)
     start = _soak_start(view, newest, completed, soak_seconds) if completed is not None else view.now
@@ -154,11 +156,9 @@ def _settled(view: DeploymentView) -> bool:
 
 def _waiting(view: DeploymentView, last: Apply, deadline_seconds: int) -> OurRollout:
     """Progressing, or failed once nothing has progressed for the shorter of the two deadlines."""
-    revision, started = last.revision, last.at
-    progress = view.deployment.status.condition("Progressing")
+    revision, started, seconds = last.revision, last.at, _patience(view, deadline_seconds)
+    progress, times = view.deployment.status.condition("Progressing"), [started]
     own = view.deployment.spec.progress_deadline_seconds or DEFAULT_DEADLINE
-    seconds = _patience(view, deadline_seconds)
-    times = [started]
     if progress is None:
         # With progressDeadlineSeconds 2147483647 the controller keeps none (HasProgressDeadline, also there).
         times += _pod_times(view, revision)
@@ -212,12 +212,33 @@ def _completed_at(view: DeploymentView, last: Apply, deadline_seconds: int) -> d
             return at
     if not complete(view):
         return None
+    ready = _last_pod(view, last, deadline_seconds)
+    return min(ready + timedelta(seconds=view.deployment.spec.min_ready_seconds), view.now)
+
+
+def _last_pod(view: DeploymentView, last: Apply, deadline_seconds: int) -> datetime:
+    """When the last pod of the rollout became ready: what comes after a pause beyond the deadline is a pod of later."""
     patience, ready = timedelta(seconds=_patience(view, deadline_seconds)), last.at
     for at in _pod_times(view, last.revision):
-        # what comes after a longer pause is a pod of later, and none of this rollout
         if ready < at <= ready + patience:
             ready = at
-    return min(ready + timedelta(seconds=view.deployment.spec.min_ready_seconds), view.now)
+    return ready
+
+
+def _long_over(
+    view: DeploymentView, newest: ReplicaSet, last: Apply, soak_seconds: int, deadline_seconds: int
+) -> bool:
+    """True where its pods say, as no condition does, that the rollout was complete: what is lost now is not ours."""
+    status = view.deployment.status
+    old = status.replicas > status.updated_replicas
+    old |= any(one.spec.replicas for one in view.replica_sets if one is not newest)
+    if old or status.condition("Progressing") is not None:
+        return False
+    failed = _last_pod(view, last, deadline_seconds) + timedelta(seconds=_patience(view, deadline_seconds))
+    pods = [pod for pod in _pods_of(view, newest) if pod.metadata.deletion_timestamp is None]
+    if any(not pod.ready and _unready_since(pod) <= failed for pod in pods):
+        return False
+    return any(pod.ready for pod in pods) and view.now >= failed + timedelta(seconds=soak_seconds)
 
 
 def _soak_start(view: DeploymentView, newest: ReplicaSet, completed: datetime, soak_seconds: int) -> datetime:
