@@ -356,3 +356,11 @@ def test_a_budget_goes_with_the_last_but_one_replica_and_stays_where_none_is(
     cluster.deployments["web"]["status"]["readyReplicas"] = replicas
     assert cluster.settle((policy(),)) == {"web": []}
     assert list(cluster.budgets) == left
+
+
+def test_the_budget_of_a_deployment_that_is_being_deleted_is_left_to_the_garbage_collector() -> None:
+    cluster = Cluster(web=WEB)
+    cluster.settle((policy(),))
+    cluster.deployments["web"]["metadata"]["deletionTimestamp"] = "2026-11-22T08:00:00Z"
+    cluster.settle((policy(),))
+    assert cluster.written == ["Create web-resilience"]

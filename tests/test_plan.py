@@ -22,7 +22,7 @@ def test_a_scaler_and_a_budget_are_steps_of_their_own_that_restart_nothing() -> 
         [workload("api"), workload("web"), hpa("web"), budget("web", "web")],
     )
     plan = make(found, "p", 5)
-    slot = "waits for a slot: 1 of 1 rollouts of policy p run"
+    slot = "waits for a slot: 1 of 1 rollouts of policy p run (shop/api is one)"
     assert told(plan) == [
         ("Deployment", "api", "Apply", ["dns-config"], 3, ""),
         ("PodDisruptionBudget", "api-resilience", "Create", ["disruption-budget"], 0, ""),

@@ -49,37 +49,45 @@ def rolled(
     newest: int | None = 2,
     pods: tuple[Pod, ...] = (),
     holds: bool = True,
+    made: float = 100,
     spec: dict[str, Any] | None = None,
     **status: int,
 ) -> DeploymentView:
-    """shop/web, whose revision we made `applied` seconds ago; the cluster's newest is `newest`."""
+    """shop/web, whose revision we made `applied` seconds ago; the cluster's newest is `newest`, `made` so long ago."""
     subject = deployment(**(spec or {}))
     body = msgspec.to_builtins(subject)
     body["status"] |= {"conditions": list(conditions), **status}
     leaves = {PATH: Held("dns-config", [], revision=revision if holds else 0)}
     state = ObjectState("d-1", leaves, applies=(Apply(ago(applied), revision),))
-    sets = [] if newest is None else [owned(newest)]
+    sets = [] if newest is None else [owned(newest, made)]
     return view(msgspec.convert(body, Deployment), replica_sets=sets, pods=pods, state=state)
 
 
-def owned(revision: int) -> ReplicaSet:
+def owned(revision: int, made: float = 100) -> ReplicaSet:
     body = msgspec.to_builtins(replica_set(revision=revision))
-    body["metadata"] |= {"uid": f"rs-{revision}"}
+    body["metadata"] |= {"uid": f"rs-{revision}", "creationTimestamp": stamp(made)}
     return msgspec.convert(body, ReplicaSet)
 
 
 def pod(
-    ended: float | None = None, *, crash: bool = False, restarts: int = 0, unready: float | None = None
+    ended: float | None = None,
+    *,
+    crash: bool = False,
+    restarts: int = 0,
+    unready: float | None = None,
+    ready: float = 90,
+    made: float = 95,
 ) -> Pod:
-    """A pod of revision 2: a container that ended, crash-loops, or a pod that is unready since."""
+    """A pod of revision 2, `made` and `ready` so many seconds ago: unready since, crash-looping, or restarted once."""
     container: dict[str, Any] = {"name": "web", "restartCount": restarts}
     if crash:
         container["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
     if ended is not None:
         container["lastState"] = {"terminated": {"finishedAt": stamp(ended)}}
-    ready = {"type": "Ready", "status": str(unready is None), "lastTransitionTime": stamp(unready or 90)}
+    state = {"type": "Ready", "status": str(unready is None), "lastTransitionTime": stamp(unready or ready)}
     meta = {"name": "web-1", "namespace": "shop", "ownerReferences": [{"uid": "rs-2"}]}
-    body = {"metadata": meta, "status": {"conditions": [ready], "containerStatuses": [container]}}
+    meta |= {"creationTimestamp": stamp(made)}
+    body = {"metadata": meta, "status": {"conditions": [state], "containerStatuses": [container]}}
     return msgspec.convert(body, Pod)
 
 
@@ -89,6 +97,9 @@ def phase(kind: Phase, until: float | None = None, message: str = "", applied: f
 
 
 ROLLING: Any = {"updatedReplicas": 1, "replicas": 4}
+ENDLESS = {"progressDeadlineSeconds": 2**31 - 1}
+"""With it the Deployment controller keeps no condition Progressing."""
+OLD = pod(made=89_950, ready=89_900)
 STALLED = "no progress for 300 s: 1 of 3 replicas updated"
 LOOP = "container web of the new pod web-1 is in a crash loop (2 restarts)"
 DONE = progressing("NewReplicaSetAvailable", 30)
@@ -144,6 +155,55 @@ LONG_DONE = progressing("NewReplicaSetAvailable", 86_400)
             phase(Phase.PROGRESSING, 290, "rolling out"),
             id="one-crash-is-no-loop",
         ),
+        pytest.param(
+            rolled(
+                progressing("ReplicaSetUpdated", 310),
+                applied=340,
+                spec={"minReadySeconds": 900, "progressDeadlineSeconds": 1200},
+                **ROLLING,
+            ),
+            phase(Phase.PROGRESSING, 890, "rolling out", applied=340),
+            id="ready-for-min-ready-seconds-is-no-stalled-rollout",
+        ),
+        pytest.param(
+            rolled(
+                progressing("ReplicaSetUpdated", 310), spec={"minReadySeconds": 10}, applied=340, **ROLLING
+            ),
+            phase(Phase.FAILED, message="no progress for 310 s: 1 of 3 replicas updated", applied=340),
+            id="the-deadline-and-min-ready-seconds-are-over",
+        ),
+        pytest.param(
+            rolled(applied=400, spec=ENDLESS, pods=(pod(made=340, ready=250),), **ROLLING),
+            phase(Phase.PROGRESSING, 50, "rolling out", applied=400),
+            id="without-the-condition-a-pod-that-became-ready-is-progress",
+        ),
+        pytest.param(
+            rolled(applied=400, spec=ENDLESS, pods=(pod(made=290, unready=200),), **ROLLING),
+            phase(Phase.PROGRESSING, 10, "rolling out", applied=400),
+            id="without-the-condition-a-new-pod-is-progress-and-one-that-is-ready-no-more-is-none",
+        ),
+        pytest.param(
+            rolled(applied=400, spec=ENDLESS, pods=(pod(made=390, ready=300),), **ROLLING),
+            phase(Phase.FAILED, message=STALLED, applied=400),
+            id="without-the-condition-nothing-became-ready-for-the-deadline",
+        ),
+        pytest.param(
+            rolled(applied=400, spec=ENDLESS, pods=(pod(made=310, ready=-86_400),), **ROLLING),
+            phase(Phase.FAILED, message=STALLED, applied=400),
+            id="a-node-whose-clock-is-ahead-makes-no-progress",
+        ),
+        pytest.param(
+            rolled(
+                applied=400, spec=ENDLESS, pods=(pod(crash=True, restarts=2, unready=5, made=20),), **ROLLING
+            ),
+            phase(Phase.FAILED, message=LOOP, applied=400),
+            id="without-the-condition-a-crash-loop-fails-all-the-same",
+        ),
+        pytest.param(
+            rolled(applied=400, spec=ENDLESS, newest=1, pods=(pod(ready=10),)),
+            phase(Phase.FAILED, message="no progress for 300 s: 3 of 3 replicas updated", applied=400),
+            id="pods-of-another-revision-are-no-progress",
+        ),
         pytest.param(rolled(DONE), phase(Phase.SOAKING, 30, "soaking"), id="soaking"),
         pytest.param(
             rolled(DONE, pods=(pod(10, restarts=1),)),
@@ -192,6 +252,89 @@ LONG_DONE = progressing("NewReplicaSetAvailable", 86_400)
             id="complete-however-old-the-controllers-time-is",
         ),
         pytest.param(rolled(applied=100), NO_ROLLOUT, id="complete-without-any-condition"),
+        pytest.param(
+            rolled(applied=400, spec=ENDLESS, pods=(pod(made=390, ready=200), pod(made=190, ready=10))),
+            phase(Phase.SOAKING, 50, "soaking", applied=400),
+            id="without-the-condition-the-soak-starts-as-the-last-pod-is-ready",
+        ),
+        pytest.param(
+            rolled(applied=400, spec={**ENDLESS, "minReadySeconds": 15}, pods=(pod(made=190, ready=40),)),
+            phase(Phase.SOAKING, 35, "soaking", applied=400),
+            id="without-the-condition-the-soak-starts-min-ready-seconds-later",
+        ),
+        pytest.param(
+            rolled(
+                progressing("NewReplicaSetAvailable", 700),
+                applied=250,
+                pods=(pod(made=240, ready=150), pod(made=140, ready=20)),
+            ),
+            phase(Phase.SOAKING, 40, "soaking", applied=250),
+            id="with-a-controllers-clock-behind-ours-the-soak-starts-as-the-last-pod-is-ready",
+        ),
+        pytest.param(
+            rolled(
+                applied=90_000, spec=ENDLESS, pods=(pod(made=89_900, ready=89_800), pod(made=20, ready=10))
+            ),
+            NO_ROLLOUT,
+            id="without-the-condition-a-pod-of-a-day-later-starts-no-soak",
+        ),
+        pytest.param(
+            rolled(
+                applied=90_000, spec=ENDLESS, pods=(OLD, pod(made=89_900, unready=20)), availableReplicas=2
+            ),
+            NO_ROLLOUT,
+            id="without-the-condition-a-pod-lost-a-day-later-is-no-stalled-rollout",
+        ),
+        pytest.param(
+            rolled(applied=90_000, spec=ENDLESS, pods=(OLD,), observedGeneration=1),
+            NO_ROLLOUT,
+            id="without-the-condition-a-new-size-of-a-day-later-is-no-stalled-rollout",
+        ),
+        pytest.param(
+            rolled(
+                applied=90_000,
+                spec=ENDLESS,
+                pods=(OLD, pod(made=80, crash=True, restarts=9, unready=5)),
+                availableReplicas=2,
+            ),
+            NO_ROLLOUT,
+            id="without-the-condition-a-crash-loop-of-a-day-later-is-not-ours",
+        ),
+        pytest.param(
+            rolled(
+                applied=90_000,
+                spec=ENDLESS,
+                pods=(OLD, pod(made=89_900, unready=89_900)),
+                availableReplicas=2,
+            ),
+            phase(Phase.FAILED, message="no progress for 300 s: 3 of 3 replicas updated", applied=90_000),
+            id="without-the-condition-a-pod-that-was-never-ready-is-a-stalled-rollout",
+        ),
+        pytest.param(
+            rolled(applied=90_000, spec=ENDLESS, pods=(OLD,), **ROLLING),
+            phase(Phase.FAILED, message=STALLED, applied=90_000),
+            id="without-the-condition-old-pods-a-day-later-are-a-stalled-rollout",
+        ),
+        pytest.param(
+            rolled(progressing("NewReplicaSetAvailable", 3600), applied=-86_400, made=3700),
+            NO_ROLLOUT,
+            id="written-with-a-clock-a-day-ahead-and-soaked-an-hour-ago",
+        ),
+        pytest.param(
+            rolled(progressing("NewReplicaSetAvailable", 20), applied=-86_400, made=100),
+            phase(Phase.SOAKING, 40, "soaking"),
+            id="written-with-a-clock-a-day-ahead-and-soaking",
+        ),
+        pytest.param(
+            rolled(progressing("ReplicaSetUpdated", 300), applied=-86_400, made=400, **ROLLING),
+            phase(Phase.FAILED, message=STALLED, applied=400),
+            id="written-with-a-clock-a-day-ahead-and-stalled",
+        ),
+        pytest.param(
+            rolled(newest=1, observedGeneration=1, applied=-86_400),
+            phase(Phase.PROGRESSING, 300, "rolling out", applied=0),
+            id="written-with-a-clock-a-day-ahead-and-not-yet-seen-by-the-controller",
+        ),
         pytest.param(rolled(newest=3, **ROLLING), NO_ROLLOUT, id="superseded-by-the-owners-push"),
         pytest.param(
             rolled(

@@ -36,7 +36,7 @@ def test_plan_shows_order_blast_radius_and_what_waits(scene: Scene) -> None:
             "web",
             ["dns-config", "graceful-shutdown", "spread"],
             3,
-            f"waits for a slot: 1 of 1 rollouts of policy {policy} run",
+            f"waits for a slot: 1 of 1 rollouts of policy {policy} run ({scene.namespace}/api is one)",
         ),
     ]
     text = resilience(scene, "plan", policy).stdout

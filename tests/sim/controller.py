@@ -39,7 +39,9 @@ class Controller:
             self.step()
 
     def sync(self, one: Stored) -> None:
-        """One sync of one Deployment."""
+        """One sync of one Deployment; one that is being deleted is left alone (syncDeployment: status only)."""
+        if "deletionTimestamp" in one.raw["metadata"]:
+            return
         if one.raw["spec"].get("paused"):
             status = {**one.raw["status"], "observedGeneration": one.raw["metadata"]["generation"]}
             self.cluster.commit_status(one, status, max((rs.revision for rs in one.replica_sets), default=0))

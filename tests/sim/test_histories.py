@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from resilience_operator.core.findings import State
+from resilience_operator.planning.change import Decision
+from resilience_operator.planning.queue import OperatorLimits
 from tests.sim.cluster import MANAGER
 from tests.sim.leaves import Raw, pod_spec
 from tests.sim.world import ALL_RULES, World, key
@@ -495,3 +497,57 @@ def test_rollbacks_and_what_is_given_back_count_against_the_limit() -> None:
     assert world.peak == 2
     assert [pod_spec(world.cluster.stored[key(name)].raw).get("dnsConfig") for name in "abcd"] == [None] * 4
     assert world.cluster.rolling(MANAGER) == []
+
+
+def delete_in_the_foreground(raw: Raw) -> None:
+    """It stays until its pods are gone."""
+    raw["metadata"] |= {"deletionTimestamp": "2026-11-22T08:00:30Z", "finalizers": ["foregroundDeletion"]}
+
+
+def test_a_deployment_that_is_being_deleted_is_given_nothing_back() -> None:
+    world = enforced(DNS, **REVERT)
+    world.cluster.update(key("web"), "kubectl-delete", delete_in_the_foreground)
+    world.turns(5)
+    assert world.operator.writes == [("apply", key("web"))]
+
+
+def test_a_deployment_that_is_deleted_in_the_middle_of_our_rollout_is_no_failure_and_holds_no_slot() -> None:
+    world = World()
+    world.create("aaa", "web")
+    world.operator.limits = OperatorLimits(max_rollouts=1, max_unhealthy_percent=0)
+    world.operator.policy(deployments=DNS, rollout={"progressDeadlineSeconds": 60, "soakSeconds": 0})
+    world.turn()
+    assert world.operator.writes == [("apply", key("aaa"))]
+    world.cluster.update(key("aaa"), "kubectl-delete", delete_in_the_foreground)
+    gone = world.operator.decisions()[key("aaa")]
+    assert gone == Decision(gone.object, state=gone.state)
+    world.turns(30)
+    assert world.operator.writes == [("apply", key("aaa")), ("apply", key("web"))]
+    assert (world.operator.plan().stopped, world.states()) == ({}, {"aaa": [], "web": []})
+
+
+def paused_in_the_middle(limits: OperatorLimits, **rollout: int) -> World:
+    """Our rollout of shop/aaa, paused by a person, and shop/web, which waits."""
+    world = World()
+    world.create("aaa", "web")
+    world.operator.limits = limits
+    world.operator.policy(deployments=DNS, rollout={"soakSeconds": 0, **rollout})
+    world.turn()
+    world.cluster.update(key("aaa"), "kubectl-rollout", lambda raw: raw["spec"].update(paused=True))
+    world.turns(20, seconds=3600)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("rollouts", "limits", "why"),
+    [
+        pytest.param(1, {}, "1 of 1 rollouts of the operator run", id="operator"),
+        pytest.param(2, {}, "1 of 1 rollouts of policy p run", id="policy"),
+        pytest.param(
+            2, {"maxConcurrent": 2}, "1 of 1 rollouts of policy p run in namespace shop", id="namespace"
+        ),
+    ],
+)
+def test_who_waits_for_a_slot_is_told_who_has_it(rollouts: int, limits: dict[str, int], why: str) -> None:
+    world = paused_in_the_middle(OperatorLimits(rollouts, max_unhealthy_percent=100), **limits)
+    assert [*world.operator.plan().waiting.values()] == [f"waits for a slot: {why} (shop/aaa is one)"]

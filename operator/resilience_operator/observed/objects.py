@@ -161,6 +161,7 @@ class DeploymentSpec(Observed, frozen=True):
     strategy: Strategy = Strategy()
     paused: bool = False
     progress_deadline_seconds: int | None = None
+    min_ready_seconds: int = 0
 
 
 class DeploymentStatus(Observed, frozen=True):

@@ -80,6 +80,9 @@ class Surroundings:
 
 def decide(view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings) -> Decision:
     """Decide about one object from what the rules of every covering policy say."""
+    if view.target.metadata.deletion_timestamp is not None:
+        # Nothing is given back to what goes, nothing of it fails, and our budget is garbage-collected with it.
+        return Decision(view.ref, state=view.state)
     inferred = undone(view, tuple(one.policy for one in verdicts))
     quarantines = _quarantines(view, verdicts, inferred)
     enforcing = _enforcing(view, verdicts, around, quarantines)

@@ -4,13 +4,13 @@ Everything is counted from the decisions, which were read from the objects: a ne
 strictest limit wins; doubt (an unreadable pause switch, a stale stream) lets nothing start.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from resilience_operator.core.policy import Policy
-from resilience_operator.core.refs import Key, key_of
+from resilience_operator.core.refs import Key, ObjectRef, key_of
 from resilience_operator.planning import windows
 from resilience_operator.planning.change import Change, Decision, Verb
 from resilience_operator.planning.quarantine import ROLLOUT_FAILED
@@ -60,47 +60,48 @@ def health_of(decisions: Iterable[Decision]) -> Health:
 
 
 class Slots:
-    """Rollouts running, by operator, policy and (policy, namespace): what is left of each limit."""
+    """Rollouts running, by operator, policy and (policy, namespace): what is left of each limit, and who has it."""
 
     def __init__(self, decisions: Iterable[Decision], limits: OperatorLimits) -> None:
         """Count the rollouts of ours that the decisions show as running."""
         self._limits = limits
-        self._total = 0
-        self._policy: Counter[str] = Counter()
-        self._namespace: Counter[tuple[str, str]] = Counter()
+        self._all: list[ObjectRef] = []
+        self._policy: defaultdict[str, list[ObjectRef]] = defaultdict(list)
+        self._namespace: defaultdict[tuple[str, str], list[ObjectRef]] = defaultdict(list)
         for decision in decisions:
             if decision.rollout.running:
-                self._take(decision.rollout_policies, decision.object.namespace)
+                self._take(decision.rollout_policies, decision.object)
 
     def full_because(self, change: Change) -> str:
         """Why no rollout of this change may start now; "" where there is a slot."""
-        if self._total >= self._limits.max_rollouts:
-            return (
-                f"waits for a slot: {self._total} of {self._limits.max_rollouts} rollouts of the operator run"
-            )
+        if len(self._all) >= self._limits.max_rollouts:
+            return _full(self._all, self._limits.max_rollouts, "of the operator run")
         namespace = change.object.namespace
         for policy in change.policies:
             limits = policy.limits_of(change.rules)
             running = self._policy[policy.uid]
-            if running >= limits.max_concurrent:
-                return f"waits for a slot: {running} of {limits.max_concurrent} rollouts of policy {policy.name} run"
+            if len(running) >= limits.max_concurrent:
+                return _full(running, limits.max_concurrent, f"of policy {policy.name} run")
             running = self._namespace[(policy.uid, namespace)]
-            if running >= limits.max_concurrent_per_namespace:
-                return (
-                    f"waits for a slot: {running} of {limits.max_concurrent_per_namespace} rollouts of policy "
-                    f"{policy.name} run in namespace {namespace}"
-                )
+            if len(running) >= limits.max_concurrent_per_namespace:
+                where = f"of policy {policy.name} run in namespace {namespace}"
+                return _full(running, limits.max_concurrent_per_namespace, where)
         return ""
 
     def take(self, change: Change) -> None:
         """Count a rollout that this pass starts."""
-        self._take(tuple(policy.uid for policy in change.policies), change.object.namespace)
+        self._take(tuple(policy.uid for policy in change.policies), change.object)
 
-    def _take(self, uids: Iterable[str], namespace: str) -> None:
-        self._total += 1
+    def _take(self, uids: Iterable[str], holder: ObjectRef) -> None:
+        self._all.append(holder)
         for uid in uids:
-            self._policy[uid] += 1
-            self._namespace[(uid, namespace)] += 1
+            self._policy[uid].append(holder)
+            self._namespace[(uid, holder.namespace)].append(holder)
+
+
+def _full(running: Sequence[ObjectRef], limit: int, whose: str) -> str:
+    example = f" ({running[0]} is one)" if running else ""
+    return f"waits for a slot: {len(running)} of {limit} rollouts {whose}{example}"
 
 
 def schedule(

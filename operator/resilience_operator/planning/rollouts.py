@@ -3,7 +3,7 @@
 Used by planning.decide (failure, findings) and planning.queue (counts against the limits).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -60,7 +60,7 @@ def our_rollout(view: View, soak_seconds: int, deadline_seconds: int) -> OurRoll
     newest = view.newest_replica_set
     if not applies or (newest is not None and newest.revision > applies[-1].revision):
         return NO_ROLLOUT
-    last = applies[-1]
+    last = _past(view, applies[-1])
     if newest is None or newest.revision < last.revision:
         rollout = _waiting(view, last, deadline_seconds)
     else:
@@ -69,6 +69,16 @@ def our_rollout(view: View, soak_seconds: int, deadline_seconds: int) -> OurRoll
     if gives_back and (rollout.phase is Phase.FAILED or view.deployment.spec.paused):
         return NO_ROLLOUT
     return rollout
+
+
+def _past(view: DeploymentView, last: Apply) -> Apply:
+    """The apply, dated back where the clock of who wrote it was ahead: to when our ReplicaSet was made, or to now."""
+    if last.at <= view.now:
+        return last
+    newest = view.newest_replica_set
+    ours = newest if newest is not None and newest.revision == last.revision else None
+    made = ours.metadata.creation_timestamp if ours is not None else None
+    return replace(last, at=min(made or view.now, view.now))
 
 
 def causing(view: View) -> tuple[str, ...]:
@@ -82,7 +92,9 @@ def _seen(
     view: DeploymentView, newest: ReplicaSet, last: Apply, soak_seconds: int, deadline_seconds: int
 ) -> OurRollout:
     """The rollout once the controller has made our ReplicaSet the newest."""
-    crash, completed = _crash_loop(view, newest), _completed_at(view, last.at)
+    crash, completed = _crash_loop(view, newest), _completed_at(view, last, deadline_seconds)
+    if completed is None and _long_over(view, newest, last, soak_seconds, deadline_seconds):
+        return NO_ROLLOUT
     if completed is None and not crash:
         return _waiting(view, last, deadline_seconds)
     start = _soak_start(view, newest, completed, soak_seconds) if completed is not None else view.now
@@ -144,12 +156,13 @@ def _settled(view: DeploymentView) -> bool:
 
 def _waiting(view: DeploymentView, last: Apply, deadline_seconds: int) -> OurRollout:
     """Progressing, or failed once nothing has progressed for the shorter of the two deadlines."""
-    revision, started = last.revision, last.at
-    progress = view.deployment.status.condition("Progressing")
+    revision, started, seconds = last.revision, last.at, _patience(view, deadline_seconds)
+    progress, times = view.deployment.status.condition("Progressing"), [started]
     own = view.deployment.spec.progress_deadline_seconds or DEFAULT_DEADLINE
-    seconds = min(deadline_seconds, own)
-    times = [started]
-    if progress is not None and progress.last_update_time is not None:
+    if progress is None:
+        # With progressDeadlineSeconds 2147483647 the controller keeps none (HasProgressDeadline, also there).
+        times += _pod_times(view, revision)
+    elif progress.last_update_time is not None:
         times.append(progress.last_update_time)
         timed_out = progress.reason == "ProgressDeadlineExceeded" and progress.status == "False"
         if timed_out and _settled(view) and progress.last_update_time >= _second(started):
@@ -165,6 +178,16 @@ def _waiting(view: DeploymentView, last: Apply, deadline_seconds: int) -> OurRol
     return OurRollout(Phase.PROGRESSING, revision, started, deadline, "rolling out")
 
 
+def _patience(view: DeploymentView, deadline_seconds: int) -> int:
+    """Seconds without progress that fail a rollout.
+
+    Between ready and available a pod is no progress to the controller, for minReadySeconds (DeploymentProgressing in
+    pkg/controller/deployment/util): that wait comes on top.
+    """
+    spec = view.deployment.spec
+    return min(deadline_seconds, spec.progress_deadline_seconds or DEFAULT_DEADLINE) + spec.min_ready_seconds
+
+
 def _crash_loop(view: DeploymentView, newest: ReplicaSet) -> str:
     for pod in _pods_of(view, newest):
         for container in pod.status.container_statuses:
@@ -177,17 +200,45 @@ def _crash_loop(view: DeploymentView, newest: ReplicaSet) -> str:
     return ""
 
 
-def _completed_at(view: DeploymentView, started: datetime) -> datetime | None:
+def _completed_at(view: DeploymentView, last: Apply, deadline_seconds: int) -> datetime | None:
     """When the rollout became complete; the controller's own time where it keeps one.
 
-    Its clock may be behind ours, and it does not always renew that time: what is complete is complete.
+    Its clock may be behind ours, and it does not always renew that time: then its pods say when they became available.
     """
     progress = view.deployment.status.condition("Progressing")
     if progress is not None and progress.reason == "NewReplicaSetAvailable":
         at = progress.last_update_time
-        if at is not None and at >= _second(started):
+        if at is not None and at >= _second(last.at):
             return at
-    return started if complete(view) else None
+    if not complete(view):
+        return None
+    ready = _last_pod(view, last, deadline_seconds)
+    return min(ready + timedelta(seconds=view.deployment.spec.min_ready_seconds), view.now)
+
+
+def _last_pod(view: DeploymentView, last: Apply, deadline_seconds: int) -> datetime:
+    """When the last pod of the rollout became ready: what comes after a pause beyond the deadline is a pod of later."""
+    patience, ready = timedelta(seconds=_patience(view, deadline_seconds)), last.at
+    for at in _pod_times(view, last.revision):
+        if ready < at <= ready + patience:
+            ready = at
+    return ready
+
+
+def _long_over(
+    view: DeploymentView, newest: ReplicaSet, last: Apply, soak_seconds: int, deadline_seconds: int
+) -> bool:
+    """True where its pods say, as no condition does, that the rollout was complete: what is lost now is not ours."""
+    status = view.deployment.status
+    old = status.replicas > status.updated_replicas
+    old |= any(one.spec.replicas for one in view.replica_sets if one is not newest)
+    if old or status.condition("Progressing") is not None:
+        return False
+    failed = _last_pod(view, last, deadline_seconds) + timedelta(seconds=_patience(view, deadline_seconds))
+    pods = [pod for pod in _pods_of(view, newest) if pod.metadata.deletion_timestamp is None]
+    if any(not pod.ready and _unready_since(pod) <= failed for pod in pods):
+        return False
+    return any(pod.ready for pod in pods) and view.now >= failed + timedelta(seconds=soak_seconds)
 
 
 def _soak_start(view: DeploymentView, newest: ReplicaSet, completed: datetime, soak_seconds: int) -> datetime:
@@ -224,6 +275,19 @@ def _unready_since(pod: Pod) -> datetime:
     ready = next((condition for condition in pod.status.conditions if condition.type == "Ready"), None)
     since = ready.last_transition_time if ready is not None else pod.metadata.creation_timestamp
     return since or NEVER
+
+
+def _pod_times(view: DeploymentView, revision: int) -> list[datetime]:
+    """When each pod of this revision was made, and became ready where it is; a node's clock may be ahead of ours."""
+    newest, times = view.newest_replica_set, []
+    if newest is None or newest.revision != revision:
+        return []
+    for pod in _pods_of(view, newest):
+        times.append(pod.metadata.creation_timestamp)
+        times += [
+            one.last_transition_time for one in pod.status.conditions if one.type == "Ready" and pod.ready
+        ]
+    return sorted(at for at in times if at is not None and at <= view.now)
 
 
 def _pods_of(view: DeploymentView, replica_set: ReplicaSet) -> list[Pod]:
