@@ -56,6 +56,8 @@ class DeploymentView:
     `scaled_too` those that it scales beside that one.
     `addon`: the EKS add-on that keeps it, None where none does or AWS was not asked.
     `budgets`: PodDisruptionBudgets that select its pods, that we made for it, or that bear the name of ours.
+    `protected_too`: other Deployments that such a budget selects, each with what scales it and nothing else; no more
+    of them than it takes to say that some pod may go.
     `sharing`: names of other Deployments whose pods its selector selects as well. `twins`: names of other Deployments
     that one of its Services selects as well, and `dns` what the nodes do with queries, both asked for of cluster DNS
     alone.
@@ -80,6 +82,7 @@ class DeploymentView:
     scaled_too: "tuple[DeploymentView, ...]" = ()
     addon: Addon | None = None
     budgets: tuple[PodDisruptionBudget, ...] = ()
+    protected_too: "tuple[DeploymentView, ...]" = ()
     sharing: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
     dns: DNSNeighbours | None = None

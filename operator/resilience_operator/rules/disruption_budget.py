@@ -8,6 +8,7 @@ from resilience_operator.core.findings import EMPTY, BudgetDemand, Finding, Skip
 from resilience_operator.core.policy import DisruptionBudget
 from resilience_operator.observed.budgets import (
     allows_none,
+    counts_pods,
     covering,
     differences,
     excess,
@@ -17,9 +18,11 @@ from resilience_operator.observed.budgets import (
     name_of,
     ours,
 )
-from resilience_operator.observed.objects import HorizontalPodAutoscaler, PodDisruptionBudget
+from resilience_operator.observed.objects import PodDisruptionBudget
+from resilience_operator.observed.selection import selects
 from resilience_operator.observed.view import DeploymentView
 from resilience_operator.rules.eligibility import never_scaled, reported
+from resilience_operator.rules.sizes import highest, replicas_of
 from resilience_operator.rules.texts import DISRUPTION_BUDGET
 
 ENOUGH = 2
@@ -37,7 +40,7 @@ def check(settings: DisruptionBudget, view: DeploymentView) -> Verdict:
 
 
 def _wanted(settings: DisruptionBudget, view: DeploymentView) -> Verdict:
-    replicas, mine = view.deployment.replicas, ours(view)
+    replicas, mine = replicas_of(view), ours(view)
     if replicas == 1 or foreign(view) or (not mine and covering(view)):
         return EMPTY
     demand = BudgetDemand(DISRUPTION_BUDGET, settings.max_unavailable, _not_yet(view))
@@ -89,7 +92,7 @@ def _overlap(every: tuple[PodDisruptionBudget, ...], view: DeploymentView) -> Ve
 
 
 def _judged(budget: PodDisruptionBudget, view: DeploymentView) -> Verdict:
-    most = max([view.deployment.replicas, *_maxima(view)])
+    most = _most(budget, view)
     if view.deployment.replicas == 0 or not allows_none(budget, most):
         return EMPTY
     message = (
@@ -101,8 +104,13 @@ def _judged(budget: PodDisruptionBudget, view: DeploymentView) -> Verdict:
     return Verdict((Finding(DISRUPTION_BUDGET, "BudgetAllowsNone", view.ref, message),))
 
 
-def _maxima(view: DeploymentView) -> list[int]:
-    return [one.spec.max_replicas for one in view.scalers if isinstance(one, HorizontalPodAutoscaler)]
+def _most(budget: PodDisruptionBudget, view: DeploymentView) -> int:
+    """How many pods it can come to select; of its own Deployment alone where the number makes no difference."""
+    if not counts_pods(budget):
+        return replicas_of(view)
+    labels_of = ((one, one.deployment.spec.template.metadata.labels) for one in view.protected_too)
+    others = [one for one, labels in labels_of if selects(budget.spec.selector, labels)]
+    return sum(map(highest, (view, *others)))
 
 
 def _of_others(reason: str, message: str, view: DeploymentView) -> Verdict:
