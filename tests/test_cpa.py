@@ -49,10 +49,12 @@ CREATED = (
 )
 
 
-def odd(mode: str, *problems: str, least: int | None = None, most: int | None = None) -> Reading:
+def odd(
+    mode: str, *problems: str, least: int | None = None, most: int | None = None, highest: int | None = None
+) -> Reading:
     """A reading with problems, each written `Reason: message`."""
     pairs = (problem.split(": ", 1) for problem in problems)
-    return Reading(mode, tuple(Problem(reason, message) for reason, message in pairs), least, most)
+    return Reading(mode, tuple(Problem(reason, message) for reason, message in pairs), least, most, highest)
 
 
 @pytest.mark.parametrize(
@@ -60,25 +62,29 @@ def odd(mode: str, *problems: str, least: int | None = None, most: int | None = 
     [
         ("linear", CREATED, Reading("linear", (), 1, None)),
         ("linear", '{"nodesPerReplica": 16, "min": 0, "max": 0}', Reading("linear", (), 1, None)),
-        ("linear", '{"coresPerReplica": 2.5, "min": 4, "max": 9}', Reading("linear", (), 4, 9)),
-        ("linear", '{"NODESPERREPLICA": 16, "Min": 2, "mAx": 8}', Reading("linear", (), 2, 8)),
+        ("linear", '{"coresPerReplica": 2.5, "min": 4, "max": 9}', Reading("linear", (), 4, 9, 9)),
+        ("linear", '{"NODESPERREPLICA": 16, "Min": 2, "mAx": 8}', Reading("linear", (), 2, 8, 8)),
         ("linear", '{"node\\u017fPerReplica": 16, "\\u006din": 2}', Reading("linear", (), 2, None)),
         ("linear", '{"nodesPerReplica": 16, "min": null, "max": null}', Reading("linear", (), 1, None)),
         ("linear", '{"nodesPerReplica": 1e-999, "coresPerReplica": 8}', Reading("linear", (), 1, None)),
-        ("ladder", '{"nodesToReplicas": [[1, 1], [2, 2]]}', Reading("ladder", (), 1, None)),
-        ("ladder", '{"nodesToReplicas": [[64, 3], [8, 2]]}', Reading("ladder", (), 2, None)),
-        ("ladder", '{"nodesToReplicas": [[0, 0], [6, 1]]}', Reading("ladder", (), 0, None)),
+        ("ladder", '{"nodesToReplicas": [[1, 1], [2, 2]]}', Reading("ladder", (), 1, None, 2)),
+        ("ladder", '{"nodesToReplicas": [[64, 3], [8, 2]]}', Reading("ladder", (), 2, None, 3)),
+        ("ladder", '{"nodesToReplicas": [[0, 0], [6, 1]]}', Reading("ladder", (), 0, None, 1)),
         (
             "ladder",
             '{"coresToReplicas": [[1, 1], [9, 3]], "nodesToReplicas": [[1, 2]]}',
-            odd("ladder", least=2),
+            odd("ladder", least=2, highest=3),
         ),
         (
             "ladder",
             '{"nodesToReplicas": [[1, 5]], "includeUnschedulableNodes": true}',
-            odd("ladder", least=5),
+            odd("ladder", least=5, highest=5),
         ),
-        ("ladder", '{"coresToReplicas": null, "nodesToReplicas": [[1, 5]]}', odd("ladder", least=5)),
+        (
+            "ladder",
+            '{"coresToReplicas": null, "nodesToReplicas": [[1, 5]]}',
+            odd("ladder", least=5, highest=5),
+        ),
     ],
 )
 def test_parameters_are_read_as_the_autoscaler_reads_them(mode: str, text: str, reading: Reading) -> None:
@@ -246,7 +252,7 @@ def test_broken_json_is_named_with_its_place(text: str, error: str) -> None:
         ),
         (
             '"max": 1, "preventSinglePointFailure": true',
-            odd("linear", f"MaximumOverridden: {OVERRIDDEN}", least=1, most=1),
+            odd("linear", f"MaximumOverridden: {OVERRIDDEN}", least=1, most=1, highest=2),
         ),
     ],
 )
@@ -295,6 +301,7 @@ def no_pair(step: str, taken: str) -> str:
                 no_pair("[3, null]", "[3, 0]"),
                 no_pair("null", "[0, 0]"),
                 least=0,
+                highest=9,
             ),
         ),
         (
@@ -308,11 +315,11 @@ def no_pair(step: str, taken: str) -> str:
                 f"NumberTooLarge: step [2147483648, 2147483648] of nodesToReplicas has the number 2147483648: {CUT}",
             ),
         ),
-        ("[]", odd("ladder", f"NoSteps: {NO_STEP}", least=0)),
-        ("null", odd("ladder", f"NoSteps: {NO_STEP}", least=0)),
+        ("[]", odd("ladder", f"NoSteps: {NO_STEP}", least=0, highest=0)),
+        ("null", odd("ladder", f"NoSteps: {NO_STEP}", least=0, highest=0)),
         (
             '[[1, 4]], "min": 3',
-            odd("ladder", f'UnknownKey: the key "min" {UNKNOWN}; known are {LADDER}', least=4),
+            odd("ladder", f'UnknownKey: the key "min" {UNKNOWN}; known are {LADDER}', least=4, highest=4),
         ),
         (
             '[[1, 1]], "nodesToReplicas": [[1, 2]]',
@@ -320,6 +327,7 @@ def no_pair(step: str, taken: str) -> str:
                 "ladder",
                 "DuplicateKey: nodesToReplicas is there 2 times: the autoscaler takes [[1, 2]]; write it once",
                 least=2,
+                highest=2,
             ),
         ),
     ],
@@ -555,18 +563,18 @@ def test_the_floor_is_written_into_the_default_params_and_no_other_argument_chan
     [
         (
             ' { "ladder" : { "nodesToReplicas" : [ [ 1, 2 ] ] } } ',
-            odd("ladder", least=2),
+            odd("ladder", least=2, highest=2),
             ' { "ladder" : { "nodesToReplicas" : [ [ 1, 3 ] ] } } ',
         ),
         # The autoscaler rewrites every number before it reads them: here a whole number may have a point.
         (
             '{"linear": {"nodesPerReplica": 1e1, "min": 1.0, "max": 9.0}}',
-            odd("linear", least=1, most=9),
+            odd("linear", least=1, most=9, highest=9),
             f'{{"linear": {{"nodesPerReplica": 1e1, "min": 3, "max": 9.0, {PREVENT}: true, {INCLUDE}: true}}}}',
         ),
         (
             '{"ladder": {"nodesToReplicas": [[1.0, 1.0], [4, 8]]}}',
-            odd("ladder", least=1),
+            odd("ladder", least=1, highest=8),
             '{"ladder": {"nodesToReplicas": [[1.0, 3], [4, 8]]}}',
         ),
         (
@@ -574,7 +582,7 @@ def test_the_floor_is_written_into_the_default_params_and_no_other_argument_chan
             odd("linear", f"NotAnInteger: min is 1.5: {REFUSED}; write 2"),
             None,
         ),
-        ('{"linear": {"nodesPerReplica": 16, "max": 2}}', odd("linear", least=1, most=2), None),
+        ('{"linear": {"nodesPerReplica": 16, "max": 2}}', odd("linear", least=1, most=2, highest=2), None),
         # MIN comes before min when they are sorted, whatever the order in the text.
         (
             '{"linear": {"nodesPerReplica": 16, "min": 1, "MIN": 4}}',

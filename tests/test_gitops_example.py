@@ -49,10 +49,11 @@ BEFORE = WORKER | {
     f"[spread] Deployment shop/api: {NO_ENTRY} topology.kubernetes.io/zone",
 }
 TWO_REPLICAS = {
-    f"[spread] Deployment shop/web: {NO_ENTRY} kubernetes.io/hostname",
-    f"[spread] Deployment shop/web: {NO_ENTRY} topology.kubernetes.io/zone",
+    f"[spread] Deployment shop/{name}: {NO_ENTRY} {key}"
+    for name in ("search", "web")
+    for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
 }
-"""What web is found to lack once it has two replicas."""
+"""What web is found to lack once it has two replicas, and search once its autoscaler keeps two."""
 
 
 def audit() -> Body:
@@ -62,8 +63,19 @@ def audit() -> Body:
 
 
 def observed(documents: list[Body]) -> Cluster:
-    """A cluster of two nodes after Argo CD has applied the documents and all is rolled out."""
-    return cluster([audit()], [*map(node, "ab"), *map(running, documents)])
+    """A cluster of two nodes after Argo CD has applied the documents; autoscalers have scaled, all is rolled out."""
+    least = {
+        one["spec"]["scaleTargetRef"]["name"]: {"replicas": one["spec"]["minReplicas"]}
+        for one in documents
+        if one["kind"] == "HorizontalPodAutoscaler"
+    }
+    scaled = (
+        one | {"spec": least.get(one["metadata"]["name"], {}) | one["spec"]}
+        if one["kind"] == "Deployment"
+        else one
+        for one in documents
+    )
+    return cluster([audit()], [*map(node, "ab"), *map(running, scaled)])
 
 
 def found(documents: list[Body], place: Path, capsys: pytest.CaptureFixture[str]) -> set[str]:
@@ -105,15 +117,16 @@ def test_manifests_put_into_the_files_end_the_same_and_bring_the_budgets_that_no
     documents = rendered(repository(tmp_path) / SHOP)
     before = {_name(one): one for one in documents}
     documents = merge(what_to_commit(documents, "manifest"), documents, tmp_path)
-    budget = (
-        "[disruption-budget] Deployment shop/web: no PodDisruptionBudget selects the pods of its 2 replicas"
-    )
+    unprotected = {
+        f"[disruption-budget] Deployment shop/{name}: no PodDisruptionBudget selects the pods of its 2 replicas"
+        for name in ("search", "web")
+    }
     # One budget is read from now on, so that all are judged.
-    assert found(documents, tmp_path, capsys) == {budget} | WORKER | TWO_REPLICAS
+    assert found(documents, tmp_path, capsys) == unprotected | WORKER | TWO_REPLICAS
     documents = merge(what_to_commit(documents, "manifest"), documents, tmp_path)
     assert found(documents, tmp_path, capsys) == WORKER
     made = [_name(one) for one in documents if _name(one) not in before]
-    assert made == ["PodDisruptionBudget api-resilience", "PodDisruptionBudget web-resilience"]
+    assert made == [f"PodDisruptionBudget {name}-resilience" for name in ("api", "search", "web")]
 
 
 def test_nothing_else_of_an_object_is_another_and_containers_keep_their_order(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ KEPT_ANNOTATIONS: Final = frozenset(
         INSTALLATION,
         "meta.helm.sh/release-name",
         "meta.helm.sh/release-namespace",
+        "autoscaling.keda.sh/paused",
+        "autoscaling.keda.sh/paused-replicas",
     }
 )
 """Kept beside every `resilience.dev/*`."""

@@ -39,6 +39,7 @@ from resilience_operator.observed.objects import (
 from resilience_operator.observed.selection import selects
 from resilience_operator.observed.sharing import Sharing
 from resilience_operator.observed.strangers import Stranger, Strangers
+from resilience_operator.observed.together import Together
 from resilience_operator.observed.view import DeploymentView, Known, ScalerView, dns_first
 
 Pair = tuple[str, str]
@@ -70,6 +71,7 @@ class Inventory:
         self._by_name: dict[Key, Deployment] = {}
         self._placed: dict[str, dict[str, Deployment]] = defaultdict(dict)
         self._sharing: dict[str, Sharing] = {}
+        self._together: dict[str, Together] = {}
         self._daemon_sets: list[DaemonSet] = []
         self._strangers = Strangers()
         for namespace, found in beside:
@@ -181,31 +183,48 @@ class Inventory:
             if volume.persistent_volume_claim is not None
         )
         claims = (self._claims.get((namespace, name)) for name in names)
-        readers = self._autoscalers.get(place, ())
-        described = (self._described[reader] for reader in readers)
-        parameters = (self._config_maps.get((one.namespace, one.config_map)) for one in described)
-        budgets, name = self._budgets.get(namespace, {}).values(), name_of(found)
+        every, name = self._budgets.get(namespace, {}).values(), name_of(found)
+        budgets = tuple(
+            one for one in every if selects(one.spec.selector, labels) or one.metadata.name == name
+        )
         sharing = self._sharing.setdefault(namespace, Sharing(lambda within: self._placed[within].values()))
-        return DeploymentView(
-            deployment=found,
-            now=now,
+        return replace(
+            self._counted(found, now),
             namespace=self._namespaces.get(namespace),
             services=services,
             volume_claims=tuple(claim for claim in claims if claim is not None),
             nodes=self._nodes,
-            scalers=tuple(one for _, one in sorted(self._scalers.get(place, {}).items())),
-            autoscalers=tuple(self._by_name[reader] for reader in readers),
-            config_maps=tuple(one for one in parameters if one is not None),
-            rollouts=tuple(self._rollouts.get(place, ())),
-            budgets=tuple(
-                one for one in budgets if selects(one.spec.selector, labels) or one.metadata.name == name
-            ),
+            budgets=budgets,
+            protected_too=tuple(self._counted(one, now) for one in self._beside(found, budgets)),
             sharing=sharing.of(found) if self._known.budgets else (),
             strangers=self._strangers.of(found),
             twins=self._twins(place, services),
             dns=self._dns() if is_cluster_dns(found, services) else None,
+        )
+
+    def _counted(self, found: Deployment, now: datetime) -> DeploymentView:
+        """The Deployment with what scales it, and nothing else."""
+        place = _place(found)
+        readers = self._autoscalers.get(place, ())
+        described = (self._described[reader] for reader in readers)
+        parameters = (self._config_maps.get((one.namespace, one.config_map)) for one in described)
+        return DeploymentView(
+            deployment=found,
+            now=now,
+            scalers=tuple(one for _, one in sorted(self._scalers.get(place, {}).items())),
+            autoscalers=tuple(self._by_name[reader] for reader in readers),
+            config_maps=tuple(one for one in parameters if one is not None),
+            rollouts=tuple(self._rollouts.get(place, ())),
             known=self._known,
         )
+
+    def _beside(self, found: Deployment, budgets: tuple[PodDisruptionBudget, ...]) -> list[Deployment]:
+        namespace = found.metadata.namespace
+        if namespace not in self._together:
+            self._together[namespace] = Together(
+                lambda within: self._placed[within].values(), lambda *place: self._by_name.get(place)
+            )
+        return self._together[namespace].beside(found, budgets)
 
     def _dns(self) -> DNSNeighbours:
         return neighbours(self._daemon_sets, lambda name: self._config_maps.get((DNS_NAMESPACE, name)))

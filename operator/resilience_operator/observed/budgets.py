@@ -28,6 +28,8 @@ ALWAYS_ALLOW = "AlwaysAllow"
 SUFFIX = "-resilience"
 MAX_NAME = 253
 NONE_GOES = "it lets none go"
+UNLIMITED = 2**31 - 1
+"""More pods than any budget counts: the most replicas that the API takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,13 @@ def allows_none(budget: PodDisruptionBudget, replicas: int) -> bool:
     if spec.min_available is None:
         return False  # The server refuses one without a limit; a file may lack it.
     return _number(spec.min_available, replicas, unreadable=replicas) >= replicas
+
+
+def counts_pods(budget: PodDisruptionBudget) -> bool:
+    """True where it depends on how many pods the budget selects whether it lets any go."""
+    spec = budget.spec
+    decided = spec.min_available is None or spec.max_unavailable is not None
+    return not decided and allows_none(budget, 1) and not allows_none(budget, UNLIMITED)
 
 
 def _number(limit: int | str, replicas: int, *, unreadable: int) -> int:

@@ -143,6 +143,7 @@ class Store:
             key=lambda each: each.metadata.namespace
         )  # What is shared is kept of one namespace at a time.
         dirty = dirty.union(*(self._views.sharing.around(each) for each in moved))
+        dirty.update(self._views.together.around(taken.resized, self._views.budgets))
         return dirty.union(*(self._views.judged_by(key) for key in dirty))
 
     def subjects(self) -> Iterator[Key]:

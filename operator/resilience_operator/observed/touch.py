@@ -44,15 +44,16 @@ from resilience_operator.observed.objects import (
     Service,
 )
 from resilience_operator.observed.shelf import Shelf
-from resilience_operator.observed.strangers import stranger_of
+from resilience_operator.observed.strangers import beside, stranger_of
 from resilience_operator.observed.views import Views
 
 
 class Dirty:
     """What is to be looked at again. `on_dirty` is called when the first key is marked, to wake somebody.
 
-    `moved`: Deployments, as they were and are, whose pods or selector changed. `applications`: names of Applications
-    that changed; what belongs to them is looked for once, when all is taken.
+    `moved`: Deployments, as they were and are, whose pods or selector changed. `resized`: those whose number of pods,
+    or what limits it, changed, or which came, went or moved. `applications`: names of Applications that changed; what
+    belongs to them is looked for once, when all is taken.
     """
 
     def __init__(self, on_dirty: Callable[[], None]) -> None:
@@ -60,6 +61,7 @@ class Dirty:
         self.keys: set[Key] = set()
         self.everything = False
         self.moved: list[Deployment] = []
+        self.resized: list[Deployment] = []
         self.applications: set[str] = set()
 
     @property
@@ -122,8 +124,18 @@ class Touch:
         if not alike_pods(old, new):
             self.dirty.moved += known
             self._views.sharing.changed(known[0].metadata.namespace)
+            self._views.together.changed(known[0].metadata.namespace)
+        if old is None or new is None or old.replicas != new.replicas or not alike_pods(old, new):
+            self.dirty.resized += known
         self.dirty.mark(map(_key, known))
-        self.dirty.mark(key for each in known for key in self._views.beside(each))
+        beside = [key for each in known for key in self._views.beside(each)]
+        self.dirty.mark(beside)
+        self._limits_changed(beside)
+
+    def _limits_changed(self, scaled: Iterable[Key | None]) -> None:
+        """What scales these Deployments may go up to another number."""
+        found = (self._deployments.get(key[0], key[1]) for key in scaled if key is not None and len(key) == 2)
+        self.dirty.resized += [one for one in found if one is not None]
 
     def _scaler_changed(
         self,
@@ -137,7 +149,9 @@ class Touch:
         known = [each for each in (old, new) if each is not None]
         self.dirty.mark(map(_key, known))
         if old is None or new is None or (old.spec, old.metadata.labels) != (new.spec, new.metadata.labels):
-            self.dirty.mark(scaled_by(each) for each in known)
+            scaled = [scaled_by(each) for each in known]
+            self.dirty.mark(scaled)
+            self._limits_changed(scaled)
 
     def _config_map_changed(self, old: ConfigMap | None, new: ConfigMap | None) -> None:
         known = [each for each in (old, new) if each is not None]
@@ -150,7 +164,9 @@ class Touch:
         if readers or held:
             self.dirty.mark(map(_key, known))
             self.dirty.mark(readers)
-            self.dirty.mark(key for each in known for key in self._views.scaled(each))
+            scaled = [key for each in known for key in self._views.scaled(each)]
+            self.dirty.mark(scaled)
+            self._limits_changed(scaled)
         if any(map(matters, known)) and (old is None or new is None or old.data != new.data):
             self.dirty.mark(self._views.cluster_dns())
 
@@ -203,7 +219,8 @@ class Touch:
         gone = [was] if was is not None and known.remove(namespace, was) else []
         come = [now] if now is not None and known.add(namespace, now) else []
         if not self.dirty.everything:
-            self.dirty.mark(key for one in gone + come for key in self._views.selecting(namespace, one))
+            every = (beside(one, self._deployments.within(namespace)) for one in gone + come)
+            self.dirty.mark(_key(each) for chosen in every for each in chosen)
 
     def _service_changed(self, old: Service | None, new: Service | None) -> None:
         if old is not None:

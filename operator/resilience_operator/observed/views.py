@@ -48,7 +48,8 @@ from resilience_operator.observed.objects import (
 from resilience_operator.observed.selection import selects
 from resilience_operator.observed.sharing import Sharing
 from resilience_operator.observed.shelf import Shelf
-from resilience_operator.observed.strangers import Stranger, Strangers, beside
+from resilience_operator.observed.strangers import Strangers
+from resilience_operator.observed.together import Together
 from resilience_operator.observed.view import DeploymentView, ScalerView, View, dns_first
 
 
@@ -69,6 +70,7 @@ class Views:
         self.applications = Applications()
         self.sharing = Sharing(self._deployments.within)
         self.strangers = Strangers()
+        self.together = Together(self._deployments.within, self._deployments.get)
         self.reading: AddonReading | None = None
 
     def look(self, key: Key, now: datetime, server: tuple[int, int] = (1, 36)) -> View | None:
@@ -128,6 +130,7 @@ class Views:
         ]
         pods = self._index.pods_of(replica_sets)
         services, autoscalers = self._index.services_of(found), self.autoscalers(found)
+        budgets = self._budgets_of(found, pods)
         return DeploymentView(
             deployment=found,
             now=now,
@@ -141,7 +144,8 @@ class Views:
             autoscalers=autoscalers,
             config_maps=self.parameters(autoscalers),
             addon=seen.addon if (seen := self._seen(found)) is not None else None,
-            budgets=self._budgets_of(found, pods),
+            budgets=budgets,
+            protected_too=tuple(self._counted(one, now) for one in self.together.beside(found, budgets)),
             sharing=self.sharing.of(found),
             strangers=self.strangers.of(found),
             twins=tuple(self._twins(found, services)),
@@ -151,6 +155,11 @@ class Views:
             server=server,
             application=self.applications.of(found.ref, found.metadata),
         )
+
+    def _counted(self, found: Deployment, now: datetime) -> DeploymentView:
+        scalers, autoscalers = self._index.scalers_of(key_of(found.ref)), self.autoscalers(found)
+        maps = self.parameters(autoscalers)
+        return DeploymentView(found, now, scalers=scalers, autoscalers=autoscalers, config_maps=maps)
 
     def nodes_changed(self) -> None:
         """The Nodes are to be put together anew."""
@@ -229,10 +238,6 @@ class Views:
             touched = rolls or selects(budget.spec.selector, labels) or name_of(one) == budget.metadata.name
             if touched or is_ours(budget, one):
                 yield key_of(one.ref)
-
-    def selecting(self, namespace: str, found: Stranger) -> Iterator[Key]:
-        """The Deployments whose selector selects pods of another controller."""
-        return (key_of(each.ref) for each in beside(found, self._deployments.within(namespace)))
 
     def _twins(self, found: Deployment, services: tuple[Service, ...]) -> Iterator[str]:
         for service in services:

@@ -60,12 +60,14 @@ class Reading:
 
     `mode` is the key it follows, "" where there is not exactly one that it knows. `effective_min` is the least number
     of replicas it may choose by itself, None where it refuses the parameters. `maximum`: None where there is none.
+    `effective_max`: the most it may choose, None where there is no limit, or it refuses them.
     """
 
     mode: str
     problems: tuple[Problem, ...]
     effective_min: int | None = None
     maximum: int | None = None
+    effective_max: int | None = None
 
 
 def read(data: Mapping[str, str]) -> Reading:
@@ -116,8 +118,12 @@ def _linear(text: str, root: Node) -> Reading:
         message = f"max {most} is below min {least}: {REFUSED}; write a max of at least {least}, or none"
         refused.append(Problem("MaxBelowMin", message))
     maximum = most if most > 0 else None
-    odd = (_OVERRIDDEN,) if most == 1 and go.is_true(root, SINGLE_POINT) else ()
-    return Reading(LINEAR, (*odd, *refused), None if refused else max(least, 1), maximum)
+    prevents = go.is_true(root, SINGLE_POINT)
+    odd = (_OVERRIDDEN,) if most == 1 and prevents else ()
+    if refused:
+        return Reading(LINEAR, (*odd, *refused), None, maximum)
+    highest = max(maximum, 2 if prevents else 1) if maximum is not None else None
+    return Reading(LINEAR, odd, max(least, 1), maximum, highest)
 
 
 def _negative(name: str, digits: str) -> Problem:
@@ -149,8 +155,11 @@ def _ladder(text: str, root: Node) -> Reading:
     if not lists:
         none = f"{' and '.join(STEPS)} have no step"
         odd.append(Problem("NoSteps", f"{none}: the autoscaler scales to 0; write steps such as [[1, 3]]"))
-    least = max((min(go.pair(text, step)[1] for step in steps) for steps in lists.values()), default=0)
-    return Reading(LADDER, (*odd, *refused), None if refused else least)
+    answers = [[go.pair(text, step)[1] for step in steps] for steps in lists.values()]
+    if refused:
+        return Reading(LADDER, (*odd, *refused))
+    least, highest = (max(map(which, answers), default=0) for which in (min, max))
+    return Reading(LADDER, tuple(odd), least, effective_max=highest)
 
 
 def blocked(reading: Reading, floor: Floor) -> Problem | None:

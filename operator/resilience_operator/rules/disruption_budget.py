@@ -8,7 +8,9 @@ from resilience_operator.core.findings import EMPTY, BudgetDemand, Finding, Skip
 from resilience_operator.core.policy import DisruptionBudget
 from resilience_operator.observed.budgets import (
     NONE_GOES,
+    UNLIMITED,
     allows_none,
+    counts_pods,
     covering,
     differences,
     excess,
@@ -20,9 +22,11 @@ from resilience_operator.observed.budgets import (
     ours,
     uncounted,
 )
-from resilience_operator.observed.objects import HorizontalPodAutoscaler, PodDisruptionBudget
+from resilience_operator.observed.objects import PodDisruptionBudget
+from resilience_operator.observed.selection import selects
 from resilience_operator.observed.view import DeploymentView
 from resilience_operator.rules.eligibility import never_scaled, reported
+from resilience_operator.rules.sizes import highest, replicas_of
 from resilience_operator.rules.texts import DISRUPTION_BUDGET
 
 ENOUGH = 2
@@ -40,7 +44,7 @@ def check(settings: DisruptionBudget, view: DeploymentView) -> Verdict:
 
 
 def _wanted(settings: DisruptionBudget, view: DeploymentView) -> Verdict:
-    replicas, mine = view.deployment.replicas, ours(view)
+    replicas, mine = replicas_of(view), ours(view)
     if replicas == 1 or foreign(view) or (not mine and covering(view)):
         return EMPTY
     demand = BudgetDemand(DISRUPTION_BUDGET, settings.max_unavailable, _not_yet(view))
@@ -99,7 +103,7 @@ def _judged(budget: PodDisruptionBudget, view: DeploymentView) -> Verdict:
             f" budget can count: {NONE_GOES}, and every drain of their nodes blocks"
         )
         return _blocking(budget, message, view)
-    most = max([view.deployment.replicas, *_maxima(view)])
+    most = _most(budget, view)
     if view.deployment.replicas == 0 or not allows_none(budget, most):
         return EMPTY
     message = (
@@ -115,8 +119,15 @@ def _blocking(budget: PodDisruptionBudget, message: str, view: DeploymentView) -
     return Verdict((Finding(DISRUPTION_BUDGET, "BudgetAllowsNone", view.ref, message),))
 
 
-def _maxima(view: DeploymentView) -> list[int]:
-    return [one.spec.max_replicas for one in view.scalers if isinstance(one, HorizontalPodAutoscaler)]
+def _most(budget: PodDisruptionBudget, view: DeploymentView) -> int:
+    """How many pods it can come to select; of its own Deployment alone where the number makes no difference."""
+    if not counts_pods(budget):
+        return replicas_of(view)
+    if any(one.selected_by(budget.spec.selector) for one in view.strangers):
+        return UNLIMITED  # Their pods may be let go as well, and nobody says how many they are.
+    labels_of = ((one, one.deployment.spec.template.metadata.labels) for one in view.protected_too)
+    others = [one for one, labels in labels_of if selects(budget.spec.selector, labels)]
+    return sum(map(highest, (view, *others)))
 
 
 def _of_others(reason: str, message: str, view: DeploymentView) -> Verdict:

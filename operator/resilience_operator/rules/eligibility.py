@@ -12,6 +12,7 @@ from resilience_operator.core.state import Held
 from resilience_operator.observed.objects import RollingUpdate
 from resilience_operator.observed.view import DeploymentView, View
 from resilience_operator.rules.placement import eligible
+from resilience_operator.rules.sizes import replicas_of
 
 DEFAULT_LIMIT = "25%"
 """The API server's default of maxUnavailable and maxSurge."""
@@ -78,7 +79,7 @@ def _recreate(view: DeploymentView) -> str:
 
 
 def _all_unavailable(view: DeploymentView) -> str:
-    replicas = view.deployment.replicas
+    replicas = replicas_of(view)
     limits = view.deployment.spec.strategy.rolling_update or RollingUpdate()
     try:
         unavailable = max_unavailable(limits, replicas)
@@ -136,7 +137,7 @@ def _host_ports(view: DeploymentView) -> str:
         return ""
     if not view.known.nodes:
         return f"{what} on a number of nodes that is not known: a new pod may find no free node"
-    nodes, replicas = len(eligible(view).names), view.deployment.replicas
+    nodes, replicas = len(eligible(view).names), replicas_of(view)
     if replicas < nodes:
         return ""
     return f"{what} with {replicas} replicas on {nodes} eligible nodes leaves a new pod no free node"

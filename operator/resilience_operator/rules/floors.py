@@ -21,14 +21,12 @@ from resilience_operator.observed.leaves import (
 )
 from resilience_operator.observed.objects import Addon, ConfigMap, HorizontalPodAutoscaler, ScaledObject
 from resilience_operator.observed.view import DeploymentView, ScalerView, View
-from resilience_operator.rules import cpa, eks_addon
+from resilience_operator.rules import cpa
 from resilience_operator.rules.addon_floor import of_addon, of_unread
 from resilience_operator.rules.eligibility import held_at, never_scaled, reported
 from resilience_operator.rules.scaling import By, Scaling, who_scales
+from resilience_operator.rules.sizes import keda_maximum, lowest
 from resilience_operator.rules.texts import COREDNS_FLOOR, HELD_VALUE_DIFFERS
-
-KEDA_MAXIMUM = 100
-"""maxReplicaCount where a ScaledObject says nothing (KEDA's documentation of the ScaledObject)."""
 
 _READ = (By.HPA, By.KEDA, By.CPA)
 """Who scales by an object that is read, and judged itself."""
@@ -82,25 +80,10 @@ def _too_few(least: Least, view: DeploymentView, scaling: Scaling) -> Verdict:
     if scaling.still:
         does = f"{scaling.who} is to scale it, has 0 replicas itself and scales nobody"
         why = least.managed or f"{scaling.who} would revert the change once it runs"
-    elif _lowest(scaling) >= least.replicas:
+    elif lowest(scaling) >= least.replicas:
         does += " and has not followed"
     message = f"{replicas} of at least {least.replicas} replicas; {does}"
     return Verdict((Finding(least.rule, "TooFewReplicas", view.ref, message, report_only=why),))
-
-
-def _lowest(scaling: Scaling) -> int:
-    """The least number that a scaler may choose, as it is written now; 0 where that is not known."""
-    match scaling.target:
-        case ConfigMap() as found:
-            return cpa.read(found.data).effective_min or 0
-        case HorizontalPodAutoscaler() as hpa:
-            return 1 if hpa.spec.min_replicas is None else hpa.spec.min_replicas
-        case ScaledObject() as keda:
-            return keda.spec.min_replica_count or 0
-        case Addon() as addon:
-            said = eks_addon.read(addon.reading.configuration)
-            return 0 if said.problem else said.least if said.enabled else said.first
-    return 0
 
 
 def _unread(least: Least, view: DeploymentView, scaling: Scaling) -> Verdict:
@@ -136,8 +119,8 @@ def of_scaler(least: Least, view: ScalerView) -> Verdict:
             verdict = EMPTY if asleep else _bounded(least, view, (MIN_REPLICAS, maximum))
             why = why or (TO_ZERO if hpa.spec.min_replicas == 0 else "")
         case ScaledObject() as keda:
-            most = KEDA_MAXIMUM if keda.spec.max_replica_count is None else keda.spec.max_replica_count
-            verdict = _bounded(least, view, (MIN_REPLICA_COUNT, (Path.parse("spec.maxReplicaCount"), most)))
+            maximum = (Path.parse("spec.maxReplicaCount"), keda_maximum(keda))
+            verdict = _bounded(least, view, (MIN_REPLICA_COUNT, maximum))
             zero = not keda.spec.min_replica_count or keda.spec.idle_replica_count is not None
             why = why or (TO_ZERO if zero else "")
     return reported(verdict, view, why)

@@ -1,4 +1,4 @@
-"""Who scales a Deployment: found in what is observed, never configured. Used by rules/floors.
+"""Who scales a Deployment: found in what is observed, never configured. Used by rules/floors and rules/sizes.
 
 One answer for all rules: nobody, one of the scalers that are known, somebody whose way is not known, or several.
 """
@@ -86,10 +86,11 @@ def _autoscalers(view: DeploymentView, *, still: bool) -> Iterator[Scaling]:
     for deployment in view.autoscalers:
         if stands_still(deployment) is still:
             who = f"{BINARY} {deployment.metadata.name}"
-            yield Scaling(By.CPA, who, _parameters(view, deployment), still)
+            yield Scaling(By.CPA, who, parameters_of(view, deployment), still)
 
 
-def _parameters(view: DeploymentView, autoscaler: Deployment) -> ConfigMap | None:
+def parameters_of(view: DeploymentView, autoscaler: Deployment) -> ConfigMap | None:
+    """What that CPA of the view goes by, where it was read."""
     described = autoscaler_of(autoscaler)
     if described is None:
         return None

@@ -22,6 +22,7 @@ from resilience_operator.rules.placement import (
     pile,
     repelled,
 )
+from resilience_operator.rules.sizes import replicas_of
 from resilience_operator.rules.texts import HELD_VALUE_DIFFERS, SPREAD
 
 MATCH_LABEL_KEYS_SINCE = (1, 27)
@@ -54,7 +55,7 @@ def _judge(constraint: SpreadConstraint, view: DeploymentView) -> Verdict:
 
 
 def _applies(constraint: SpreadConstraint, view: DeploymentView) -> bool:
-    if view.deployment.replicas < 2:
+    if replicas_of(view) < 2:
         return False
     if not view.known.nodes:
         return True

@@ -41,7 +41,8 @@ TEXTS: Final[dict[str, RuleText]] = {
         incident="one-node-pileup",
         title="Replicas do not share a node or a zone",
         demands=(
-            "Every Deployment of two or more replicas has a topologySpreadConstraints entry for each "
+            "Every Deployment of two or more replicas (in files, at least as many as its only scaler keeps) has a "
+            "topologySpreadConstraints entry for each "
             "topology key of the policy, with the Deployment's own selector and, from Kubernetes 1.27, "
             "matchLabelKeys pod-template-hash. An owner's entry that is as strict or stricter satisfies it, "
             "and so does a required podAntiAffinity on the same key. Where pods and nodes are known, the "

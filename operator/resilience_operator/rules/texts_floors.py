@@ -70,8 +70,9 @@ _BUDGET_REASONS = {
         "once under Enforce; in Audit, while suspended or paused, and without the right, delete it as the message says."
     ),
     "BudgetAllowsNone": (
-        "A budget lets no pod go while all are well: every drain of their nodes blocks. Its limit leaves none, or it "
-        "selects pods of a Job, a DaemonSet or another controller without a scale (finished ones as well), which the "
+        "A budget lets no pod go while all are well: every drain of their nodes blocks. Its limit leaves none, counted "
+        "over all Deployments that it selects, each with as many replicas as its scaler may go up to; or it selects "
+        "pods of a Job, a DaemonSet or another controller without a scale (finished ones as well), which the "
         "disruption controller cannot count: give those pods a label of their own, and the selector another."
     ),
 }
@@ -102,7 +103,8 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
         incident="one-node-pileup",
         title="Evictions take a few replicas at once, and never none",
         demands=(
-            "Two or more replicas have exactly one PodDisruptionBudget that lets some of them go. Where none selects "
+            "Two or more replicas (in files, at least as many as the only scaler keeps) have exactly one "
+            "PodDisruptionBudget that lets some of them go. Where none selects "
             "the pods, one is made as soon as two replicas are ready, with unhealthyPodEvictionPolicy AlwaysAllow. It "
             "belongs to the Deployment, and goes at once when another budget appears or one replica is left, and when "
             "the policy no longer asks for it, whatever onRelease says: a budget that nobody watches could block "
