@@ -454,11 +454,12 @@ def test_an_outage_of_the_api_server_makes_it_unready_and_never_unhealthy(
     lab = own_lab(nodes=1)
     serve_policies(lab)
     namespace = lab.namespace()
-    with Program(lab, namespace, "--stall-timeout=20") as program:
+    # Bookmarks come once a minute: below that, idle streams would be stale by turns, outage or not.
+    with Program(lab, namespace, "--stall-timeout=75") as program:
         lab.wait(lambda: "resilience_leader 1.0" in program.get("/metrics")[1], what="leadership")
         lab.kill("kube-apiserver")
         lab.wait(lambda: "resilience_leader 0.0" in program.get("/metrics")[1], what="the Lease to be lost")
-        lab.wait(lambda: program.get("/readyz")[0] == 503, timeout=60, what="unreadiness")
+        lab.wait(lambda: program.get("/readyz")[0] == 503, timeout=120, what="unreadiness")
         code, why = program.get("/readyz")
         assert (code, "deployments is stale, or was not read yet" in why) == (503, True)
         for _ in range(20):
