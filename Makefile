@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)
 
-.PHONY: help install lab demo check test test-all bench docs lock
+.PHONY: help install lab demo check unit test test-all bench docs lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,11 @@ check: install ## style, types and layers
 # Three processes, each with a control plane of its own: most of a test of the cluster is waiting. The long ones first.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test: check lab ## everything but the slow part, at most 20 minutes once the lab is built
-	$(PYTEST) -m "not slow"
+unit: install ## every test that needs no cluster, in minutes
+	$(PYTEST) -m "not lab and not slow"
+
+test: check unit lab ## everything but the slow part, at most 25 minutes once the lab is built
+	$(PYTEST) -m "lab and not slow"
 
 test-all: check lab ## everything
 	$(PYTEST)

@@ -19,7 +19,7 @@ import aiohttp
 import msgspec
 import yaml
 
-from resilience_operator.adapters.wire import WireDeployment
+from resilience_operator.cluster.wire import WireDeployment
 from tests.benchmarks.memory import rss
 
 CONCURRENCY = 32

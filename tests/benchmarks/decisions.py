@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from resilience_operator.adapters.services import Services
+from resilience_operator.cluster.objects.workloads import Object
 from resilience_operator.core.kinds import DEPLOYMENT, Kind
-from resilience_operator.core.policy import Policy
 from resilience_operator.core.refs import Key
-from resilience_operator.host import main
-from resilience_operator.observed.objects import Object
-from resilience_operator.reconcile import Reconciler
-from resilience_operator.wiring import Reconciling
+from resilience_operator.policy.policy import Policy
+from resilience_operator.run.host import main
+from resilience_operator.run.reconcile import Reconciler
+from resilience_operator.run.services import Services
+from resilience_operator.run.wiring import Reconciling
 
 LINES: list[str] = []
 ARRIVED: dict[Key, float] = {}
@@ -30,7 +30,7 @@ class Noting(Reconciler):
         self, key: Key, now: datetime, accepted: tuple[Policy, ...], directory: Mapping[str, Policy]
     ) -> None:
         super()._evaluate_one(key, now, accepted, directory)
-        found = self._services.store.deployment(key[0], key[1]) if len(key) == 2 else None
+        found = self._services.store.get(DEPLOYMENT, key[0], key[1]) if len(key) == 2 else None
         version = found.metadata.resource_version if found is not None else "0"
         LINES.append(f"{key[0]}/{key[1]} {version} {ARRIVED.get(key, 0.0):.6f} {time.monotonic():.6f}")
 

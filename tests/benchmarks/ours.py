@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from resilience_operator.adapters.session import Session
-from resilience_operator.adapters.watch import Reflector
+from resilience_operator.api.session import Session
+from resilience_operator.api.watch import Reflector
+from resilience_operator.cluster.cache import Described
+from resilience_operator.cluster.store import Store
 from resilience_operator.core.kinds import DEPLOYMENT, NAMESPACE, NODE, POD, REPLICA_SET, SERVICE, Kind
-from resilience_operator.core.parsing import parse
-from resilience_operator.evaluation import judge
-from resilience_operator.observed.objects import Object
-from resilience_operator.observed.store import Store
-from resilience_operator.planning.decide import Surroundings
+from resilience_operator.engine.decide import Surroundings
+from resilience_operator.policy.decode import parse
+from resilience_operator.targets import TARGETS, judge
 from tests.benchmarks.memory import rss
 
 KINDS = (DEPLOYMENT, NAMESPACE, NODE, REPLICA_SET, POD, SERVICE)
@@ -34,10 +34,10 @@ class Listed(Store):
     """A store that says when a whole list has come."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(TARGETS)
         self.listed = asyncio.Event()
 
-    def replace(self, kind: Kind, objects: Sequence[Object], resource_version: str) -> None:
+    def replace(self, kind: Kind, objects: Sequence[Described], resource_version: str) -> None:
         """Take it, and say so."""
         super().replace(kind, objects, resource_version)
         self.listed.set()

@@ -14,23 +14,24 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from resilience_operator.adapters.session import Session
-from resilience_operator.adapters.watch import Reflector
-from resilience_operator.adapters.wire import WireDeployment
+from resilience_operator.api.session import Session
+from resilience_operator.api.watch import Reflector
+from resilience_operator.cluster.cache import Described
+from resilience_operator.cluster.store import Store
+from resilience_operator.cluster.wire import WireDeployment
 from resilience_operator.core.kinds import DEPLOYMENT, Kind
-from resilience_operator.observed.objects import Object
-from resilience_operator.observed.store import Store
-from tests.api_server import kubeconfig
+from resilience_operator.targets import TARGETS
+from tests.support.api_server import kubeconfig
 
 
 class Counting(Store):
     """A store that says when the last of so many changes came."""
 
     def __init__(self, events: int) -> None:
-        super().__init__()
+        super().__init__(TARGETS)
         self.left, self.first, self.last, self.done = events, 0.0, 0.0, asyncio.Event()
 
-    def put(self, kind: Kind, new: Object) -> None:
+    def put(self, kind: Kind, new: Described) -> None:
         """Take it, and count."""
         self.first = self.first or time.monotonic()
         super().put(kind, new)

@@ -33,7 +33,7 @@ class OperatorProcess:
         self._argv = [
             sys.executable,
             "-m",
-            "resilience_operator.host",
+            "resilience_operator.run.host",
             "run",
             f"--kubeconfig={kubeconfig}",
             f"--health-bind=127.0.0.1:{self.health}",

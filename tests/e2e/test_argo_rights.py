@@ -11,7 +11,7 @@ from tests.e2e.scene import Body, workload
 from tests.e2e.test_rights import forbidden, granted, installed, operator_of_the_manifests, used
 from tests.lab import Lab
 from tests.lab.fixtures import argo_cd
-from tests.test_manifests import over
+from tests.manifests.test_manifests import over
 
 SHOP: Body = {
     "apiVersion": "argoproj.io/v1alpha1",

@@ -14,7 +14,7 @@ import yaml
 from tests.e2e.process import OperatorProcess
 from tests.e2e.scene import Body, Scene
 from tests.e2e.test_command_line import resilience
-from tests.gitops import POLICY, SHOP, append, merge, rendered, repository
+from tests.support.gitops import POLICY, SHOP, append, merge, rendered, repository
 
 GOLDEN = Path(__file__).parents[1] / "patches" / "enforced.yaml"
 MANAGER = "argocd-controller"

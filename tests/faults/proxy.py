@@ -42,7 +42,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from resilience_operator.adapters.credentials import Access, Credentials
+from resilience_operator.api.credentials import Access, Credentials
 from tests.faults.actions import Action, Answered, Dropped
 from tests.faults.streams import Stream
 

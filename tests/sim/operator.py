@@ -8,17 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from resilience_operator.adapters.projections import project
+from resilience_operator.cluster.store import Store
 from resilience_operator.core import kinds
-from resilience_operator.core.parsing import parse
-from resilience_operator.core.policy import Policy
-from resilience_operator.evaluation import judge
-from resilience_operator.observed.store import Store
-from resilience_operator.planning.change import Change, Decision, Verb
-from resilience_operator.planning.contest import Patience
-from resilience_operator.planning.decide import Surroundings
-from resilience_operator.planning.queue import OperatorLimits, Schedule, schedule
-from resilience_operator.planning.withdrawal import forget_ownership, withdraw
+from resilience_operator.engine.change import Change, Decision, Verb
+from resilience_operator.engine.contest import Patience
+from resilience_operator.engine.decide import Surroundings
+from resilience_operator.engine.queue import OperatorLimits, Schedule, schedule
+from resilience_operator.engine.withdrawal import forget_ownership, withdraw
+from resilience_operator.policy.decode import parse
+from resilience_operator.policy.policy import Policy
+from resilience_operator.targets import judge, new_store, project
 from tests.sim.cluster import MANAGER, Cluster, ConflictError, Key, StaleError
 from tests.sim.leaves import Raw, changed
 
@@ -75,7 +74,7 @@ class Operator:
         around = Surroundings(directory, self.patience, stopped=stopped)
         found = {}
         for key in self.cluster.stored:
-            view = store.view(*key, self.cluster.now)
+            view = store.look(key, self.cluster.now)
             assert view is not None
             decision = judge(view, policies.values(), around, "resilience-system")
             if decision is not None:
@@ -151,7 +150,7 @@ class Operator:
 
     def store(self) -> Store:
         """All objects, as a watch would have brought them."""
-        store = Store()
+        store = new_store()
         for number in range(3):
             store.put(kinds.NODE, project(kinds.NODE, _json(_node(f"node-{number}"))))
         for name, extra in self.namespaces.items():

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from resilience_operator.core.findings import State
-from resilience_operator.planning.change import Decision
-from resilience_operator.planning.queue import OperatorLimits
+from resilience_operator.engine.change import Decision
+from resilience_operator.engine.queue import OperatorLimits
 from tests.sim.cluster import MANAGER
 from tests.sim.leaves import Raw, pod_spec
 from tests.sim.world import ALL_RULES, World, key

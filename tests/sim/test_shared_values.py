@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from resilience_operator.announce import outcomes, transitions
-from resilience_operator.apply import Done, Report
+from resilience_operator.run.apply import Done, Report
+from resilience_operator.run.events import outcomes, transitions
 from tests.sim.cluster import LAST_APPLIED
 from tests.sim.leaves import DNS as DNS_LEAF
 from tests.sim.leaves import Raw, pod_spec, present

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from resilience_operator.planning.queue import OperatorLimits
+from resilience_operator.engine.queue import OperatorLimits
 from tests.sim.cluster import MANAGER, Cluster, Key
 from tests.sim.controller import Controller
 from tests.sim.leaves import STATE_KEY, Raw, pod_spec

@@ -1,6 +1,6 @@
 """A stand-in for the cluster-proportional-autoscaler (CPA): the decision as pure functions, and a loop around it.
 
-Tests start the loop with `running`, people with `python -m tests.standins.cpa`; `tests/test_cpa_standin.py` holds both
+Tests start it with `running`, people with `python -m tests.standins.cpa`; `coredns/test_cpa_standin.py` holds both
 against the facts. It behaves as CPA's newest sources do: only schedulable nodes that are Ready count, allocatable
 cores, `includeUnschedulableNodes` in both modes. It leaves out what the tests have no use for: several targets,
 `--nodelabels`, `--max-sync-failures`, the health port, the fall-back to extensions/v1beta1. It lists nodes where CPA

@@ -1,6 +1,6 @@
 """A stand-in for the add-on part of the Amazon EKS API: one HTTP server in a thread, spoken to by the real boto3.
 
-Tests start it with `serving` and set AWS_ENDPOINT_URL_EKS; `tests/test_eks_addon.py` holds it against the facts. moto,
+Started with `serving` and AWS_ENDPOINT_URL_EKS; `coredns/test_eks_addon.py` holds it against the facts. moto,
 which plays EC2 there, has clusters and node groups but no add-ons.
 
 From the API reference (DescribeAddon, UpdateAddon): the paths, the shapes, the error codes and their HTTP status; an

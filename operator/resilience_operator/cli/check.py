@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from resilience_operator.cli import output
-from resilience_operator.cli.files import DEFAULT_MAX_SIZE, load
-from resilience_operator.cli.inventory import Inventory
+from resilience_operator.cli.files.files import DEFAULT_MAX_SIZE, load
+from resilience_operator.cli.files.inventory import Inventory
+from resilience_operator.cli.files.manifests import Problem
 from resilience_operator.cli.judging import Subject, judge
-from resilience_operator.cli.manifests import Problem
 from resilience_operator.cli.output import Result
 from resilience_operator.cli.policies import load_policy, recommended
 from resilience_operator.cli.progress import Bar
 from resilience_operator.cli.sarif import as_sarif
+from resilience_operator.cluster.store import Store
 from resilience_operator.core.errors import OperatorError
-from resilience_operator.core.policy import Policy
-from resilience_operator.observed.store import Store
+from resilience_operator.policy.policy import Policy
 
 NOTHING = "holds no object of Kubernetes: nothing was checked"
 

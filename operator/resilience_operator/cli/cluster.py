@@ -10,19 +10,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from resilience_operator import __version__
-from resilience_operator.adapters.projections import decode_list
-from resilience_operator.adapters.session import Session
+from resilience_operator.api.session import Session
+from resilience_operator.cluster.store import Store
 from resilience_operator.core.errors import ApiError, ConfigurationError
-from resilience_operator.core.kinds import POLICY, WATCHED, Kind
-from resilience_operator.core.parsing import parse
-from resilience_operator.core.policy import Policy
+from resilience_operator.core.kinds import POLICY, Kind
 from resilience_operator.core.refs import Key
-from resilience_operator.evaluation import judge, verdict_of
-from resilience_operator.observed.store import Store
-from resilience_operator.observed.view import View
-from resilience_operator.planning.change import Decision
-from resilience_operator.planning.decide import PolicyVerdict, Surroundings
-from resilience_operator.planning.queue import stopped_policies
+from resilience_operator.engine.change import Decision
+from resilience_operator.engine.decide import PolicyVerdict, Surroundings
+from resilience_operator.engine.queue import stopped_policies
+from resilience_operator.policy.decode import parse
+from resilience_operator.policy.policy import Policy
+from resilience_operator.targets import KINDS, decode_list, judge, new_store, verdict_of
+from resilience_operator.targets.workloads.view import View
 
 PAGE = 500
 NOT_FOUND = 404
@@ -105,8 +104,8 @@ async def read(session: Session) -> Cluster:
 
 async def read_store(session: Session) -> Store:
     """Read every kind that rules look at; needs no policy in the cluster, nor their kind. Raises RequestFailed."""
-    store = Store()
-    for kind in WATCHED:
+    store = new_store()
+    for kind in KINDS:
         await _read_kind(session, kind, store)
     return store
 

@@ -10,8 +10,8 @@ from textwrap import fill
 
 from resilience_operator.cli.policies import recommended_text
 from resilience_operator.core.findings import RuleText
-from resilience_operator.planning.gitops import REASONS
-from resilience_operator.rules import RULES
+from resilience_operator.engine.gitops import REASONS
+from resilience_operator.targets import RULES
 
 WIDTH = 100
 OPT_OUT = (

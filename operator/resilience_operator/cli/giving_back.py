@@ -11,23 +11,23 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from resilience_operator.adapters.projections import project_dict
-from resilience_operator.adapters.write import Gone, Outcome, Stale, Writer, Written
-from resilience_operator.apply import forget, show
+from resilience_operator.api.write import Gone, Outcome, Stale, Writer, Written
 from resilience_operator.cli.held import Step, held_by
 from resilience_operator.cli.naming import named
+from resilience_operator.cluster.objects.workloads import Deployment, Target
+from resilience_operator.cluster.state import believe
 from resilience_operator.core.errors import ApiError
-from resilience_operator.core.kinds import BUDGET, BY_NAME, DEPLOYMENT
+from resilience_operator.core.kinds import BUDGET, DEPLOYMENT
 from resilience_operator.core.paths import Path
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.state import Held
-from resilience_operator.observed.belief import believe
-from resilience_operator.observed.budgets import POLICY_LABEL
-from resilience_operator.observed.objects import Deployment, Target
-from resilience_operator.observed.view import DeploymentView, ScalerView
-from resilience_operator.planning.holds import adopted
-from resilience_operator.planning.optout import ALL, IGNORE
-from resilience_operator.planning.withdrawal import Op, Withdrawal, withdraw
+from resilience_operator.engine.holds import adopted
+from resilience_operator.engine.optout import ALL, IGNORE
+from resilience_operator.engine.withdrawal import Op, Withdrawal, withdraw
+from resilience_operator.run.apply import forget, show
+from resilience_operator.targets import KIND_BY_NAME, project_dict
+from resilience_operator.targets.workloads.budgets import POLICY_LABEL
+from resilience_operator.targets.workloads.view import DeploymentView, ScalerView
 
 COMPLETE_SECONDS = 600.0
 HEARD_SECONDS = 2.0
@@ -77,7 +77,7 @@ async def _retried(writer: Writer, step: Step) -> tuple[Outcome, Withdrawal]:
     plan = NOTHING
     for _ in range(TRIES):
         try:
-            raw = await writer.read(BY_NAME[step.ref.kind], step.ref)
+            raw = await writer.read(KIND_BY_NAME[step.ref.kind], step.ref)
         except ApiError as error:
             if error.status != NOT_FOUND:
                 raise
@@ -100,7 +100,7 @@ async def _remove(writer: Writer, step: Step, raw: Mapping[str, Any]) -> Outcome
 
 
 async def _withdraw(writer: Writer, step: Step, raw: dict[str, Any]) -> tuple[Outcome, Withdrawal]:
-    kind = BY_NAME[step.ref.kind]
+    kind = KIND_BY_NAME[step.ref.kind]
     found = project_dict(kind, raw)
     if not isinstance(found, Target):
         raise TypeError(f"{kind} has no leaves")

@@ -9,18 +9,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from resilience_operator.cli.cluster import Cluster
+from resilience_operator.cluster.leaves import REPLICAS
+from resilience_operator.cluster.objects.workloads import Addon, Application
 from resilience_operator.core.kinds import BUDGET, DEPLOYMENT
 from resilience_operator.core.paths import Path
 from resilience_operator.core.refs import Key, ObjectRef, key_of
 from resilience_operator.core.state import Held, ObjectState
-from resilience_operator.observed import addons
-from resilience_operator.observed.budgets import POLICY_LABEL, ours
-from resilience_operator.observed.leaves import REPLICAS
-from resilience_operator.observed.objects import Addon, Application
-from resilience_operator.observed.view import DeploymentView, View
-from resilience_operator.planning.scope import SPECIAL, asked_of
-from resilience_operator.rules.eks_addon import command
-from resilience_operator.rules.scaling import By, who_scales
+from resilience_operator.policy.policy import SPECIAL
+from resilience_operator.targets.coredns import addon_state as addons
+from resilience_operator.targets.coredns.addon_configuration import command
+from resilience_operator.targets.workloads.budgets import POLICY_LABEL, ours
+from resilience_operator.targets.workloads.scaling import By, who_scales
+from resilience_operator.targets.workloads.scope import asked_of
+from resilience_operator.targets.workloads.view import DeploymentView, View
 
 BUDGET_RULE = "disruption-budget"
 FLOOR_OF_DNS = frozenset({SPECIAL["replicas"]})
@@ -63,7 +64,7 @@ def uids_of(cluster: Cluster, policy: str) -> frozenset[str]:
 
 def orphans(cluster: Cluster) -> Counter[str]:
     """uid -> how many budgets of ours are of that policy, where it is gone: they alone do not know its name."""
-    views = (cluster.look(key_of(one.ref)) for one in cluster.store.deployments())
+    views = (cluster.look(key_of(one.ref)) for one in cluster.store.objects(DEPLOYMENT))
     mine = (budget for view in views if isinstance(view, DeploymentView) for budget in ours(view))
     uids = Counter(budget.metadata.labels[POLICY_LABEL] for budget in mine)
     return Counter({uid: count for uid, count in uids.items() if uid not in cluster.uids.values()})
@@ -146,7 +147,7 @@ def _opted_out(view: DeploymentView, uids: frozenset[str], steps: list[Step]) ->
 
 def _one_budget(cluster: Cluster, uids: frozenset[str], key: Key) -> list[Step]:
     """A budget of ours alone: its Deployment is opted out, for nobody asks a budget that is not there."""
-    for deployment in cluster.store.deployments():
+    for deployment in cluster.store.objects(DEPLOYMENT):
         view = cluster.look(key_of(deployment.ref)) if deployment.metadata.namespace == key[0] else None
         found = [one for one in _removals(cluster, view, uids) if one.ref.name == key[1]]
         if isinstance(view, DeploymentView) and found:
@@ -161,7 +162,7 @@ def _step(
     held = held_by(view.state, uids, rules, gone) if view is not None else {}
     if view is not None and held and not isinstance(view.target, Addon):
         restarts = any(Path.parse(text).in_template for text in held)
-        pods = view.pods_replaced if restarts else 0
+        pods = view.workload.pods_replaced if restarts and view.workload is not None else 0
         opt_out = tuple(sorted({one.rule for one in held.values()}))
         kept = dict(_kept(view, held))
         yield Step(view.ref, uids, rules, pods, opt_out, kept, gone=gone, application=view.application)

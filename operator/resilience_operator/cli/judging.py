@@ -6,16 +6,16 @@ Scope, opt-outs and rules are the operator's own. What could not be judged is na
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from resilience_operator.cluster.objects.workloads import Deployment, Meta
 from resilience_operator.core.findings import Finding, Skipped
-from resilience_operator.core.policy import Policy, Settings
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.selectors import EVERYTHING
-from resilience_operator.observed.index import scaled_by
-from resilience_operator.observed.objects import Deployment, Meta
-from resilience_operator.observed.view import DeploymentView, View
-from resilience_operator.planning.optout import OptOut, optouts_of
-from resilience_operator.planning.scope import asked_of, meant
-from resilience_operator.rules import evaluate
+from resilience_operator.engine.optout import OptOut, optouts_of
+from resilience_operator.policy.policy import Policy, Settings
+from resilience_operator.targets import evaluate
+from resilience_operator.targets.workloads.relations import scaled_by
+from resilience_operator.targets.workloads.scope import asked_of, meant
+from resilience_operator.targets.workloads.view import DeploymentView, View
 
 TARGET_UNREAD = "the Deployment that it scales was not read"
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from resilience_operator.cli.files.manifests import NOT_COVERED, Place, Problem
+from resilience_operator.cli.files.positions import line_of
 from resilience_operator.cli.judging import Hit, Ignored, Judgement, Spot
-from resilience_operator.cli.manifests import NOT_COVERED, Place, Problem
-from resilience_operator.cli.positions import line_of
 
 
 @dataclass(frozen=True, slots=True)

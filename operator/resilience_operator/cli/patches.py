@@ -16,10 +16,10 @@ import yaml
 
 from resilience_operator.cli.cluster import Cluster
 from resilience_operator.cli.naming import named
+from resilience_operator.cli.remedy import Left, Remedies, Remedy, remedies_of
 from resilience_operator.core.refs import ObjectRef, key_of
-from resilience_operator.planning.change import Judged
-from resilience_operator.planning.remedy import Left, Remedies, Remedy, remedies_of
-from resilience_operator.planning.resolve import PRINTED
+from resilience_operator.engine.change import Judged
+from resilience_operator.engine.resolve import PRINTED
 
 KUSTOMIZE, MANIFEST = "kustomize", "manifest"
 FORMS = (KUSTOMIZE, MANIFEST)

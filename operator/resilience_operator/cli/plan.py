@@ -13,15 +13,15 @@ from typing import Any
 from resilience_operator.cli import patches
 from resilience_operator.cli.cluster import Cluster, connect, read
 from resilience_operator.cli.naming import named
+from resilience_operator.cli.remedy import committable
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.findings import State
 from resilience_operator.core.kinds import DEPLOYMENT
-from resilience_operator.core.policy import Mode, Policy
 from resilience_operator.core.refs import ObjectRef, key_of
-from resilience_operator.planning.change import Change, Decision, Verb
-from resilience_operator.planning.queue import OperatorLimits, Schedule, schedule
-from resilience_operator.planning.remedy import committable
-from resilience_operator.planning.report import explained, mode_word
+from resilience_operator.engine.change import Change, Decision, Verb
+from resilience_operator.engine.queue import OperatorLimits, Schedule, schedule
+from resilience_operator.engine.status import explained, mode_word
+from resilience_operator.policy.policy import Mode, Policy
 
 Plan = dict[str, Any]
 

@@ -3,11 +3,11 @@
 from importlib.resources import files
 from typing import Any
 
-from resilience_operator.cli.documents import Document, Fault, documents
-from resilience_operator.cli.positions import child
+from resilience_operator.cli.files.documents import Document, Fault, documents
+from resilience_operator.cli.files.positions import child
 from resilience_operator.core.errors import OperatorError
-from resilience_operator.core.parsing import parse
-from resilience_operator.core.policy import Policy
+from resilience_operator.policy.decode import parse
+from resilience_operator.policy.policy import Policy
 
 
 class BadPolicyError(OperatorError):
@@ -27,7 +27,7 @@ def recommended() -> Policy:
 def load_policy(file: str) -> Policy:
     """The one ResiliencePolicy in a file. Raises BadPolicyError."""
     # Checking CEL rules takes a parser that takes half a second to import.
-    from resilience_operator.adapters.schema import validate
+    from resilience_operator.policy.validate import validate
 
     try:
         with open(file, encoding="utf-8") as stream:

@@ -11,12 +11,12 @@ from rich.table import Table
 from resilience_operator.cli.cluster import Cluster, connect, read
 from resilience_operator.cli.naming import named
 from resilience_operator.cli.patches import hint
+from resilience_operator.cli.remedy import committable
 from resilience_operator.core.findings import STATE_ORDER
 from resilience_operator.core.refs import Key
-from resilience_operator.planning.change import Decision, Judged
-from resilience_operator.planning.queue import OperatorLimits, schedule
-from resilience_operator.planning.remedy import committable
-from resilience_operator.planning.report import explained
+from resilience_operator.engine.change import Decision, Judged
+from resilience_operator.engine.queue import OperatorLimits, schedule
+from resilience_operator.engine.status import explained
 
 Row = dict[str, Any]
 

@@ -8,14 +8,14 @@ import argparse
 import asyncio
 import sys
 
-from resilience_operator.adapters.write import Writer
+from resilience_operator.api.write import Writer
 from resilience_operator.cli.cluster import connect, read
 from resilience_operator.cli.giving_back import give_back
 from resilience_operator.cli.held import Step, around, at_aws, everything, orphans, uids_of
 from resilience_operator.cli.naming import key_named, named
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.kinds import DEPLOYMENT
-from resilience_operator.core.policy import Mode, Policy
+from resilience_operator.policy.policy import Mode, Policy
 
 SHOWN = 5
 """So many objects are named in the question."""

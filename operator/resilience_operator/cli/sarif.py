@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import quote
 
 from resilience_operator import __version__
+from resilience_operator.cli.files.manifests import NOT_COVERED, Place, Problem
 from resilience_operator.cli.judging import Hit
-from resilience_operator.cli.manifests import NOT_COVERED, Place, Problem
 from resilience_operator.cli.output import Result, line_of_hit
 from resilience_operator.core.findings import RuleText
-from resilience_operator.rules import RULES
+from resilience_operator.targets import RULES
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 

@@ -85,10 +85,24 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """How many replicas a Deployment was told to have, by whom, and on how many nodes they may run.
+
+    `nodes`: all there are; `usable`: those that are Ready and schedulable.
+    """
+
+    replicas: int
+    by: str
+    nodes: int
+    usable: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """All that the rules of one policy say about one object.
 
-    `wake_at`: when time alone may change the answer; None where it cannot.
+    `wake_at`: when time alone may change the answer; None where it cannot. `scale`: how many replicas there are and
+    who said so, of what a policy wants to hear scaled down.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -96,6 +110,7 @@ class Verdict:
     skipped: tuple[Skipped, ...] = ()
     wake_at: datetime | None = None
     budgets: tuple[BudgetDemand, ...] = ()
+    scale: Scale | None = None
 
     def under(self, rule: str) -> "Verdict":
         """The same verdict said by another rule: one that judges the same things of particular objects."""
@@ -105,6 +120,7 @@ class Verdict:
             tuple(replace(one, rule=rule) for one in self.skipped),
             self.wake_at,
             tuple(replace(one, rule=rule) for one in self.budgets),
+            self.scale,
         )
 
     def __add__(self, other: "Verdict") -> "Verdict":
@@ -117,6 +133,7 @@ class Verdict:
             self.skipped + other.skipped,
             min(wakes, default=None),
             self.budgets + other.budgets,
+            self.scale or other.scale,
         )
 
 

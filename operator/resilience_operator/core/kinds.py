@@ -71,22 +71,8 @@ APPLICATION = Kind(
     beside_the_point=True,
 )
 
+EKS_ADDON = Kind("eks.amazonaws.com", "v1", "addons", "Addon", namespaced=True)
+"""No object of the API server: what AWS says of the add-on that keeps cluster DNS."""
+
 SCALERS: tuple[Kind, ...] = (HPA, SCALED_OBJECT, CONFIG_MAP)
 """The kinds that decide how many replicas a Deployment has; of ConfigMaps those of CPA."""
-
-WATCHED: tuple[Kind, ...] = (
-    DEPLOYMENT,
-    REPLICA_SET,
-    POD,
-    SERVICE,
-    NAMESPACE,
-    NODE,
-    VOLUME_CLAIM,
-    *SCALERS,
-    BUDGET,
-    DAEMON_SET,
-    APPLICATION,
-)
-"""The kinds that others own and the operator watches."""
-
-BY_NAME: dict[str, Kind] = {kind.kind: kind for kind in WATCHED}

@@ -14,7 +14,7 @@ from resilience_operator.core.paths import ABSENT, JSON, Path
 
 ANNOTATION = "resilience.dev/state"
 ADDON_ANNOTATION = "resilience.dev/addon-state"
-"""What we remember of the EKS add-on, on the Deployment that it keeps: AWS objects have no room (observed/addons)."""
+"""What we remember of the EKS add-on, on its Deployment: AWS has no room for it (coredns/addon_state)."""
 
 VERSION = 1
 FIELD_MANAGER = "resilience-operator"

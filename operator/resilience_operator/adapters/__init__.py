@@ -1,1 +1,0 @@
-"""What lies outside, one system per module: nothing is decided here."""

@@ -1,0 +1,1 @@
+"""The API server: one part a module, no decisions."""

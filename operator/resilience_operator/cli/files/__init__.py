@@ -1,0 +1,1 @@
+"""Manifests of files: loaded, decoded, placed."""

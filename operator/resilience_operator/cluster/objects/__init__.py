@@ -1,0 +1,1 @@
+"""The observed objects: the few fields of each kind that rules read."""

@@ -1,0 +1,84 @@
+"""What observed structs have in common: their base, metadata, conditions and selectors.
+
+Part of cluster/objects/workloads, which names everything that others import.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+
+class Observed(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Base of all observed structs: immutable, camelCase on the wire."""
+
+
+class OwnerReference(Observed, frozen=True):
+    """metav1.OwnerReference."""
+
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    api_version: str = ""
+    controller: bool = False
+
+
+class Claim(Observed, frozen=True):
+    """What one managedFields entry says about the leaves we publish.
+
+    `leaves`: written paths (core.paths) that this manager owns; `state`: it owns our state annotation, `addon_state`:
+    the one about the EKS add-on.
+    """
+
+    manager: str
+    operation: str
+    subresource: str = ""
+    time: str = ""
+    leaves: frozenset[str] = frozenset()
+    state: bool = False
+    addon_state: bool = False
+
+
+class Meta(Observed, frozen=True):
+    """ObjectMeta, reduced; `annotations` holds only keys of interest (cluster/decode)."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    owner_references: tuple[OwnerReference, ...] = ()
+
+    @property
+    def controller(self) -> OwnerReference | None:
+        """The owner that controls this object, if there is one."""
+        return next((owner for owner in self.owner_references if owner.controller), None)
+
+
+class MatchExpression(Observed, frozen=True):
+    """metav1.LabelSelectorRequirement."""
+
+    key: str = ""
+    operator: str = ""
+    values: tuple[str, ...] = ()
+
+
+class Selector(Observed, frozen=True):
+    """metav1.LabelSelector as observed."""
+
+    match_labels: dict[str, str] = {}
+    match_expressions: tuple[MatchExpression, ...] = ()
+
+
+class Condition(Observed, frozen=True):
+    """A condition of a Deployment, Pod or Node."""
+
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+    last_update_time: datetime | None = None
+    last_transition_time: datetime | None = None

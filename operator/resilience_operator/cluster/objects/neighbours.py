@@ -1,0 +1,158 @@
+"""What stands beside a Deployment: its pods, Services, Namespace and volume claims, and the nodes.
+
+Part of cluster/objects/workloads, which names everything that others import.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from resilience_operator.cluster.objects.meta import (
+    Condition,
+    Meta,
+    Observed,
+)
+
+
+class WaitingState(Observed, frozen=True):
+    """state.waiting of a container."""
+
+    reason: str = ""
+
+
+class TerminatedState(Observed, frozen=True):
+    """state.terminated or lastState.terminated of a container."""
+
+    finished_at: datetime | None = None
+    reason: str = ""
+
+
+class ContainerState(Observed, frozen=True):
+    """State of a container in a pod."""
+
+    waiting: WaitingState | None = None
+    terminated: TerminatedState | None = None
+
+
+class ContainerStatus(Observed, frozen=True):
+    """Status of a container in a pod."""
+
+    name: str = ""
+    restart_count: int = 0
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+
+
+class PodPlacement(Observed, frozen=True):
+    """A pod's spec: where it runs."""
+
+    node_name: str = ""
+
+
+class PodStatus(Observed, frozen=True):
+    """A pod's status."""
+
+    phase: str = ""
+    conditions: tuple[Condition, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class Pod(Observed, frozen=True):
+    """v1 Pod, projected."""
+
+    metadata: Meta
+    spec: PodPlacement = PodPlacement()
+    status: PodStatus = PodStatus()
+
+    @property
+    def ready(self) -> bool:
+        """Ready, and not on its way out."""
+        return self.metadata.deletion_timestamp is None and any(
+            condition.type == "Ready" and condition.status == "True" for condition in self.status.conditions
+        )
+
+
+class ServicePort(Observed, frozen=True):
+    """A port of a Service; `target_port` a number or a name, None: the port itself."""
+
+    port: int = 0
+    target_port: int | str | None = None
+    protocol: str = "TCP"
+
+
+class ServiceSpec(Observed, frozen=True):
+    """A Service's spec; its addresses are kept of cluster DNS alone."""
+
+    type: str = "ClusterIP"
+    selector: dict[str, str] = {}
+    ports: tuple[ServicePort, ...] = ()
+    cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    cluster_ips: tuple[str, ...] = msgspec.field(default=(), name="clusterIPs")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses of the Service: a file may say the first alone, a headless one has none."""
+        return tuple(each for each in self.cluster_ips or (self.cluster_ip,) if each not in {"", "None"})
+
+
+class Service(Observed, frozen=True):
+    """v1 Service, projected."""
+
+    metadata: Meta
+    spec: ServiceSpec = ServiceSpec()
+
+
+class Namespace(Observed, frozen=True):
+    """v1 Namespace, projected."""
+
+    metadata: Meta
+
+
+class Taint(Observed, frozen=True):
+    """A taint of a Node."""
+
+    key: str = ""
+    value: str = ""
+    effect: str = ""
+
+
+class NodeSpec(Observed, frozen=True):
+    """A Node's spec; `provider_id` of AWS alone: by it the EKS cluster is found."""
+
+    unschedulable: bool = False
+    taints: tuple[Taint, ...] = ()
+    provider_id: str = msgspec.field(default="", name="providerID")
+
+
+class NodeStatus(Observed, frozen=True):
+    """A Node's status."""
+
+    conditions: tuple[Condition, ...] = ()
+
+
+class Node(Observed, frozen=True):
+    """v1 Node, projected."""
+
+    metadata: Meta
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+    @property
+    def ready(self) -> bool:
+        """True where the Ready condition is True."""
+        return any(
+            condition.type == "Ready" and condition.status == "True" for condition in self.status.conditions
+        )
+
+
+class VolumeClaimSpec(Observed, frozen=True):
+    """A PersistentVolumeClaim's spec."""
+
+    access_modes: tuple[str, ...] = ()
+
+
+class PersistentVolumeClaim(Observed, frozen=True):
+    """v1 PersistentVolumeClaim, projected."""
+
+    metadata: Meta
+    spec: VolumeClaimSpec = VolumeClaimSpec()

@@ -1,0 +1,50 @@
+"""Whether our annotation on an object may be believed: it is data on an object that others write, too.
+
+Asked by the store for every view. `kubectl rollout undo` brings old copies back, backups and `kubectl create` copy
+it to other objects, people edit it: acting on such a state would give back values that were never there.
+"""
+
+from resilience_operator.cluster.leaves import is_published
+from resilience_operator.cluster.objects.workloads import Claim, Target
+from resilience_operator.core.paths import Path
+from resilience_operator.core.state import (
+    ANNOTATION,
+    FIELD_MANAGER,
+    ObjectState,
+    UnreadableStateError,
+    decode,
+)
+
+NOTHING = ObjectState()
+
+
+def believe(target: Target) -> tuple[ObjectState, str]:
+    """(the state, "") where the annotation is ours, for this object and as we wrote it; else (nothing, why not)."""
+    text = target.metadata.annotations.get(ANNOTATION)
+    if text is None:
+        return NOTHING, ""
+    try:
+        state = decode(text)
+    except UnreadableStateError as error:
+        return NOTHING, f"The annotation {ANNOTATION} is not believed: {error}."
+    strange = next((text for text in state.leaves if not is_published(Path.parse(text), target)), None)
+    if strange is not None:
+        return NOTHING, f"The annotation {ANNOTATION} is not believed: this operator never writes {strange}."
+    if state.uid != target.metadata.uid:
+        return NOTHING, (
+            f"The annotation {ANNOTATION} is not believed: it was written for another object (uid {state.uid}) "
+            "and copied here, for instance from a backup."
+        )
+    owners = [claim for claim in target.claims if claim.state]
+    if not any(map(_ours, owners)):
+        names = ", ".join(sorted({claim.manager for claim in owners})) or "nobody"
+        return NOTHING, (
+            f"The annotation {ANNOTATION} is not believed: {names} owns it, not {FIELD_MANAGER}; an older copy was "
+            "brought back, for instance by kubectl rollout undo."
+        )
+    return state, ""
+
+
+def _ours(claim: Claim) -> bool:
+    """Also by Update: the patch that gives leaves back writes what stays of our state."""
+    return claim.manager == FIELD_MANAGER and not claim.subresource

@@ -1,0 +1,1 @@
+"""What is decided of findings and demands: pure, and of no target in particular."""

@@ -1,0 +1,73 @@
+"""Opt-outs: labels and annotations on an object or its Namespace by which people say no. Used by every shell.
+
+Doubt keeps us out: an end of the opt-out that cannot be read is an opt-out for ever, and is reported. Who wants no
+`spread` on cluster DNS wants no `coredns-spread` either, whichever section of a policy asks for it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from resilience_operator.engine.view import View
+from resilience_operator.policy.policy import SPECIAL
+
+IGNORE = "resilience.dev/ignore"
+IGNORE_UNTIL = "resilience.dev/ignore-until"
+IGNORE_REASON = "resilience.dev/ignore-reason"
+ALL = "all"
+
+TOGETHER = SPECIAL | {special: general for general, special in SPECIAL.items()}
+"""Rule -> the one that writes the same, and is opted out of together with it; manifests/enforce repeats it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptOut:
+    """An opt-out in force; `until` is when it ends (None: never), `problem` a sentence about its unreadable end."""
+
+    until: datetime | None = None
+    reason: str = ""
+    problem: str = ""
+
+
+def opted_out(
+    labels: Mapping[str, str], annotations: Mapping[str, str], rule: str, now: datetime
+) -> OptOut | None:
+    """The opt-out of `rule`, or of what writes the same, that these labels and annotations say; `now` is aware."""
+    named = {labels.get(IGNORE, "").strip()}
+    named |= {part.strip() for part in annotations.get(IGNORE, "").split(",")}
+    if not named & {ALL, rule, TOGETHER.get(rule, rule)}:
+        return None
+    reason, text = annotations.get(IGNORE_REASON, ""), annotations.get(IGNORE_UNTIL, "").strip()
+    if not text:
+        return OptOut(reason=reason)
+    until = _end(text)
+    if until is None:
+        problem = f"{IGNORE_UNTIL} {text!r} is no RFC 3339 date or time: the opt-out holds for ever"
+        return OptOut(reason=reason, problem=problem)
+    return OptOut(until, reason) if now < until else None
+
+
+def optouts_of(rules: Iterable[str], view: View) -> Mapping[str, OptOut]:
+    """Rule -> the opt-out that holds: the object's own, then of what it scales, then its Namespace's."""
+    places = [(each.labels, each.annotations) for each in view.opt_out_objects]
+    places = [place for place in places if IGNORE in place[0] or IGNORE in place[1]]
+    if not places:
+        return {}
+    found = {}
+    for rule in rules:
+        hits = (opted_out(labels, annotations, rule, view.now) for labels, annotations in places)
+        hit = next((one for one in hits if one is not None), None)
+        if hit is not None:
+            found[rule] = hit
+    return found
+
+
+def _end(text: str) -> datetime | None:
+    """The first instant after the opt-out: a date counts to the end of that day, UTC."""
+    try:
+        if "T" not in text and "t" not in text and " " not in text:
+            return datetime.combine(date.fromisoformat(text) + timedelta(days=1), time(), UTC)
+        at = datetime.fromisoformat(text.replace("t", "T").replace("z", "Z"))
+    except (ValueError, OverflowError):
+        return None
+    return at if at.tzinfo is not None else None

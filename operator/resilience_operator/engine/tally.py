@@ -1,0 +1,106 @@
+"""One policy's share of all decisions: counts, the worst findings, and what its conditions speak of.
+
+Kept up to date decision by decision, so that a status costs what changed and not what there is. Filled by telling,
+read by planning.report.
+"""
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from resilience_operator.core.findings import STATE_ORDER, State
+from resilience_operator.core.refs import Key
+from resilience_operator.engine.change import Decision, Judged
+from resilience_operator.policy.policy import SECTION_OF_RULE
+
+NAMES = ("compliant", "drifted", "pending", "contested", "quarantined", "reportOnly")
+"""The numbers of a status, in the contract's order; together they are what was evaluated."""
+
+_COUNTED = {
+    State.QUARANTINED: "quarantined",
+    State.CONTESTED: "contested",
+    State.DRIFTED: "drifted",
+    State.ROLLING_OUT: "pending",
+    State.PENDING: "pending",
+    State.REPORT_ONLY: "reportOnly",
+}
+_RANK = {state: rank for rank, state in enumerate(STATE_ORDER)}
+
+Found = tuple[Judged, Decision]
+
+
+class Tally:
+    """All that decisions say about one policy; `sections`: the same counts by section.
+
+    `distrusted`: decisions about objects on which our state is not believed.
+    """
+
+    def __init__(self, policy: str, decisions: Iterable[Decision] = ()) -> None:
+        self.policy = policy
+        self.counts: Counter[str] = Counter()
+        self.sections: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.findings: Counter[tuple[str, str]] = Counter()
+        self.distrusted: dict[Key, Decision] = {}
+        self._found: dict[tuple[int, str], dict[Key, list[Found]]] = {}
+        for decision in decisions:
+            self.add(decision)
+
+    def add(self, decision: Decision) -> None:
+        """Count a decision that evaluated or ignored the object for this policy."""
+        self._count(decision, 1)
+        if decision.distrust and self.policy in decision.evaluated:
+            self.distrusted[decision.key] = decision
+        for judged in decision.of(self.policy):
+            rule = judged.finding.rule
+            self.findings[(rule, str(judged.state))] += 1
+            of_rule = self._found.setdefault((_RANK[judged.state], rule), {})
+            of_rule.setdefault(decision.key, []).append((judged, decision))
+
+    def _count(self, decision: Decision, number: int) -> None:
+        self.counts[_bucket(decision, self.policy)] += number
+        for policy, section in decision.sections:
+            if policy == self.policy:
+                self.sections[section][_bucket(decision, policy, section)] += number
+
+    def remove(self, decision: Decision) -> None:
+        """The opposite of `add`, with the decision that was added."""
+        self._count(decision, -1)
+        self.distrusted.pop(decision.key, None)
+        for judged in decision.of(self.policy):
+            rule = judged.finding.rule
+            self.findings[(rule, str(judged.state))] -= 1
+            self._found[(_RANK[judged.state], rule)].pop(decision.key, None)
+
+    def worst(self, most: int) -> list[Found]:
+        """The worst findings, by state, rule, namespace, name and message."""
+        worst: list[Found] = []
+        for _, of_rule in sorted(self._found.items()):
+            for key in heapq.nsmallest(most - len(worst), of_rule):
+                worst += sorted(of_rule[key], key=lambda found: found[0].finding.message)
+        return worst[:most]
+
+    def contested(self) -> tuple[int, Judged | None]:
+        """How many findings are contested, and the first of them by object and rule."""
+        rank = _RANK[State.CONTESTED]
+        rules = [(rule, found) for (state, rule), found in self._found.items() if state == rank and found]
+        firsts = [(min(found), rule, found[min(found)][0][0]) for rule, found in rules]
+        first = min(firsts, key=lambda one: one[:2], default=None)
+        number = sum(len(each) for _, found in rules for each in found.values())
+        return number, first[2] if first is not None else None
+
+
+def state_of(decision: Decision, policy: str, section: str = "") -> State | None:
+    """An object's worst state for one policy, or one section of it; None where it is compliant."""
+    states = (
+        judged.state
+        for judged in decision.of(policy)
+        if not section or SECTION_OF_RULE.get(judged.finding.rule) == section
+    )
+    return min(states, key=_RANK.__getitem__, default=None)
+
+
+def _bucket(decision: Decision, policy: str, section: str = "") -> str:
+    if policy in decision.ignored:
+        return "ignored"
+    state = state_of(decision, policy, section)
+    return "compliant" if state is None else _COUNTED[state]

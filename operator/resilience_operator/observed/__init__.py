@@ -1,1 +1,0 @@
-"""What is known of the cluster, and which views an event touches; no I/O. Filled by adapters, read by rules."""

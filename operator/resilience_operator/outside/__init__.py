@@ -1,0 +1,1 @@
+"""Systems that are no API server: read, note, update."""

@@ -1,0 +1,1 @@
+"""The ResiliencePolicy: decoding, inheritance, validation. Knows the cluster not."""

@@ -1,0 +1,290 @@
+"""One pass: the only place where the verbs meet. Observe, evaluate, plan, apply, tell. Run by serving.
+
+State beats events: an event only says which objects to look at again. A pass decides everything from what is
+observed, and writes only while this replica leads, every stream is fresh and nobody pressed pause.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from resilience_operator.api.status import FINALIZER
+from resilience_operator.core.kinds import DEPLOYMENT
+from resilience_operator.core.refs import Key
+from resilience_operator.engine.change import Change, Decision, Verb
+from resilience_operator.engine.contest import Patience
+from resilience_operator.engine.decide import Surroundings
+from resilience_operator.engine.queue import OperatorLimits, Schedule, schedule
+from resilience_operator.outside.updates import AddonUpdates
+from resilience_operator.policy.decode import parse
+from resilience_operator.policy.policy import Policy
+from resilience_operator.run import heap
+from resilience_operator.run.apply import Done, Report, carry_out
+from resilience_operator.run.decisions import Decided, Known, served_by
+from resilience_operator.run.finalizers import Finalizers
+from resilience_operator.run.last_writes import Reminders
+from resilience_operator.run.memory import Memory
+from resilience_operator.run.outcomes import Aftermath
+from resilience_operator.run.reporter import Teller
+from resilience_operator.run.services import Services
+from resilience_operator.targets import judge
+from resilience_operator.targets.coredns import addon_state as addons
+
+log = logging.getLogger(__name__)
+
+DEBOUNCE = 0.01
+"""Seconds that a pass waits for more events of the same moment."""
+
+BUSY_POLL = 1.0
+"""Seconds between passes while rollouts run: soaks and deadlines end by time alone."""
+
+CHUNK = 200
+"""Evaluations between two looks at the event loop, so that streams and the Lease are served."""
+
+WRITERS = 32
+"""Writes that may be on their way at once: as many still end after a stop."""
+
+PAUSED = "paused by ConfigMap resilience-operator (pause: true)"
+
+
+class Reconciler:
+    """Runs passes for ever; every method belongs to one event loop."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        settings = services.settings
+        self._cluster = Decided()
+        self._memory = Memory()
+        self._finalizers = Finalizers(services, self._cluster, self._memory)
+        window = timedelta(seconds=settings.contest_window)
+        self._aftermath = Aftermath(services, self._cluster, self._memory, window)
+        self._reminders = Reminders()
+        self._teller = Teller(services)
+        self._addon = AddonUpdates(services, self._addon_ended)
+        self._wake = asyncio.Event()
+        self._patience = Patience(
+            timedelta(seconds=settings.contest_window), timedelta(seconds=settings.contest_backoff)
+        )
+        self._last_full = float("-inf")
+        self._last_plan: Schedule | None = None
+        self._stopped: Mapping[str, str] = {}
+        self._writers = asyncio.Semaphore(WRITERS)
+        services.store.wake_with(self.wake)
+
+    def wake(self) -> None:
+        """Something may have changed."""
+        self._wake.set()
+
+    def policy_changed(self, raw: dict[str, Any], deleted: bool) -> None:
+        """A policy was added, changed or deleted, as the API server has it."""
+        name, uid = raw["metadata"]["name"], raw["metadata"]["uid"]
+        if deleted:
+            known = self._cluster.policies.get(name)
+            if known is not None and known.policy.uid == uid:
+                del self._cluster.policies[name]
+                self._teller.forget(known.policy)
+                self._cluster.everything = True
+        elif self._take(raw):
+            self._cluster.everything = True
+        self.wake()
+
+    def policies_replaced(self, raws: list[dict[str, Any]]) -> None:
+        """All policies there are: what is not among them is gone."""
+        names = {raw["metadata"]["name"] for raw in raws}
+        for name in [name for name in self._cluster.policies if name not in names]:
+            self._teller.forget(self._cluster.policies.pop(name).policy)
+            self._cluster.everything = True
+        for raw in raws:
+            if self._take(raw):
+                self._cluster.everything = True
+        self.wake()
+
+    async def run(self) -> None:
+        """Pass after pass, for ever: one for each burst of events, and whenever time alone may change something."""
+        wait = 0.0
+        try:
+            while True:
+                # Not wait_for: on Python 3.11 it may swallow a cancellation that comes together with the event.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._wake.wait()
+                    await asyncio.sleep(DEBOUNCE)
+                self._wake.clear()
+                wait = await self.one_pass()
+        finally:
+            self._addon.stop()
+
+    async def one_pass(self) -> float:
+        """Evaluate what changed, plan, write, tell; returns the seconds until time alone may change the answer."""
+        services = self._services
+        now = services.now()
+        stale = services.fresh()
+        if stale:
+            await self._teller.tell(self._cluster, self._last_plan, self._memory.troubles(stale), now)
+            return BUSY_POLL
+        await self._aftermath.learn_unknown_ends()
+        changed = await self._evaluate(now)
+        if services.addons is not None:
+            services.addons.want(services.lease.may_write() and self._addon_wanted())
+        plan = self._last_plan = self._plan(now)
+        if plan.stopped != self._stopped:  # Their rules are left out of every decision from the next pass on.
+            self._stopped, self._cluster.everything = plan.stopped, True
+        self._teller.transitions(changed, self._cluster, plan)
+        if services.lease.may_write():
+            await self._carry_out(plan, now)
+            await self._finalizers.let_go()
+        await self._teller.tell(self._cluster, plan, self._memory.troubles(()), now)
+        return self._seconds_until_due(plan, services.now())
+
+    def _take(self, raw: dict[str, Any]) -> bool:
+        """Parse a policy; True where it is another one than before."""
+        policy, problems = parse(raw)
+        before = self._cluster.policies.get(policy.name)
+        self._cluster.policies[policy.name] = Known(policy, problems)
+        if (
+            before is not None
+            and FINALIZER in before.policy.finalizers
+            and FINALIZER not in policy.finalizers
+        ):
+            self._memory.held.discard(policy.uid)  # somebody took it off
+        self._services.status.seen(raw)
+        self._teller.learn(policy, raw.get("status") or {})
+        return before is None or before.policy != policy
+
+    async def _evaluate(self, now: datetime) -> dict[Key, Decision | None]:
+        """Evaluate every dirty object; returns key -> the earlier decision of each about which it changed."""
+        services, cluster = self._services, self._cluster
+        keys = services.store.take_dirty() | cluster.due
+        keys |= cluster.woken(now)
+        full = cluster.everything or services.monotonic() - self._last_full > services.settings.resync
+        if full:
+            keys = set(services.store.subjects()) | set(cluster.keys())
+            self._last_full = services.monotonic()
+            cluster.judging()
+        cluster.everything, cluster.due = False, set()
+        accepted, directory, before = cluster.accepted(), cluster.by_uid(), {}
+        started = services.monotonic()
+        services.metrics.queue_depth(len(keys))
+        for number, key in enumerate(sorted(keys), start=1):
+            earlier = cluster.get(key)
+            self._try_one(key, now, accepted, directory)
+            if cluster.get(key) != earlier:
+                before[key] = earlier
+            if number % CHUNK == 0:
+                await asyncio.sleep(0)
+        if full:
+            heap.settle()
+        if keys:
+            services.metrics.evaluated((services.monotonic() - started) / len(keys))
+            services.metrics.queue_depth(0)
+        return before
+
+    def _try_one(
+        self, key: Key, now: datetime, accepted: tuple[Policy, ...], directory: Mapping[str, Policy]
+    ) -> None:
+        """Evaluate an object; an error of our own about it is told, and keeps no other from being evaluated."""
+        self._memory.broken.pop(key, None)
+        try:
+            self._evaluate_one(key, now, accepted, directory)
+        except Exception as error:
+            log.exception("nothing can be decided about %s", "/".join(key))
+            self._memory.broken[key] = f"{type(error).__name__}: {error}"
+            self._cluster.put(key, None)
+
+    def _evaluate_one(
+        self, key: Key, now: datetime, accepted: tuple[Policy, ...], directory: Mapping[str, Policy]
+    ) -> None:
+        services = self._services
+        view = services.store.look(key, now, services.server_version)
+        decision = None
+        if view is not None:
+            view = self._reminders.remind(view)
+            refused = self._memory.refused(view, accepted)
+            around = Surroundings(directory, self._patience, refused, self._stopped)
+            decision = judge(view, accepted, around, services.settings.namespace)
+        self._cluster.put(key, decision)
+
+    def _addon_wanted(self) -> bool:
+        """True where a policy asks for the floor of a cluster DNS that an EKS add-on keeps, or still holds it."""
+        found, policies = self._services.store.get(DEPLOYMENT, *addons.PLACE), self._cluster.by_uid()
+        decision = self._cluster.get(addons.PLACE)
+        asked = decision is not None and any(rule == "coredns-floor" for _, rule in decision.asked)
+        held = served_by(self._cluster.get(addons.KEY)) & policies.keys()
+        return found is not None and ((asked and addons.managed(found)) or bool(held))
+
+    def _plan(self, now: datetime) -> Schedule:
+        services = self._services
+        halted = PAUSED if services.paused() else ""
+        if self._memory.unknown:
+            first = next(iter(self._memory.unknown.values()))
+            halted = f"waits to learn what became of the last write to {first}"
+        limits = OperatorLimits(
+            services.settings.max_rollouts, services.settings.max_unhealthy_percent, halted
+        )
+        active = self._cluster.active
+        self._memory.keep_rights(
+            {(change.object.namespace, change.object.kind) for one in active for change in one.changes}
+        )
+        services.metrics.rollouts_in_flight(sum(decision.rollout.running for decision in active))
+        return schedule(active, self._cluster.by_uid(), limits, now, self._cluster.health)
+
+    async def _carry_out(self, plan: Schedule, now: datetime) -> None:
+        monotonic = self._services.monotonic()
+        going = [change for change in plan.now if not self._memory.waits(change.object.key, monotonic)]
+        going = [change for change in going if await self._finalizers.hold(change)]
+        outside = [change for change in going if change.object.kind == addons.KIND]
+        going = [change for change in going if change not in outside]
+        for change in outside:  # AWS takes its time, and nothing else waits for it.
+            if not self._overtaken(change):
+                self._addon.start(change, now)
+        reports = await asyncio.gather(*(self._one(change, now) for change in going))
+        unsent = [report for report in reports if report.unsent]
+        if unsent:
+            log.info("%d of %d changes are not sent: %s", len(unsent), len(reports), unsent[0].message)
+        told = [report for report in reports if self._aftermath.remember(report)]
+        for report in reports:
+            self._aftermath.settle(report)
+            self._reminders.learn(report)
+        self._teller.done(told)
+        await self._aftermath.show(reports)
+
+    def _addon_ended(self, report: Report) -> None:
+        change = report.change
+        if report.done is Done.REFUSED and change.verb is Verb.APPLY:
+            self._aftermath.refuse(report, dict.fromkeys(change.rules, report.message))
+        self._aftermath.settle(report)
+        self._teller.done([report])
+        self.wake()
+
+    def _overtaken(self, change: Change) -> str:
+        """Why a change is not to be sent any more: a pass may last for minutes, and a stop is meant at once."""
+        return PAUSED if self._services.paused() else self._cluster.overtaken(change.policies)
+
+    async def _one(self, change: Change, now: datetime) -> Report:
+        async with self._writers:
+            overtaken = self._overtaken(change)
+            if overtaken:
+                return Report(change, Done.AGAIN, now, overtaken, unsent=True)
+            log.info("%s %s: %s", change.verb.lower(), change.object, change.reason)
+            report = await carry_out(self._services.writer, change, now)
+            if report.done is Done.REFUSED and change.verb is Verb.APPLY:
+                await self._aftermath.find_refused_rules(report)
+            return report
+
+    def _seconds_until_due(self, plan: Schedule, now: datetime) -> float:
+        if self._cluster.due or self._cluster.everything:
+            return 0.0
+        if (
+            plan.now
+            or self._memory.unknown
+            or any(decision.rollout.running for decision in self._cluster.active)
+        ):
+            soon = self._memory.next_try(self._services.monotonic())
+            return max(0.01, min(BUSY_POLL, soon))
+        wakes = [self._cluster.next_wake(), plan.wake_at]
+        waits = [(at - now).total_seconds() for at in wakes if at is not None]
+        waits += [self._teller.untold_for(), self._services.settings.resync]
+        return max(0.05, min(waits))

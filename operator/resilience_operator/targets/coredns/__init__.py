@@ -1,0 +1,1 @@
+"""Target coreDNS: the rules of section `coreDNS`."""

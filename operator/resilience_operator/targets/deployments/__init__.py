@@ -1,0 +1,1 @@
+"""Target deployments: the rules of section `deployments`."""

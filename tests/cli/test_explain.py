@@ -1,0 +1,106 @@
+"""`explain` says of every rule what it demands and why, and knows every reason that a rule can give."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from resilience_operator import targets
+from resilience_operator.cli.main import main
+from resilience_operator.cli.policies import recommended
+from resilience_operator.policy.policy import SECTION_OF_RULE, Mode
+from resilience_operator.policy.validate import validate
+from resilience_operator.targets import RULES
+from resilience_operator.targets.coredns import addon_floor, cache_mode, node_local_cache
+from resilience_operator.targets.coredns import budget as coredns_budget
+from resilience_operator.targets.coredns import floor as coredns_floor
+from resilience_operator.targets.coredns import spread as coredns_spread
+from resilience_operator.targets.deployments import (
+    disruption_budget,
+    dns_config,
+    graceful_shutdown,
+    probes,
+    replicas,
+    resources,
+    spread,
+)
+from resilience_operator.targets.workloads import cpa, floors, json_text
+
+MODULES = {
+    "spread": (spread,),
+    "graceful-shutdown": (graceful_shutdown,),
+    "dns-config": (dns_config,),
+    "replicas": (replicas, floors, cpa, json_text),
+    "disruption-budget": (disruption_budget,),
+    "probes": (probes,),
+    "resources": (resources,),
+    "coredns-floor": (coredns_floor, floors, addon_floor, cpa, json_text),
+    "coredns-spread": (coredns_spread, spread),
+    "coredns-budget": (coredns_budget, disruption_budget),
+    "node-local-cache": (node_local_cache, cache_mode),
+}
+WRITING = {"spread", "graceful-shutdown", "dns-config", "replicas", "coredns-floor", "coredns-spread"}
+REASON = re.compile(r"[A-Z][a-z]+(?:JSON|[A-Za-z]*[A-Z][a-z]*)")
+NOT_REASONS = {"ScheduleAnyway", "DoNotSchedule", "ReplicaSet", "StatefulSet", "ReplicationController"}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_reason_that_a_rule_gives_is_explained(rule: str) -> None:
+    words = {
+        node.value
+        for module in MODULES[rule]
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and REASON.fullmatch(node.value)
+    }
+    held = {"HeldValueDiffers"} if rule in WRITING else set()
+    assert words - NOT_REASONS | held == set(RULES[rule].text.reasons)
+
+
+def test_every_rule_that_works_has_a_module_a_section_and_a_text() -> None:
+    folder = Path(inspect.getfile(targets)).parent
+    assert (
+        set(MODULES)
+        == set(RULES)
+        == set(SECTION_OF_RULE)
+        == {rule for section in recommended().sections.values() for rule in section.rules}
+    )
+    for rule, one in RULES.items():
+        text = one.text
+        assert (text.rule, text.section) == (rule, SECTION_OF_RULE[rule])
+        assert Path(inspect.getfile(one.check)).parent.parent == folder
+        assert all((text.incident, text.title, text.demands, text.why, text.reasons, text.never_enforced))
+
+
+def test_explain_prints_all_rules_or_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain"]) == 0
+    everything = capsys.readouterr().out
+    assert main(["explain", "dns-config"]) == 0
+    one = capsys.readouterr().out
+    assert one in everything
+    assert one.startswith(
+        "dns-config: The resolver does not race its own queries\n  incident dns-five-seconds,"
+    )
+    assert "resilience.dev/ignore=dns-config" in one
+    assert max(map(len, everything.splitlines())) <= 100
+
+
+def test_a_rule_that_is_not_there_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "dns"]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == (
+        "",
+        f"there is no rule 'dns'; there are {', '.join(RULES)}\n",
+    )
+
+
+def test_the_recommended_policy_is_printed_and_is_one_that_an_api_server_takes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["explain", "--policy"]) == 0
+    raw = yaml.safe_load(capsys.readouterr().out)
+    assert validate(raw) == ()
+    assert recommended().name == "recommended"
+    assert recommended().mode is Mode.AUDIT

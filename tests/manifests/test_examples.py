@@ -1,0 +1,122 @@
+"""Every example is whole, valid and consistent: its policy selects what its README says is broken."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from resilience_operator.cli.main import main
+from resilience_operator.policy.decode import parse
+from resilience_operator.policy.policy import Deployments, Mode, OnRelease, Policy
+from resilience_operator.policy.validate import validate
+from tests.e2e.dns import DEFAULTS, LINEAR
+
+EXAMPLES = Path("examples")
+GITOPS = "gitops"
+"""A repository and no incident: test_gitops_example."""
+INCIDENTS = ("dns-five-seconds", "dns-scale-down", "one-node-pileup", "ungraceful-ingress")
+RULES = {
+    "dns-five-seconds": {"dns-config"},
+    "dns-scale-down": {"coredns-floor", "coredns-spread", "coredns-budget"},
+    "one-node-pileup": {"spread"},
+    "ungraceful-ingress": {"graceful-shutdown"},
+}
+SELECTED = {
+    "dns-five-seconds": {"catalog", "checkout", "search", "exporter"},
+    "one-node-pileup": {"web", "api", "render"},
+    "ungraceful-ingress": {"gateway", "orders", "accounts", "mailer"},
+}
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+def policy_of(incident: str) -> Policy:
+    (raw,) = documents(EXAMPLES / incident / "policy.yaml")
+    assert validate(raw) == ()
+    policy, problems = parse(raw)
+    assert problems == ()
+    return policy
+
+
+def section_of(incident: str) -> Deployments:
+    section = policy_of(incident).deployments
+    assert section is not None
+    return section
+
+
+def deployments(incident: str) -> dict[str, dict[str, Any]]:
+    found = [each for each in documents(EXAMPLES / incident / "broken.yaml") if each["kind"] == "Deployment"]
+    return {each["metadata"]["name"]: each for each in found}
+
+
+def test_there_is_an_example_for_each_incident() -> None:
+    assert sorted(path.name for path in EXAMPLES.iterdir() if path.name != GITOPS) == sorted(INCIDENTS)
+
+
+@pytest.mark.parametrize("incident", INCIDENTS)
+def test_the_policy_is_named_after_the_incident_and_enforces_its_rules_alone(incident: str) -> None:
+    policy = policy_of(incident)
+    assert (policy.name, policy.mode, policy.on_release) == (incident, Mode.ENFORCE, OnRelease.REVERT)
+    assert {rule for section in policy.sections.values() for rule in section.rules} == RULES[incident]
+    assert policy.warnings == ()
+
+
+@pytest.mark.parametrize("incident", SELECTED)
+def test_the_policy_selects_the_shop_and_not_the_twin(incident: str) -> None:
+    section = section_of(incident)
+    selected = {
+        name
+        for name, each in deployments(incident).items()
+        if section.selector.matches(each["metadata"]["labels"])
+        and section.namespaces.covers(each["metadata"]["namespace"])
+    }
+    assert selected == SELECTED[incident]
+
+
+def test_the_twin_is_the_same_but_for_its_name_and_the_label() -> None:
+    web, twin = (deployments("one-node-pileup")[name] for name in ("web", "web-twin"))
+    relabelled = yaml.safe_load(yaml.safe_dump(twin).replace("web-twin", "web"))
+    for labels in (relabelled["metadata"]["labels"], relabelled["spec"]["template"]["metadata"]["labels"]):
+        labels["app.kubernetes.io/part-of"] = "shop"
+    assert relabelled == web
+
+
+@pytest.mark.parametrize("incident", INCIDENTS)
+def test_the_readme_says_how_to_try_it_and_how_to_end_it(incident: str) -> None:
+    text = (EXAMPLES / incident / "README.md").read_text(encoding="utf-8")
+    for command in (
+        f"kubectl apply -f examples/{incident}/broken.yaml",
+        f"kubectl apply -f examples/{incident}/policy.yaml",
+        f"kubectl describe rp {incident}",
+        f"kubectl delete rp {incident}",
+    ):
+        assert command in text
+    ends = f"kubectl delete namespace {incident}"
+    assert (ends in text) == (incident in SELECTED), "the other one is about kube-system"
+    assert "**The incident.**" in text
+
+
+@pytest.mark.parametrize("incident", INCIDENTS)
+def test_every_container_requests_cpu_and_memory_so_that_a_scheduler_can_pile_it_up(incident: str) -> None:
+    for each in deployments(incident).values():
+        for container in each["spec"]["template"]["spec"]["containers"]:
+            assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+
+
+def test_the_readme_of_dns_scale_down_shows_what_check_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = EXAMPLES / "dns-scale-down"
+    assert main(["check", f"{folder}/broken.yaml", "-p", f"{folder}/policy.yaml"]) == 1
+    assert f"```\n{capsys.readouterr().out}```" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_parameters_of_dns_scale_down_are_what_the_end_to_end_tests_hold() -> None:
+    found = {
+        (each["kind"], each["metadata"]["name"]): each
+        for each in documents(EXAMPLES / "dns-scale-down" / "broken.yaml")
+    }
+    assert found["ConfigMap", "coredns-autoscaler"]["data"] == {"linear": LINEAR}
+    (container,) = found["Deployment", "coredns-autoscaler"]["spec"]["template"]["spec"]["containers"]
+    assert f"--default-params={DEFAULTS}" in container["command"]

@@ -1,0 +1,228 @@
+"""The CRD and core.policy say the same, in both directions, and every field is described and bounded."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from resilience_operator.core.selectors import LabelSelector, NamespaceScope, Requirement
+from resilience_operator.policy.asked import PROBES, RESOURCES
+from resilience_operator.policy.decode import parse
+from resilience_operator.policy.policy import (
+    AllowWindow,
+    Conflicts,
+    CoreDNS,
+    DenyWindow,
+    Deployments,
+    DisruptionBudget,
+    DNSConfig,
+    DNSOption,
+    Floor,
+    GracefulShutdown,
+    Mode,
+    Named,
+    NodeLocalCache,
+    OnRelease,
+    Policy,
+    Probes,
+    Replicas,
+    Resources,
+    Rollout,
+    Spread,
+    SpreadConstraint,
+    Windows,
+)
+from resilience_operator.policy.sections import DEFAULT_ROLLOUT
+from resilience_operator.policy.validate import crd, spec_schema
+
+Schema = dict[str, Any]
+
+SELECTOR = {"": LabelSelector, ".matchExpressions[]": Requirement}
+COMMON = {
+    ".windows": Windows,
+    ".windows.allow[]": AllowWindow,
+    ".windows.deny[]": DenyWindow,
+    ".rollout": Rollout,
+}
+OBJECTS = {
+    "spec": Policy,
+    **{f"spec{path}": kind for path, kind in COMMON.items()},
+    "spec.deployments": Deployments,
+    **{f"spec.deployments{path}": kind for path, kind in COMMON.items()},
+    **{f"spec.deployments.selector{path}": kind for path, kind in SELECTOR.items()},
+    **{f"spec.deployments.namespaceSelector{path}": kind for path, kind in SELECTOR.items()},
+    "spec.deployments.namespaces": NamespaceScope,
+    "spec.deployments.spread": Spread,
+    "spec.deployments.spread.constraints[]": SpreadConstraint,
+    "spec.deployments.gracefulShutdown": GracefulShutdown,
+    "spec.deployments.dnsConfig": DNSConfig,
+    "spec.deployments.dnsConfig.options[]": DNSOption,
+    "spec.deployments.probes": Probes,
+    "spec.deployments.resources": Resources,
+    "spec.deployments.replicas": Replicas,
+    "spec.deployments.disruptionBudget": DisruptionBudget,
+    "spec.coreDNS": CoreDNS,
+    **{f"spec.coreDNS{path}": kind for path, kind in COMMON.items()},
+    "spec.coreDNS.deployment": Named,
+    "spec.coreDNS.floor": Floor,
+    "spec.coreDNS.spread": Spread,
+    "spec.coreDNS.spread.constraints[]": SpreadConstraint,
+    "spec.coreDNS.disruptionBudget": DisruptionBudget,
+    "spec.coreDNS.nodeLocalCache": NodeLocalCache,
+}
+NOT_IN_SPEC = {"name", "uid", "generation", "digest", "labels", "finalizers", "deleting", "warnings"}
+OTHER_NAMES: dict[tuple[type, str], str] = {(DenyWindow, "start"): "from", (Policy, "core_dns"): "coreDNS"}
+
+ENUMS = {
+    "mode": tuple(Mode),
+    "conflicts": tuple(Conflicts),
+    "onRelease": tuple(OnRelease),
+    "days[]": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
+    "operator": ("In", "NotIn", "Exists", "DoesNotExist"),
+    "whenUnsatisfiable": ("ScheduleAnyway", "DoNotSchedule"),
+    "appliesTo": ("Exposed", "All"),
+    "scaling": ("Keep", "Fixed"),
+}
+
+HARMLESS_OPTIONS = {
+    *("single-request-reopen", "single-request", "timeout", "attempts", "use-vc", "edns0", "trust-ad")
+}
+
+DEFAULTS = {
+    "spec.suspend": f"{Policy('x').suspend} if left out".lower(),
+    "spec.priority": f"{Policy('x').priority} if left out",
+    "spec.onRelease": f"{Policy('x').on_release} (if left out)",
+    "spec.windows.allow[].timeZone": f"left out: {AllowWindow.__dataclass_fields__['time_zone'].default}",
+    "spec.rollout.maxConcurrent": f"{DEFAULT_ROLLOUT.max_concurrent} if left out",
+    "spec.rollout.maxConcurrentPerNamespace": f"{DEFAULT_ROLLOUT.max_concurrent_per_namespace} if left out",
+    "spec.rollout.soakSeconds": f"{DEFAULT_ROLLOUT.soak_seconds} if left out",
+    "spec.rollout.progressDeadlineSeconds": f"{DEFAULT_ROLLOUT.progress_deadline_seconds} if left out",
+    "spec.rollout.failureThreshold": f"{DEFAULT_ROLLOUT.failure_threshold} if left out",
+    "spec.deployments.namespaces.include": f'["{NamespaceScope().include[0]}"] if left out',
+    "spec.deployments.spread.constraints": (
+        "kubernetes.io/hostname and topology.kubernetes.io/zone, each with maxSkew 1 and ScheduleAnyway"
+    ),
+    "spec.deployments.spread.constraints[].maxSkew": f"{SpreadConstraint('x').max_skew} if left out",
+    "spec.deployments.spread.constraints[].whenUnsatisfiable": (
+        f"{SpreadConstraint('x').when_unsatisfiable} (if left out)"
+    ),
+    "spec.deployments.gracefulShutdown.preStopSleepSeconds": (
+        f"{GracefulShutdown().pre_stop_sleep_seconds} if left out"
+    ),
+    "spec.deployments.gracefulShutdown.minTerminationGracePeriodSeconds": (
+        f"{GracefulShutdown().min_termination_grace_period_seconds} if left out"
+    ),
+    "spec.deployments.gracefulShutdown.appliesTo": f"{GracefulShutdown().applies_to} (if left out)",
+    "spec.deployments.dnsConfig.options": f"Left out: {DNSConfig().options[0].name}",
+    "spec.deployments.dnsConfig.allowSearchChange": f"{DNSConfig().allow_search_change} if left out".lower(),
+    "spec.deployments.probes.require": f"{Probes().require[0]} if left out",
+    "spec.deployments.resources.require": "{}, {} and {} if left out".format(*Resources().require),
+    "spec.deployments.replicas.min": f"{Replicas().min} if left out",
+    "spec.deployments.disruptionBudget.maxUnavailable": f"{DisruptionBudget().max_unavailable} if left out",
+    "spec.coreDNS.floor.minReplicas": f"{Floor().min_replicas} if left out",
+    "spec.coreDNS.floor.preventSinglePointFailure": (
+        f"{Floor().prevent_single_point_failure} (if left out)".lower()
+    ),
+    "spec.coreDNS.floor.scaling": f"{Floor().scaling} (if left out)",
+    "spec.coreDNS.disruptionBudget.maxUnavailable": f"{DisruptionBudget().max_unavailable} if left out",
+    "spec.deployments.dnsConfig.reportOnlyImages": f'["{DNSConfig().report_only_images[0]}"] if left out',
+}
+
+
+def nodes(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
+    """Every node of a schema with its path; entries of lists end in []."""
+    yield path, schema
+    for name, field in schema.get("properties", {}).items():
+        yield from nodes(field, f"{path}.{name}")
+    if "items" in schema:
+        yield from nodes(schema["items"], f"{path}[]")
+
+
+SPEC = dict(nodes(dict(spec_schema()), "spec"))
+ROOT = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+STATUS = dict(nodes(ROOT["properties"]["status"], "status"))
+
+
+def test_every_object_of_the_schema_is_a_dataclass_and_every_dataclass_is_there() -> None:
+    assert {path for path, schema in SPEC.items() if "properties" in schema} == set(OBJECTS)
+
+
+@pytest.mark.parametrize("path", OBJECTS)
+def test_schema_and_dataclass_have_the_same_fields(path: str) -> None:
+    kind = OBJECTS[path]
+    names = {field.name for field in fields(kind)} - (NOT_IN_SPEC if kind is Policy else set())
+    assert {OTHER_NAMES.get((kind, name), camel(name)) for name in names} == set(SPEC[path]["properties"])
+
+
+def camel(name: str) -> str:
+    """max_skew -> maxSkew; a dataclass's acronyms are lower case already."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def test_every_choice_of_the_schema_is_one_that_the_operator_knows() -> None:
+    for path, schema in SPEC.items():
+        if path.endswith("dnsConfig.options[].name"):
+            assert set(schema["enum"]) == HARMLESS_OPTIONS | {"ndots"}
+        elif path.endswith("require[]"):
+            assert tuple(schema["enum"]) == (PROBES if ".probes." in path else RESOURCES)
+        elif "enum" in schema:
+            assert tuple(schema["enum"]) == ENUMS[path.rpartition(".")[2]], path
+
+
+@pytest.mark.parametrize("path", DEFAULTS)
+def test_a_default_of_the_operator_stands_in_the_description(path: str) -> None:
+    assert DEFAULTS[path] in SPEC[path]["description"]
+
+
+def test_only_the_mode_of_spec_has_a_default_in_the_schema() -> None:
+    defaults = {path: schema["default"] for path, schema in SPEC.items() if "default" in schema}
+    assert defaults == {"spec.mode": Policy("x").mode}
+
+
+def test_an_empty_section_and_empty_rules_mean_the_defaults_of_the_dataclasses() -> None:
+    rules: dict[str, Any] = {"spread": {}, "gracefulShutdown": {}, "dnsConfig": {}}
+    policy, problems = parse({"metadata": {"name": "shop"}, "spec": {"deployments": rules}})
+    assert policy.deployments == Deployments(
+        spread=Spread(), graceful_shutdown=GracefulShutdown(), dns_config=DNSConfig()
+    )
+    assert problems == ()
+
+
+def test_the_rule_on_sleep_and_grace_knows_the_defaults() -> None:
+    (rule,) = SPEC["spec.deployments.gracefulShutdown"]["x-kubernetes-validations"]
+    default = GracefulShutdown()
+    assert f"GracePeriodSeconds : {default.min_termination_grace_period_seconds})" in rule["rule"]
+    assert f"preStopSleepSeconds : {default.pre_stop_sleep_seconds})" in rule["rule"]
+
+
+@pytest.mark.parametrize("field", ["windows", "rollout", "conflicts"])
+def test_a_section_repeats_a_common_field_word_for_word(field: str) -> None:
+    assert SPEC[f"spec.deployments.{field}"] == SPEC[f"spec.{field}"]
+
+
+def test_every_field_is_described() -> None:
+    assert [path for path, schema in (SPEC | STATUS).items() if not schema.get("description")] == []
+
+
+def test_every_field_is_bounded() -> None:
+    bounds = {
+        "string": ({"maxLength"}, {"enum"}),
+        "integer": ({"minimum", "format"},),
+        "array": ({"maxItems", "x-kubernetes-list-type"},),
+        "object": ({"properties"}, {"maxProperties"}),
+        "boolean": (set(),),
+        "": ({"minimum", "maximum", "maxLength", "pattern", "x-kubernetes-int-or-string"},),
+    }
+    unbounded = [
+        path
+        for path, schema in (SPEC | STATUS).items()
+        if not any(needed <= schema.keys() for needed in bounds[schema.get("type", "")])
+    ]
+    assert unbounded == []
+    assert [
+        path
+        for path, schema in SPEC.items()
+        if schema.get("type", "integer") == "integer" and "maximum" not in schema
+    ] == []
