@@ -11,7 +11,6 @@ import pytest
 
 from resilience_operator.api.session import Session
 from resilience_operator.api.write import (
-    Conflicting,
     Failed,
     Forbidden,
     Gone,
@@ -22,8 +21,10 @@ from resilience_operator.api.write import (
     Written,
 )
 from resilience_operator.core.errors import ApiError, NotLeader, Unreachable
-from resilience_operator.core.kinds import CONFIG_MAP, DEPLOYMENT, Kind
+from resilience_operator.core.kinds import DEPLOYMENT, Kind
 from resilience_operator.core.refs import ObjectRef
+from resilience_operator.engine.patch import preconditions
+from resilience_operator.engine.withdrawal import let_go
 from tests.lab import Lab
 
 pytestmark = pytest.mark.lab
@@ -54,27 +55,14 @@ class Target:
         """It, by name and uid."""
         return ObjectRef("apps/v1", "Deployment", self.namespace, "web", self.live()["metadata"]["uid"])
 
-    def body(self, spec: Body, **meta: str) -> Body:
-        """An apply with the preconditions of now, or those given."""
+    def ops(self, *changes: Body) -> list[Body]:
+        """A JSON patch with the preconditions of now."""
         live = self.live()["metadata"]
-        preconditions = {"uid": live["uid"], "resourceVersion": live["resourceVersion"]} | meta
-        metadata = {"name": "web", "namespace": self.namespace} | preconditions
-        return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+        return [*preconditions(live["uid"], live["resourceVersion"]), *changes]
 
 
-def grace(seconds: int) -> Body:
-    return {"template": {"spec": {"terminationGracePeriodSeconds": seconds}}}
-
-
-def option(name: str) -> Body:
-    return {"template": {"spec": {"dnsConfig": {"options": [{"name": name}]}}}}
-
-
-BAD_HOOK = {
-    "template": {
-        "spec": {"containers": [{"name": "x", "lifecycle": {"preStop": {"sleep": {"seconds": 90}}}}]}
-    }
-}
+GRACE: Body = {"op": "replace", "path": "/spec/template/spec/terminationGracePeriodSeconds", "value": 45}
+DNS: Body = {"op": "add", "path": "/spec/template/spec/dnsConfig", "value": {"options": [{"name": "edns0"}]}}
 
 
 @pytest.fixture
@@ -96,111 +84,60 @@ async def target(lab: Lab, namespace: str) -> AsyncIterator[Target]:
         yield made
 
 
-async def test_an_apply_that_is_accepted_gives_the_object_to_whoever_decides_next(target: Target) -> None:
-    outcome = await target.writer.apply(
-        DEPLOYMENT, target.ref, target.body(option("single-request-reopen")), force=False
-    )
+async def test_a_patch_that_is_accepted_gives_the_object_to_whoever_decides_next(target: Target) -> None:
+    outcome = await target.writer.json_patch(DEPLOYMENT, target.ref, target.ops(GRACE, DNS))
     assert isinstance(outcome, Written)
     assert target.seen == [(DEPLOYMENT, outcome.raw)]
     stored = json.loads(outcome.raw)
     assert stored["metadata"]["resourceVersion"] == outcome.resource_version
-    assert stored["spec"]["template"]["spec"]["dnsConfig"] == {"options": [{"name": "single-request-reopen"}]}
-    managers = {entry["manager"]: entry["operation"] for entry in target.live()["metadata"]["managedFields"]}
-    assert managers["resilience-operator"] == "Apply"
+    pod = stored["spec"]["template"]["spec"]
+    assert (pod["terminationGracePeriodSeconds"], pod["dnsConfig"]) == (45, {"options": [{"name": "edns0"}]})
 
 
-async def test_the_same_apply_twice_changes_nothing(target: Target) -> None:
-    first = await target.writer.apply(DEPLOYMENT, target.ref, target.body(option("edns0")), force=False)
+async def test_the_second_patch_leaves_no_entry_of_ours_and_no_new_generation(target: Target) -> None:
+    first = await target.writer.json_patch(DEPLOYMENT, target.ref, target.ops(GRACE, DNS))
     assert isinstance(first, Written)
-    target.lab.wait(
-        lambda: target.live()["status"].get("observedGeneration") == 2, what="a settled Deployment"
-    )
-    before = target.live()["metadata"]["resourceVersion"]
-    again = await target.writer.apply(DEPLOYMENT, target.ref, target.body(option("edns0")), force=False)
-    assert isinstance(again, Written)
-    assert again.resource_version == before
+    written = json.loads(first.raw)["metadata"]
+    assert "resilience-operator" in {one["manager"] for one in written["managedFields"]}
+    second = await target.writer.json_patch(DEPLOYMENT, target.ref, list(let_go(json.loads(first.raw))))
+    assert isinstance(second, Written)
+    left = json.loads(second.raw)["metadata"]
+    assert "resilience-operator" not in {one["manager"] for one in left["managedFields"]}
+    assert left["generation"] == written["generation"]
+    assert let_go(json.loads(second.raw)) == ()
 
 
 async def test_a_dry_run_stores_nothing_and_tells_nobody(target: Target) -> None:
     before = target.live()
-    outcome = await target.writer.apply(
-        DEPLOYMENT, target.ref, target.body(option("edns0")), force=False, dry_run=True
-    )
+    outcome = await target.writer.json_patch(DEPLOYMENT, target.ref, target.ops(DNS), dry_run=True)
     assert isinstance(outcome, Written)
     assert (target.live(), target.seen) == (before, [])
 
 
 async def test_an_object_that_changed_since_it_was_read_is_stale(target: Target) -> None:
-    old = target.body(option("edns0"))
+    old = target.ops(DNS)
     target.lab.kubectl("annotate", "deployment", "web", "touched=yes", "-n", target.namespace)
-    outcome = await target.writer.apply(DEPLOYMENT, target.ref, old, force=True)
+    outcome = await target.writer.json_patch(DEPLOYMENT, target.ref, old)
     assert isinstance(outcome, Stale)
-    assert "the object has been modified" in outcome.message
     assert target.seen == []
 
 
-async def test_a_field_of_another_manager_is_a_conflict_that_names_both(target: Target) -> None:
-    outcome = await target.writer.apply(DEPLOYMENT, target.ref, target.body(grace(45)), force=False)
-    assert outcome == Conflicting(
-        (
-            (
-                ".spec.template.spec.terminationGracePeriodSeconds",
-                'conflict with "kubectl-create" using apps/v1',
-            ),
-        )
-    )
-    forced = await target.writer.apply(DEPLOYMENT, target.ref, target.body(grace(45)), force=True)
-    assert isinstance(forced, Written)
-
-
-async def test_an_object_of_the_same_name_that_was_made_anew_is_gone_for_us(target: Target) -> None:
-    known, old = target.ref, target.live()["metadata"]
+async def test_an_object_of_the_same_name_that_was_made_anew_is_not_written(target: Target) -> None:
+    known, old = target.ref, target.ops(DNS)
     target.lab.kubectl("delete", "deployment", "web", "-n", target.namespace)
     target.lab.kubectl("create", "deployment", "web", "--image=x", "--replicas=0", "-n", target.namespace)
-    outcome = await target.writer.apply(
-        DEPLOYMENT, known, target.body(option("edns0"), uid=old["uid"]), force=True
-    )
-    assert isinstance(outcome, Gone)
-    assert old["uid"] in outcome.message
+    assert isinstance(await target.writer.json_patch(DEPLOYMENT, known, old), Stale)
+    assert "dnsConfig" not in target.live()["spec"]["template"]["spec"]
 
 
 async def test_an_object_that_is_not_there_is_gone_and_not_made(target: Target) -> None:
-    known, body = target.ref, target.body(option("edns0"))
+    known, ops = target.ref, target.ops(DNS)
     target.lab.kubectl("delete", "deployment", "web", "-n", target.namespace)
-    assert isinstance(await target.writer.apply(DEPLOYMENT, known, body, force=True), Gone)
-    ops = [{"op": "test", "path": "/metadata/uid", "value": known.uid}]
     assert isinstance(await target.writer.json_patch(DEPLOYMENT, known, ops), Gone)
     with pytest.raises(ApiError, match="not found"):
         await target.writer.read(DEPLOYMENT, known)
     assert await target.writer.refresh(DEPLOYMENT, known)
-    # A kind without required fields would come into being where only the resourceVersion was sent.
-    settings = ObjectRef("v1", "ConfigMap", target.namespace, "none", known.uid)
-    metadata = {"name": "none", "namespace": target.namespace, "uid": known.uid, "resourceVersion": "1"}
-    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}}
-    assert isinstance(await target.writer.apply(CONFIG_MAP, settings, made, force=True), Gone)
     assert target.seen == []
-
-
-@pytest.mark.parametrize(
-    ("spec", "status", "says"),
-    [
-        (BAD_HOOK, 422, "must be non-negative and less than terminationGracePeriodSeconds (30)"),
-        (
-            {"template": {"spec": {"containers": [{"name": "none", "lifecycle": {}}]}}},
-            422,
-            "image: Required value",
-        ),
-        ({"templates": {}}, 500, ".spec.templates: field not declared in schema"),
-    ],
-    ids=["invalid value", "container that does not exist", "unknown field"],
-)
-async def test_what_the_api_server_will_not_have_is_refused(
-    target: Target, spec: Body, status: int, says: str
-) -> None:
-    outcome = await target.writer.apply(DEPLOYMENT, target.ref, target.body(spec), force=True)
-    assert isinstance(outcome, Refused)
-    assert outcome.status == status, outcome
-    assert says in outcome.message
 
 
 async def test_a_user_without_the_right_is_told_which_one_is_missing(target: Target) -> None:
@@ -208,7 +145,7 @@ async def test_a_user_without_the_right_is_told_which_one_is_missing(target: Tar
     session = await Session.connect(str(kubeconfig), None, qps=50, burst=50, user_agent="writer-test")
     async with session:
         writer = Writer(session, lambda: None, lambda kind, raw: None)
-        outcome = await writer.apply(DEPLOYMENT, target.ref, target.body(option("edns0")), force=False)
+        outcome = await writer.json_patch(DEPLOYMENT, target.ref, target.ops(DNS))
     assert isinstance(outcome, Forbidden)
     assert 'User "nobody" cannot patch resource "deployments" in API group "apps"' in outcome.message
 
@@ -259,13 +196,9 @@ async def test_a_json_patch_that_the_api_server_will_not_have_is_refused_in_few_
 
 
 async def test_who_does_not_lead_sends_nothing(target: Target) -> None:
-    mark, body = target.lab.audit.mark(), target.body(option("edns0"))
-    ref = target.ref
+    mark, ops, ref = target.lab.audit.mark(), target.ops(DNS), target.ref
     target.leading = False
-    assert await target.writer.apply(DEPLOYMENT, ref, body, force=False) == NotLeading(
-        "the Lease is another's"
-    )
-    assert await target.writer.json_patch(DEPLOYMENT, ref, []) == NotLeading("the Lease is another's")
+    assert await target.writer.json_patch(DEPLOYMENT, ref, ops) == NotLeading("the Lease is another's")
     assert target.lab.audit.writes(mark, user_agent="writer-test") == []
 
 

@@ -123,6 +123,7 @@ def test_a_deployment_of_kubectl_apply_is_kept_with_all_that_the_rules_read() ->
             creation_timestamp=MADE,
             labels={"app": "web", "tier": "front"},
             annotations={"deployment.kubernetes.io/revision": "1"},
+            annotated=True,
         ),
         spec=DeploymentSpec(
             replicas=2,
@@ -363,6 +364,7 @@ def test_a_replica_set_is_kept_with_revision_state_hash_owner_and_size() -> None
                 "deployment.kubernetes.io/revision": "2",
                 "resilience.dev/state": deployment("helm").metadata.annotations["resilience.dev/state"],
             },
+            annotated=True,
             owner_references=(
                 OwnerReference(
                     "Deployment", "helm", "79226443-c89b-42cb-8917-b6edf432eda3", "apps/v1", controller=True
@@ -416,6 +418,7 @@ def test_of_daemon_sets_the_template_of_the_dns_cache_is_kept_and_of_others_the_
             generation=1,
             creation_timestamp=CACHE_MADE,
             labels={"k8s-app": "node-local-dns"},
+            annotated=True,
         ),
         found.spec,
         DaemonSetStatus(2, 2),
@@ -536,11 +539,12 @@ def test_of_an_application_is_kept_how_it_syncs_and_not_what_it_synced() -> None
             resource_version="4711",
             generation=7,
             creation_timestamp=datetime(2026, 11, 20, 9, tzinfo=UTC),
+            annotated=True,
         ),
         spec=ApplicationSpec(
             SyncPolicy(Automated(self_heal=True), ("ServerSideApply=true", "RespectIgnoreDifferences=true")),
             (
-                IgnoredDifference("apps", "Deployment", managed_fields_managers=("resilience-operator",)),
+                IgnoredDifference("apps", "Deployment", json_pointers=("/spec/replicas",)),
                 IgnoredDifference("*", "*", json_pointers=("/metadata/labels/owner",)),
             ),
             Destination("https://kubernetes.default.svc"),

@@ -539,7 +539,7 @@ def annotated(text: str, *claims: Claim) -> Deployment:
         pytest.param(
             annotated(encode(STATE), Claim("kubectl", "Update", state=True)),
             ObjectState(),
-            "The annotation resilience.dev/state is not believed: kubectl owns it, not resilience-operator; an older "
+            "The annotation resilience.dev/state is not believed: kubectl owns it, where nobody should; an older "
             "copy was brought back, for instance by kubectl rollout undo.",
             id="brought back",
         ),

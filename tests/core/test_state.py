@@ -189,7 +189,7 @@ def test_our_state_is_believed_also_where_the_patch_that_gave_back_wrote_it() ->
             HOLDS,
             Claim("kubectl-rollout", "Update", state=True),
             (
-                "kubectl-rollout owns it, not resilience-operator; an older copy was brought back, for instance "
+                "kubectl-rollout owns it, where nobody should; an older copy was brought back, for instance "
                 "by kubectl rollout undo."
             ),
         ),

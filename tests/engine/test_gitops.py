@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from resilience_operator.cluster.leaves import DNS_OPTIONS, GRACE, REPLICAS, constraint_path
-from resilience_operator.cluster.objects.workloads import Application, Claim, Deployment
+from resilience_operator.cluster.objects.workloads import Application, Claim, Deployment, DeploymentSpec
+from resilience_operator.cluster.ownership import in_force
 from resilience_operator.core.findings import Demand, State
 from resilience_operator.core.paths import ABSENT, Path
 from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.engine.gitops import settings_that_bite
-from resilience_operator.engine.holds import adopted
 from resilience_operator.engine.ownership import Standing, judge
 from resilience_operator.engine.resolve import Resolution
 from resilience_operator.policy.policy import Conflicts, Policy
@@ -23,8 +23,9 @@ POLICY = Policy("production", "p-1")
 OTHER = Policy("other", "p-2")
 NOTHING = Resolution((), {}, {}, {})
 HOST = constraint_path("kubernetes.io/hostname", "ScheduleAnyway")
-IGNORED = {"group": "apps", "kind": "Deployment", "managedFieldsManagers": ["resilience-operator"]}
-BY_PATH = {"group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/replicas"]}
+GRACE_POINTER = "/spec/template/spec/terminationGracePeriodSeconds"
+IGNORED = {"group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/replicas", GRACE_POINTER]}
+BY_MANAGER = {"group": "apps", "kind": "Deployment", "managedFieldsManagers": ["resilience-operator"]}
 RESPECT = "RespectIgnoreDifferences=true"
 HERE = "https://kubernetes.default.svc"
 
@@ -83,7 +84,12 @@ LOST = (
 @pytest.mark.parametrize(
     ("subject", "expected"),
     [
-        pytest.param(held(REPLICAS, 2, application(ignored=[IGNORED])), [LOST], id="our manager is ignored"),
+        pytest.param(held(REPLICAS, 2, application(ignored=[IGNORED])), [LOST], id="its path is ignored"),
+        pytest.param(
+            held(REPLICAS, 2, application(ignored=[BY_MANAGER])),
+            [],
+            id="our manager is ignored, which finds nothing: we leave no entry",
+        ),
         pytest.param(
             held(
                 REPLICAS,
@@ -209,48 +215,23 @@ def test_what_replaces_nothing_of_ours_is_no_finding(subject: DeploymentView) ->
     assert told(subject) == []
 
 
-def test_a_value_that_argo_cd_applies_as_well_is_a_finding_where_nobody_knows_why() -> None:
-    message = (
-        "Argo CD applies spec.replicas as well, as the operator has set it: from Git by now, or as a copy of ours; "
-        "another value of the policy needs conflicts: TakeOver"
-    )
-    finding = ("production", "replicas", "CoOwned", State.REPORT_ONLY, message)
-    assert told(held(REPLICAS, 2, None, by_argo(REPLICAS))) == [finding]
-    assert told(held(REPLICAS, 2, None, by_argo(REPLICAS, "Update"))) == []
-    assert told(held(REPLICAS, 2, application(RESPECT, ignored=[IGNORED]), by_argo(REPLICAS))) == []
-    assert told(held(REPLICAS, 2, application(), by_argo(REPLICAS))) == [], "Git's value, and known to be so"
-    assert told(held(REPLICAS, ABSENT, None, by_argo(REPLICAS))) == [], "the commit that a finding asked for"
-
-
-def test_who_was_overruled_in_one_field_of_a_constraint_does_not_apply_our_value() -> None:
-    overruled, whole = (
-        Claim(
-            "argocd-controller", "Apply", leaves=frozenset([str(HOST), *(f"{HOST}.{one}" for one in fields)])
-        )
-        for fields in (("labelSelector",), ("labelSelector", "maxSkew"))
-    )
-    assert told(held(HOST, 5, None, overruled, rule="spread")) == []
-    ((_, _, reason, *_),) = told(held(HOST, 5, None, whole, rule="spread"))
-    assert reason == "CoOwned"
-
-
 @pytest.mark.parametrize(
-    ("known", "standing", "given_back"),
+    ("known", "standing", "ours"),
     [
         pytest.param(
             application(RESPECT, ignored=[IGNORED]),
-            Standing.FREE,
-            False,
-            id="told to repeat it while it is ours: then Git's comes back, which may be higher than what was before",
-        ),
-        pytest.param(
-            application(RESPECT, ignored=[BY_PATH]),
             Standing.FREE,
             True,
             id="told to repeat whatever is there",
         ),
         pytest.param(
-            application(RESPECT, ignored=[IGNORED, BY_PATH], server="https://hub.example.com"),
+            application(RESPECT, ignored=[BY_MANAGER]),
+            Standing.CHOSEN,
+            False,
+            id="told to look for an entry of ours",
+        ),
+        pytest.param(
+            application(RESPECT, ignored=[IGNORED], server="https://hub.example.com"),
             Standing.CHOSEN,
             False,
             id="of another cluster",
@@ -264,13 +245,15 @@ def test_who_was_overruled_in_one_field_of_a_constraint_does_not_apply_our_value
         pytest.param(None, Standing.CHOSEN, False, id="nobody knows"),
     ],
 )
-def test_what_argo_cd_copies_from_us_is_nobodys_wish_while_it_is_ours(
-    known: Application | None, standing: Standing, given_back: bool
+def test_what_argo_cd_copies_from_us_is_nobodys_wish(
+    known: Application | None, standing: Standing, ours: bool
 ) -> None:
     subject = held(REPLICAS, 2, known, by_argo(REPLICAS))
+    subject = replace(subject, deployment=msgspec.structs.replace(subject.deployment, spec=DeploymentSpec(3)))
     wanted = Demand("replicas", REPLICAS, 4)
     assert judge(wanted, subject, Conflicts.REPORT).standing is standing
-    assert adopted(subject, REPLICAS, subject.state.leaves[str(REPLICAS)]) is not given_back
+    record = subject.state.leaves[str(REPLICAS)]
+    assert in_force(subject.target, REPLICAS, record, known) is ours
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from resilience_operator.cluster.leaves import DNS_OPTIONS, GRACE, constraint_path, pre_stop_path
 from resilience_operator.core.paths import ABSENT, Path
 from resilience_operator.core.state import ANNOTATION, Held, ObjectState, encode
-from resilience_operator.engine.withdrawal import Withdrawal, forget_ownership, withdraw
+from resilience_operator.engine.withdrawal import Withdrawal, let_go, withdraw
 
 Body = dict[str, Any]
 HOST = constraint_path("kubernetes.io/hostname", "ScheduleAnyway")
@@ -112,8 +112,9 @@ def _write(raw: Body, path: Path, value: Any) -> None:
 
 
 def patched(raw: Body, plan: Withdrawal) -> Body:
-    """The object after the patch, without the empty annotations that a server drops."""
+    """The object after both patches, without the empty annotations that a server drops."""
     result: Body = jsonpatch.apply_patch(raw, list(plan.ops))
+    result = jsonpatch.apply_patch(result, list(let_go(result)))
     if result["metadata"].get("annotations") == {}:
         del result["metadata"]["annotations"]
     return result
@@ -158,7 +159,7 @@ def test_a_part_is_given_back_and_the_rest_stays_ours(
     assert _leaves(result) == _leaves(expected)
     if after:
         assert result["metadata"]["annotations"] == {ANNOTATION: encode(after)}
-        assert result["metadata"]["managedFields"] == [THEIRS, OURS]
+        assert result["metadata"]["managedFields"] == [THEIRS]
 
 
 def _leaves(raw: Body) -> Any:
@@ -193,7 +194,6 @@ def test_what_somebody_removed_after_us_is_left_alone_too() -> None:
     assert [op["path"] for op in plan.ops] == [
         "/metadata/resourceVersion",
         "/metadata/annotations/resilience.dev~1state",
-        "/metadata/managedFields/1",
     ]
 
 
@@ -203,7 +203,6 @@ def test_the_whole_patch_for_one_leaf() -> None:
         {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
         {"op": "replace", "path": "/spec/template/spec/terminationGracePeriodSeconds", "value": 30},
         {"op": "remove", "path": "/metadata/annotations/resilience.dev~1state"},
-        {"op": "remove", "path": "/metadata/managedFields/1"},
     )
 
 
@@ -225,12 +224,12 @@ def test_the_last_patch_removes_every_entry_of_ours_the_last_index_first() -> No
     raw = deployment({})
     status = {**OURS, "operation": "Update", "subresource": "status"}
     raw["metadata"]["managedFields"] = [OURS, THEIRS, {**OURS, "operation": "Update"}, status]
-    test = {"op": "test", "path": "/metadata/resourceVersion", "value": "7"}
-    assert withdraw(raw, {}, ObjectState()).ops == (
-        test,
+    ours = "resilience-operator"
+    assert let_go(raw) == (
+        {"op": "test", "path": "/metadata/managedFields/2/manager", "value": ours},
         {"op": "remove", "path": "/metadata/managedFields/2"},
+        {"op": "test", "path": "/metadata/managedFields/0/manager", "value": ours},
         {"op": "remove", "path": "/metadata/managedFields/0"},
     )
-    assert forget_ownership(raw) == (test, {"op": "remove", "path": "/metadata/managedFields/2"})
-    raw["metadata"]["managedFields"] = [OURS, THEIRS, status]
-    assert forget_ownership(raw) == ()
+    raw["metadata"]["managedFields"] = [THEIRS, status]
+    assert let_go(raw) == ()

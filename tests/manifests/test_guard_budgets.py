@@ -177,7 +177,7 @@ def merged(body: Object, patch: Object) -> Object:
 @pytest.mark.parametrize("what", NEW)
 def test_the_operator_cannot_make(place: Place, what: str) -> None:
     patch, says = NEW[what]
-    body = merged(place.decided(1).body(NOW), place.real(patch))
+    body = merged(dict(place.decided(1).whole), place.real(patch))
     assert denial(place.operator.create(body), GUARD) == says
     assert "ValidatingAdmissionPolicy" not in place.api().create(body).text
 
@@ -229,7 +229,7 @@ def test_where_the_namespace_is_opted_out_the_operator_can_only_delete(
     place: Place, rule: str, where: str
 ) -> None:
     says = "the Namespace is opted out of disruption-budget (or coredns-budget)"
-    body, wider = place.decided(1).body(NOW), {"spec": {"maxUnavailable": 2}}
+    body, wider = dict(place.decided(1).whole), {"spec": {"maxUnavailable": 2}}
     opt_out = (where, "namespace", place.namespace)
     place.lab.kubectl(*opt_out, f"{IGNORE}={rule}")
     place.lab.wait(

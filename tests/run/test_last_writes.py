@@ -19,7 +19,7 @@ from tests.support.views import NOW, deployment, view
 HELD = {str(REPLICAS): Held("replicas", 3, 2), str(GRACE): Held("graceful-shutdown", 45, 30)}
 WRITTEN = ObjectState("d-1", HELD, applies=(Apply(NOW, 2, ("replicas",)),))
 OUTSIDE = ObjectState("d-1", {str(REPLICAS): HELD[str(REPLICAS)]}, applies=WRITTEN.applies)
-OURS = Claim("resilience-operator", "Apply", leaves=frozenset([str(REPLICAS)]))
+THEIRS = Claim("argocd-controller", "Apply", leaves=frozenset([str(REPLICAS)]))
 
 
 def report(state: ObjectState, done: Done = Done.DONE, verb: Verb = Verb.APPLY) -> Report:
@@ -34,8 +34,10 @@ def report(state: ObjectState, done: Done = Done.DONE, verb: Verb = Verb.APPLY) 
     ("reports", "replicas", "claims", "state", "expected"),
     [
         pytest.param([report(WRITTEN)], 2, (), ObjectState(), OUTSIDE, id="value-and-record-taken"),
-        pytest.param([report(WRITTEN)], 3, (), ObjectState(), OUTSIDE, id="ownership-and-record-taken"),
-        pytest.param([report(WRITTEN)], 3, (OURS,), ObjectState(), ObjectState(), id="only-the-record-taken"),
+        pytest.param(
+            [report(WRITTEN)], 3, (THEIRS,), ObjectState(), OUTSIDE, id="ownership-and-record-taken"
+        ),
+        pytest.param([report(WRITTEN)], 3, (), ObjectState(), ObjectState(), id="only-the-record-taken"),
         pytest.param([report(WRITTEN)], 2, (), WRITTEN, WRITTEN, id="the-record-is-there"),
         pytest.param([], 2, (), ObjectState(), ObjectState(), id="after-a-restart"),
         pytest.param(

@@ -162,10 +162,14 @@ class Cluster:
             for op in ops:
                 steps = [step.replace("~1", "/").replace("~0", "~") for step in op["path"].split("/")[1:]]
                 if steps[:2] == ["metadata", "managedFields"]:
-                    dropped.append(entries[int(steps[2])])
+                    if op["op"] == "test" and entries[int(steps[2])]["manager"] != op["value"]:
+                        raise StaleError("test failed")
+                    dropped.extend([entries[int(steps[2])]] if op["op"] == "remove" else [])
                 elif op["op"] == "test":
                     if _parent(raw, steps)[_index(steps[-1])] != op["value"]:
                         raise StaleError("test failed")
+                elif steps[-1] == "-":
+                    _parent(raw, steps).append(copy.deepcopy(op["value"]))
                 elif op["op"] == "remove":
                     del _parent(raw, steps)[_index(steps[-1])]
                 else:

@@ -14,7 +14,7 @@ from resilience_operator.engine.change import Change, Decision, Verb
 from resilience_operator.engine.contest import Patience
 from resilience_operator.engine.decide import Surroundings
 from resilience_operator.engine.queue import OperatorLimits, Schedule, schedule
-from resilience_operator.engine.withdrawal import forget_ownership, withdraw
+from resilience_operator.engine.withdrawal import let_go, withdraw
 from resilience_operator.policy.decode import parse
 from resilience_operator.policy.policy import Policy
 from resilience_operator.targets import judge, new_store, project
@@ -30,6 +30,8 @@ class CrashError(Exception):
 class Operator:
     """`crash`: (number of the write, "before" or "after"); `writes`: every write that was done, as (verb, key).
 
+    `let_go`: of which object the second, value-free patch was done; both kinds count for a crash.
+
     `touched`: every path that they changed; `refused`: what the API server refused.
     """
 
@@ -39,11 +41,17 @@ class Operator:
     crash: tuple[int, str] | None = None
     policies: dict[str, Raw] = field(default_factory=dict)
     writes: list[tuple[str, Key]] = field(default_factory=list)
+    let_go: list[Key] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
     numbers: int = 0
     namespaces: dict[str, Raw] = field(default_factory=dict)
     before_write: Callable[[Change], None] = lambda change: None
+
+    @property
+    def sent(self) -> int:
+        """How many writes were done, of both kinds."""
+        return len(self.writes) + len(self.let_go)
 
     def policy(self, name: str = "p", **spec: Any) -> None:
         """Create a policy, or change its spec."""
@@ -117,23 +125,29 @@ class Operator:
 
     def _carry_out(self, change: Change) -> None:
         key, now = (change.object.namespace, change.object.name), self.cluster.now
+        if change.verb is Verb.LET_GO:
+            self._let_go(key)
+            return
         if change.verb is Verb.APPLY:
-            self._write(
-                "apply", key, lambda: self.cluster.apply(change.body(now), MANAGER, force=change.force)
-            )
+            ops = tuple(change.patch(now))
+            self._write("apply", key, lambda: self.cluster.patch(key, ops, MANAGER))
+            self._let_go(key)
             return
         raw = self.cluster.read(key)
         if raw["metadata"]["resourceVersion"] != change.resource_version:
             raise StaleError("changed")
         ops = withdraw(raw, change.given_back, change.state).ops
         self._write("withdraw", key, lambda: self.cluster.patch(key, ops, MANAGER))
-        if not change.state:
-            rest = forget_ownership(self.cluster.read(key))
-            if rest:
-                self._write("forget", key, lambda: self.cluster.patch(key, rest, MANAGER))
+        self._let_go(key)
+
+    def _let_go(self, key: Key) -> None:
+        rest = let_go(self.cluster.read(key))
+        if rest:
+            self._write("let go", key, lambda: self.cluster.patch(key, rest, MANAGER))
+            self.let_go.append(self.writes.pop()[1])
 
     def _write(self, verb: str, key: Key, send: Callable[[], None]) -> None:
-        number = len(self.writes)
+        number = self.sent
         if self.crash == (number, "before"):
             self.crash = None
             raise CrashError
@@ -146,6 +160,8 @@ class Operator:
         self.touched |= changed(before, after)
         if self.crash == (number, "after"):
             self.crash = None
+            if verb == "let go":
+                self.let_go.append(self.writes.pop()[1])
             raise CrashError
 
     def store(self) -> Store:

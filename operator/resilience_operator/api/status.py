@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resilience_operator.api.client import Client, Clock
-from resilience_operator.api.write import APPLY, JSON_PATCH
+from resilience_operator.api.write import JSON_PATCH
 from resilience_operator.core.errors import ApiError, NotLeader, RequestFailed
 from resilience_operator.core.kinds import POLICY
 from resilience_operator.core.refs import ObjectRef
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 FINALIZER = "resilience.dev/release"
 STATUS_MANAGER = "resilience-operator-status"
+APPLY = "application/apply-patch+yaml"
 _LONGEST_WAIT = 60.0
 _ATTEMPTS = 4
 

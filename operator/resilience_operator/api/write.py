@@ -23,7 +23,6 @@ from resilience_operator.core.state import FIELD_MANAGER
 
 log = logging.getLogger(__name__)
 
-APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 JSON = "application/json"
@@ -50,13 +49,6 @@ class Stale:
     """The object changed since it was read: read it, and decide anew."""
 
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Conflicting:
-    """Others own fields that were not to be taken: (field as the server has it, who owns it)."""
-
-    claims: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +89,7 @@ class NotLeading:
     message: str = ""
 
 
-Outcome = Written | Stale | Conflicting | Refused | Forbidden | Gone | Failed | NotLeading
+Outcome = Written | Stale | Refused | Forbidden | Gone | Failed | NotLeading
 
 
 class Writer:
@@ -117,24 +109,15 @@ class Writer:
         self._on_deleted = on_deleted
         self._timeout = timeout
 
-    async def apply(
-        self, kind: Kind, ref: ObjectRef, body: dict[str, Any], *, force: bool, dry_run: bool = False
+    async def json_patch(
+        self, kind: Kind, ref: ObjectRef, ops: list[dict[str, Any]], *, dry_run: bool = False
     ) -> Outcome:
-        """Server-side apply of all that we own on the object; `body` has metadata.uid and resourceVersion.
+        """A JSON patch (RFC 6902), whose first operations test what it was decided on.
 
         `dry_run`: the API server judges it, admission included, and stores nothing.
         """
-        params = {
-            "fieldManager": FIELD_MANAGER,
-            "fieldValidation": "Strict",
-            "force": "true" if force else "false",
-            **({"dryRun": "All"} if dry_run else {}),
-        }
-        return await self._patch(kind, ref, json.dumps(body).encode(), params, APPLY)
-
-    async def json_patch(self, kind: Kind, ref: ObjectRef, ops: list[dict[str, Any]]) -> Outcome:
-        """A JSON patch, whose first operations test resourceVersion and uid."""
         params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        params |= {"dryRun": "All"} if dry_run else {}
         return await self._patch(kind, ref, json.dumps(ops).encode(), params, JSON_PATCH)
 
     async def annotate(self, kind: Kind, ref: ObjectRef, annotations: dict[str, str]) -> Outcome:
@@ -244,14 +227,7 @@ def judge(error: ApiError) -> Outcome:
 
 
 def _conflict(error: ApiError) -> Outcome:
-    claims = tuple(
-        (cause.field, cause.message) for cause in error.causes if cause.reason == "FieldManagerConflict"
-    )
-    if claims:
-        return Conflicting(claims)
-    if "uid mismatch" in error.message:
-        return Gone(error.message)
-    return Stale(error.message)
+    return Gone(error.message) if "uid mismatch" in error.message else Stale(error.message)
 
 
 def _invalid(error: ApiError) -> Outcome:

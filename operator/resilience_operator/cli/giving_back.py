@@ -15,6 +15,7 @@ from resilience_operator.api.write import Gone, Outcome, Stale, Writer, Written
 from resilience_operator.cli.held import Step, held_by
 from resilience_operator.cli.naming import named
 from resilience_operator.cluster.objects.workloads import Deployment, Target
+from resilience_operator.cluster.ownership import adopters
 from resilience_operator.cluster.state import believe
 from resilience_operator.core.errors import ApiError
 from resilience_operator.core.kinds import BUDGET, DEPLOYMENT
@@ -23,7 +24,8 @@ from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.state import Held
 from resilience_operator.engine.holds import adopted
 from resilience_operator.engine.optout import ALL, IGNORE
-from resilience_operator.engine.withdrawal import Op, Withdrawal, withdraw
+from resilience_operator.engine.patch import Op
+from resilience_operator.engine.withdrawal import Withdrawal, withdraw
 from resilience_operator.run.apply import forget, show
 from resilience_operator.targets import KIND_BY_NAME, project_dict
 from resilience_operator.targets.workloads.budgets import POLICY_LABEL
@@ -112,7 +114,7 @@ async def _withdraw(writer: Writer, step: Step, raw: dict[str, Any]) -> tuple[Ou
     plan = replace(plan, left_alone=(*plan.left_alone, *kept)) if held else Withdrawal(plan.ops[:1], (), ())
     ops = [*plan.ops, *opt_out_ops(raw, list(step.opt_out))]
     outcome = await writer.json_patch(kind, step.ref, ops)
-    if isinstance(outcome, Written) and not after:
+    if isinstance(outcome, Written):
         await forget(writer, kind, step.ref)
     if isinstance(outcome, Written) and held and step.application is not None:
         await show(writer, step.application.ref)
@@ -122,6 +124,8 @@ async def _withdraw(writer: Writer, step: Step, raw: dict[str, Any]) -> tuple[Ou
 def _stays(step: Step, found: Target, text: str, held: Held) -> bool:
     """True where somebody else has made the value their own: taking it away would not give anything back."""
     now, application = datetime.now(UTC), step.application
+    if adopters(found, Path.parse(text), application):
+        return True
     if isinstance(found, Deployment):
         return adopted(DeploymentView(found, now, application=application), Path.parse(text), held)
     return adopted(ScalerView(found, now, application=application), Path.parse(text), held)

@@ -13,7 +13,6 @@ from resilience_operator.cluster.objects.meta import Meta, Observed
 from resilience_operator.core.kinds import APPLICATION
 from resilience_operator.core.paths import Path
 from resilience_operator.core.refs import ObjectRef
-from resilience_operator.core.state import FIELD_MANAGER
 
 TRACKING = "argocd.argoproj.io/tracking-id"
 SYNC_OPTIONS = "argocd.argoproj.io/sync-options"
@@ -50,7 +49,6 @@ class IgnoredDifference(Observed, frozen=True):
     name: str = ""
     namespace: str = ""
     json_pointers: tuple[str, ...] | None = None
-    managed_fields_managers: tuple[str, ...] | None = None
 
     def means(self, ref: ObjectRef) -> bool:
         """True where it is about that object."""
@@ -58,11 +56,6 @@ class IgnoredDifference(Observed, frozen=True):
         if not fnmatchcase(group, self.group) or not fnmatchcase(ref.kind, self.kind):
             return False
         return self.name in ("", ref.name) and self.namespace in ("", ref.namespace)
-
-    @property
-    def hides_ours(self) -> bool:
-        """True where it hides what the operator owns, for as long as it owns it."""
-        return FIELD_MANAGER in (self.managed_fields_managers or ())
 
     def hides(self, path: Path) -> bool:
         """True where it hides that path, whoever owns it; jq expressions are not read, nor pointers into lists."""
@@ -135,16 +128,12 @@ class Application(Observed, frozen=True):
         return to.server == IN_CLUSTER or (not to.server and to.name == "in-cluster")
 
     def ignores(self, ref: ObjectRef, path: Path) -> bool:
-        """True where it is told to see no difference in what we set at that path."""
-        return any(one.hides_ours or one.hides(path) for one in self._about(ref))
+        """True where it is told to see no difference at that path; by manager it finds nothing of ours."""
+        return any(one.hides(path) for one in self._about(ref))
 
     def copies(self, ref: ObjectRef, path: Path) -> bool:
-        """True where its sync repeats our value while we own the field: its owners want ours, whatever Git says."""
+        """True where its sync repeats whatever value is there: Git's never comes back by itself."""
         return self._respects and self.ignores(ref, path)
-
-    def gives_up(self, ref: ObjectRef, path: Path) -> bool:
-        """True where its sync repeats whatever value is there, also once we have let go: Git's never comes back."""
-        return self._respects and any(one.hides(path) for one in self._about(ref))
 
     @property
     def _respects(self) -> bool:

@@ -52,6 +52,7 @@ def meta(wire: wires.Meta) -> observed.Meta:
         shared_labels(wire.labels),
         _annotations(wire.annotations),
         share(wire.owner_references),
+        bool(wire.annotations),
     )
 
 

@@ -122,6 +122,39 @@ def observed_value(target: Target, path: Path) -> JSON:
     return _or_absent(target.spec.replicas) if path == REPLICAS else _in_template(target, path)
 
 
+def outline(target: Target) -> dict[str, JSON]:
+    """Of the object, in the API's form, what lies on the way to any published leaf: enough to place a JSON patch."""
+    match target:
+        case HorizontalPodAutoscaler():
+            return {"spec": _present(minReplicas=target.spec.min_replicas)}
+        case ScaledObject():
+            return {"spec": _present(minReplicaCount=target.spec.min_replica_count)}
+        case ConfigMap():
+            return {"data": dict(target.data)} if target.data else {}
+        case Addon():
+            return {}
+    spec = target.spec.template.spec
+    options = observed_value(target, DNS_OPTIONS)
+    pod = _present(
+        terminationGracePeriodSeconds=spec.termination_grace_period_seconds,
+        dnsConfig=None if spec.dns_config is None else {} if options is ABSENT else {"options": options},
+        topologySpreadConstraints=[constraint_object(one) for one in spec.topology_spread_constraints]
+        or None,
+    )
+    pod["containers"] = [
+        {
+            "name": one.name,
+            **({"lifecycle": _present(preStop=one.lifecycle.pre_stop)} if one.lifecycle else {}),
+        }
+        for one in spec.containers
+    ]
+    return {"spec": {**_present(replicas=target.spec.replicas), "template": {"spec": pod}}}
+
+
+def _present(**fields: JSON) -> dict[str, JSON]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def other_mode(path: Path, target: Target) -> Path | None:
     """Of CPA's two keys the one beside which `path` stands; None where it stands alone, or is no such key."""
     if not isinstance(target, ConfigMap) or path not in CPA_MODES.values():

@@ -1,54 +1,47 @@
-"""Who owns a leaf, and whether its owner has made our value their own. Used by rules (floors) and planning."""
+"""Who owns a leaf, and whether what we set there is still ours. Used by rules (floors) and the engine.
+
+We leave no ownership behind: what we hold says our state annotation alone. A leaf is ours that it records, that has
+the value that we set, and that no other manager owns.
+"""
 
 from resilience_operator.cluster.argocd import ARGO_CD
-from resilience_operator.cluster.leaves import whole
+from resilience_operator.cluster.leaves import home_exists, observed_value, whole
 from resilience_operator.cluster.objects.workloads import Application, Claim, Target
 from resilience_operator.core.paths import Path
 from resilience_operator.core.state import FIELD_MANAGER, Held
 
 
-def owned_by_us(target: Target, path: Path) -> bool:
-    """True where our field manager owns the leaf."""
-    return any(
-        claim.manager == FIELD_MANAGER and claim.operation == "Apply" and str(path) in claim.leaves
-        for claim in target.claims
-    )
-
-
 def others(target: Target, path: Path) -> list[Claim]:
     """The other managers' entries that own the leaf."""
-    return [
-        claim
-        for claim in target.claims
-        if str(path) in claim.leaves and not (claim.manager == FIELD_MANAGER and claim.operation == "Apply")
-    ]
-
-
-def appliers(target: Target, path: Path, application: Application | None) -> list[Claim]:
-    """The other managers that apply all of the leaf because they want it so.
-
-    Not Argo CD where it is told to repeat ours, and not who was overruled in one field and still owns the others.
-    """
-    copied = application is not None and application.copies(target.ref, path)
-    return _applied(target, path, besides=ARGO_CD if copied else "")
+    return [one for one in target.claims if str(path) in one.leaves and one.manager != FIELD_MANAGER]
 
 
 def adopters(target: Target, path: Path, application: Application | None) -> list[Claim]:
-    """The other managers that go on applying all of the leaf when we let go of it.
+    """The other managers that own all of the leaf: they have made the value their own.
 
-    Argo CD is one of them also where it repeats our value: it does so only where Git sets the leaf, and applies Git's
-    value once we own it no more; what was there before us may be older, and lower. Not where it ignores the leaf
-    by its path: then it repeats what it finds, for ever.
+    Not Argo CD where it is told to repeat whatever it finds there, and not who was overruled in one field of a list
+    entry and still owns the others.
     """
-    given_up = application is not None and application.gives_up(target.ref, path)
-    return _applied(target, path, besides=ARGO_CD if given_up else "")
+    copied = application is not None and application.copies(target.ref, path)
+    return [
+        claim
+        for claim in others(target, path)
+        if claim.leaves >= whole(path) and not (copied and claim.manager == ARGO_CD)
+    ]
 
 
-def _applied(target: Target, path: Path, besides: str) -> list[Claim]:
-    found = (claim for claim in others(target, path) if claim.operation == "Apply")
-    return [claim for claim in found if claim.leaves >= whole(path) and claim.manager != besides]
+def in_force(target: Target, path: Path, held: Held, application: Application | None) -> bool:
+    """True where the leaf is as we set it, and nobody else owns it."""
+    if not home_exists(target, path) or observed_value(target, path) != held.set:
+        return False
+    return not adopters(target, path, application)
 
 
-def committed(target: Target, path: Path, held: Held, application: Application | None) -> bool:
-    """True where the value that we set is the owner's as well: in their manifest, or applied by them."""
-    return f"{path}={held.set}" in target.chosen or bool(appliers(target, path, application))
+def committed(target: Target, path: Path, held: Held) -> bool:
+    """True where the value that we set stands in the owner's manifest as well."""
+    return f"{path}={held.set}" in target.chosen
+
+
+def has_entry(target: Target) -> bool:
+    """True where managedFields still have an entry of ours: between our two patches, or of an earlier version."""
+    return any(one.manager == FIELD_MANAGER and not one.subresource for one in target.claims)

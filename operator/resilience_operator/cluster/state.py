@@ -5,7 +5,7 @@ it to other objects, people edit it: acting on such a state would give back valu
 """
 
 from resilience_operator.cluster.leaves import is_published
-from resilience_operator.cluster.objects.workloads import Claim, Target
+from resilience_operator.cluster.objects.workloads import Target
 from resilience_operator.core.paths import Path
 from resilience_operator.core.state import (
     ANNOTATION,
@@ -35,16 +35,10 @@ def believe(target: Target) -> tuple[ObjectState, str]:
             f"The annotation {ANNOTATION} is not believed: it was written for another object (uid {state.uid}) "
             "and copied here, for instance from a backup."
         )
-    owners = [claim for claim in target.claims if claim.state]
-    if not any(map(_ours, owners)):
-        names = ", ".join(sorted({claim.manager for claim in owners})) or "nobody"
+    owners = sorted({claim.manager for claim in target.claims if claim.state} - {FIELD_MANAGER})
+    if owners:
         return NOTHING, (
-            f"The annotation {ANNOTATION} is not believed: {names} owns it, not {FIELD_MANAGER}; an older copy was "
-            "brought back, for instance by kubectl rollout undo."
+            f"The annotation {ANNOTATION} is not believed: {', '.join(owners)} owns it, where nobody should; an older "
+            "copy was brought back, for instance by kubectl rollout undo."
         )
     return state, ""
-
-
-def _ours(claim: Claim) -> bool:
-    """Also by Update: the patch that gives leaves back writes what stays of our state."""
-    return claim.manager == FIELD_MANAGER and not claim.subresource

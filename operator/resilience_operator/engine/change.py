@@ -9,21 +9,23 @@ from datetime import datetime
 from enum import StrEnum
 
 from resilience_operator.core.findings import Finding, Scale, Skipped, State
-from resilience_operator.core.paths import JSON, Path, nest
+from resilience_operator.core.paths import JSON, Path
 from resilience_operator.core.refs import Key, ObjectRef, key_of
 from resilience_operator.core.state import ANNOTATION, Apply, Held, ObjectState, encode
+from resilience_operator.engine.patch import Op, annotate, escaped, patch, preconditions
 from resilience_operator.engine.rollout import NO_ROLLOUT, OurRollout
 from resilience_operator.policy.policy import Policy
 
 
 class Verb(StrEnum):
-    """APPLY writes leaves by server-side apply; WITHDRAW gives leaves back by a JSON patch.
+    """APPLY sets leaves, WITHDRAW gives them back, LET_GO takes our entry out of managedFields: each a JSON patch.
 
     CREATE, UPDATE and DELETE are of whole objects, which are ours alone.
     """
 
     APPLY = "Apply"
     WITHDRAW = "Withdraw"
+    LET_GO = "LetGo"
     CREATE = "Create"
     UPDATE = "Update"
     DELETE = "Delete"
@@ -41,7 +43,8 @@ class Result(StrEnum):
 class Change:
     """One step on one object, decided on `resource_version`.
 
-    `leaves`: for APPLY every leaf we hold or now set, for WITHDRAW what is given back. `state`: our annotation
+    `leaves`: for APPLY every leaf that is set, for WITHDRAW what is given back. `removed`: leaves of ours in whose
+    place others are set. `outline`, `annotations`: of the object as observed, to place the patch. `state`: what we note
     afterwards, without this apply's time. `written`: the paths whose value changes. `revision`: what the rollout
     becomes, 0 where no template changes. `disruptive`: pods restart. `urgent`: waits for no window and no limit.
     `repaired`: rules of which it puts back what somebody took from us. `adopted`: written paths whose values are left
@@ -61,7 +64,6 @@ class Change:
     policies: tuple[Policy, ...]
     reason: str
     revision: int = 0
-    force: bool = False
     disruptive: bool = True
     urgent: bool = False
     pods: int = 0
@@ -71,6 +73,9 @@ class Change:
     whole: Mapping[str, JSON] = field(default_factory=dict)
     owner: ObjectRef | None = None
     application: ObjectRef | None = None
+    removed: frozenset[Path] = frozenset()
+    outline: Mapping[str, JSON] = field(default_factory=dict)
+    annotations: Mapping[str, str] | None = None
 
     @property
     def subject(self) -> ObjectRef:
@@ -106,29 +111,20 @@ class Change:
         ]
         return [part for part in found if part[2]]
 
-    def body(self, now: datetime) -> dict[str, JSON]:
-        """What is sent: of a CREATE the object, of an APPLY identity, preconditions, every leaf, and our annotation."""
-        ref = self.object
-        if self.verb is Verb.CREATE:
-            return dict(self.whole)
-        body = nest(self.leaves)
-        body["apiVersion"], body["kind"] = ref.api_version, ref.kind
-        body["metadata"] = {
-            "name": ref.name,
-            "namespace": ref.namespace,
-            "uid": ref.uid,
-            "resourceVersion": self.resource_version,
-            "annotations": {ANNOTATION: encode(self.stamped(now))},
-        }
-        return body
+    def patch(self, now: datetime) -> list[Op]:
+        """The JSON patch of an APPLY: preconditions, the leaves, and our annotation."""
+        return [
+            *preconditions(self.object.uid, self.resource_version),
+            *patch(self.outline, self.leaves, self.removed),
+            *annotate(self.annotations, ANNOTATION, encode(self.stamped(now))),
+        ]
 
-    def operations(self) -> list[dict[str, JSON]]:
+    def operations(self) -> list[Op]:
         """The JSON patch of an UPDATE: server-side apply could not remove what others set."""
         label, policy = next(iter(self.whole["metadata"]["labels"].items()))
         return [
-            {"op": "test", "path": "/metadata/uid", "value": self.object.uid},
-            {"op": "test", "path": "/metadata/resourceVersion", "value": self.resource_version},
-            {"op": "add", "path": f"/metadata/labels/{label.replace('/', '~1')}", "value": policy},
+            *preconditions(self.object.uid, self.resource_version),
+            {"op": "add", "path": f"/metadata/labels/{escaped(label)}", "value": policy},
             {"op": "add", "path": "/spec", "value": self.whole["spec"]},
         ]
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from resilience_operator.cluster.leaves import GRACE, depth_present, observed_value
-from resilience_operator.core.paths import ABSENT, JSON, Path
+from resilience_operator.cluster.leaves import depth_present, observed_value, outline
+from resilience_operator.cluster.ownership import has_entry, in_force
+from resilience_operator.core.paths import ABSENT, Path
 from resilience_operator.core.state import Apply, Held, ObjectState, Quarantine
 from resilience_operator.engine.causing import causing
 from resilience_operator.engine.change import Change, Result, Verb
 from resilience_operator.engine.contest import Patience, contests_after, lost
-from resilience_operator.engine.holds import Holds, in_force, rests
+from resilience_operator.engine.holds import Holds, rests
 from resilience_operator.engine.merge import RuleDemands as Asked
 from resilience_operator.engine.merge import Winner
 from resilience_operator.engine.ownership import Judgement
@@ -31,18 +32,16 @@ def apply(
     view: View,
     resolution: Resolution,
     holds: Holds,
+    removed: frozenset[Path],
     patience: Patience,
     keep: Keep,
 ) -> Change | None:
-    """Write what is free, together with every leaf that we own; None where nothing is to be written."""
+    """Write what is free, and out of its place what of ours stood there; None where nothing is to be written."""
     written = tuple(judgement.demand.path for judgement in resolution.writes)
     recorded = _records(view, resolution, holds, written)
     if not written and recorded == dict(view.state.leaves):
         return None
-    leaves: dict[Path, JSON] = dict(holds.unrecorded) | dict(holds.carried)
-    leaves |= {judgement.demand.path: judgement.demand.value for judgement in resolution.writes}
-    if not leaves:
-        return None
+    leaves = {judgement.demand.path: judgement.demand.value for judgement in resolution.writes}
     winners = [resolution.winners[path] for path in (written or tuple(resolution.winners))]
     policies = _policies(winners)
     revision = next_revision(view) if any(path.in_template for path in written) else 0
@@ -68,7 +67,9 @@ def apply(
         policies=policies,
         reason=_reason(resolution.writes),
         revision=revision,
-        force=any(judgement.force for judgement in resolution.writes) or _written_by_patch(view),
+        removed=removed,
+        outline=outline(view.target),
+        annotations=_annotations(view),
         disruptive=bool(revision),
         pods=view.workload.pods_replaced if revision and view.workload is not None else 0,
         repaired=repaired,
@@ -90,9 +91,9 @@ def outside_template(resolution: Resolution, holds: Holds) -> tuple[Resolution, 
         {text: one for text, one in held.items() if text not in kept}
         for held, kept in zip(every, inside, strict=True)
     )
-    carried = {Path.parse(text): one.set for kept in inside for text, one in kept.items()}
+    carried = frozenset(Path.parse(text) for kept in inside for text in kept)
     return replace(resolution, writes=writes), replace(
-        holds, released=released, adopted=adopted, carried={**holds.carried, **carried}
+        holds, released=released, adopted=adopted, carried=holds.carried | carried
     )
 
 
@@ -132,10 +133,10 @@ def roll_back(
     released = {
         text: held
         for text, held in view.state.leaves.items()
-        if held.rule in failed - opted_out and in_force(view, Path.parse(text), held)
+        if held.rule in failed - opted_out and in_force(view.target, Path.parse(text), held, view.application)
     }
-    if view.needed(released):
-        released.pop(str(GRACE))
+    for text in view.needed(released):
+        released.pop(text)
     behind = [directory[uid] for uid in causing(view) if uid in directory]
     if not released or any(rests(policy) for policy in behind):
         return None
@@ -172,6 +173,25 @@ def forget(view: View, directory: Mapping[str, Policy], keep: Keep) -> Change | 
         rules=(),
         policies=tuple(directory[uid] for uid in view.state.policies if uid in directory),
         reason="removes what is left of us: all is given back",
+        disruptive=False,
+    )
+
+
+def let_go(view: View, policies: tuple[Policy, ...]) -> Change | None:
+    """Take our entry out of managedFields, where a crash or an earlier version of us left it; None where none is."""
+    if not has_entry(view.target) or view.recorded_elsewhere:
+        return None
+    return Change(
+        verb=Verb.LET_GO,
+        result=Result.APPLIED,
+        object=view.ref,
+        resource_version=view.target.metadata.resource_version,
+        leaves={},
+        state=view.state,
+        written=(),
+        rules=(),
+        policies=policies,
+        reason="leaves no ownership behind",
         disruptive=False,
     )
 
@@ -237,7 +257,9 @@ def _records(view: View, resolution: Resolution, holds: Holds, written: tuple[Pa
     records = {
         text: held
         for text, held in view.state.leaves.items()
-        if not written or text in holds.released or Path.parse(text) in {*holds.carried, *resolution.winners}
+        if not written
+        or text in holds.released
+        or Path.parse(text) in holds.carried | resolution.winners.keys()
     }
     revision = next_revision(view)
     for path, winner in resolution.winners.items():
@@ -254,7 +276,7 @@ def _records(view: View, resolution: Resolution, holds: Holds, written: tuple[Pa
 
 def _taken(view: View, path: Path, winner: Winner, uids: tuple[str, ...], revision: int) -> Held:
     demand, before = winner.demand, view.held(str(path))
-    if before is not None and in_force(view, path, before):
+    if before is not None and in_force(view.target, path, before, view.application):
         return replace(before, set=demand.value, policies=uids, revision=revision)
     observed = observed_value(view.target, path)
     depth = depth_present(view.target, path) if observed is ABSENT else 0
@@ -277,9 +299,10 @@ def _names(view: View, resolution: Resolution, recorded: Mapping[str, Held]) -> 
     return {uid: known.get(uid, "") for uid in sorted(holding)}
 
 
-def _written_by_patch(view: View) -> bool:
-    """True where the patch that gave values back owns our state: for the server, another manager than our apply."""
-    return any(claim.state and claim.operation != "Apply" for claim in view.target.claims)
+def _annotations(view: View) -> Mapping[str, str] | None:
+    """The annotations that are known of the object; None where it has none at all."""
+    meta = view.target.metadata
+    return meta.annotations if meta.annotated or meta.annotations else None
 
 
 def _reason(writes: tuple[Judgement, ...]) -> str:

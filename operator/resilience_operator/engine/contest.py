@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from resilience_operator.cluster.objects.workloads import Claim
-from resilience_operator.cluster.ownership import others, owned_by_us
+from resilience_operator.cluster.ownership import in_force, others
 from resilience_operator.core.paths import ABSENT
 from resilience_operator.core.state import Apply, ObjectState
 from resilience_operator.engine.owners import owner
@@ -43,8 +43,7 @@ def lost(judgement: Judgement, view: View) -> bool:
     held = view.held(str(judgement.demand.path))
     if held is None:
         return False
-    ours = owned_by_us(view.target, judgement.demand.path)
-    return judgement.observed != held.set or not ours
+    return not in_force(view.target, judgement.demand.path, held, view.application)
 
 
 def contested(judgement: Judgement, view: View, patience: Patience) -> Contest | None:

@@ -237,12 +237,15 @@ def _change(
         resolution, holds = changes.outside_template(resolution, holds)
     resolution = changes.at_once_first(resolution)
     written = [judgement.demand.path for judgement in resolution.writes]
-    holds = without(holds, superseded(view, written))
+    removed = superseded(view, written)
+    holds = without(holds, removed)
     if holds.released or holds.adopted:
         change = changes.give_back(view, holds, directory, opted_out, keep)
         if change is not None:
             return change
-    change = changes.apply(view, resolution, holds, around.patience, keep)
+    change = changes.apply(view, resolution, holds, removed, around.patience, keep)
     if change is None and not opted_out >= SECTION_OF_RULE.keys():
         change = changes.forget(view, directory, keep)
-    return change
+    return change or changes.let_go(
+        view, tuple(directory[uid] for uid in view.state.uids() if uid in directory)
+    )

@@ -1,9 +1,8 @@
-"""Settings of Argo CD that take our values away, or make them Argo CD's own: findings, never enforced.
+"""Settings of Argo CD that take our values away: findings, never enforced.
 
 Used by planning.decide. Argo CD leaves what Git does not set alone, and reverts what Git sets within a second; both
 are decided leaf by leaf elsewhere. Here is what holds for an Application as a whole (Argo CD 3.5, measured: a sync
-without RespectIgnoreDifferences writes what it was told to ignore; with it, server-side sync copies our value and
-becomes an owner of it; Replace=true writes the whole object anew).
+without RespectIgnoreDifferences writes what it was told to ignore; Replace=true writes the whole object anew).
 """
 
 from collections import defaultdict
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 
 from resilience_operator.cluster.argocd import ARGO_CD, RESPECT, SYNC_OPTIONS, named_by
 from resilience_operator.cluster.leaves import API_DEFAULTS
-from resilience_operator.cluster.ownership import appliers, owned_by_us
 from resilience_operator.core.findings import Finding, State
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.engine.change import Judged
@@ -22,7 +20,6 @@ from resilience_operator.policy.policy import Policy
 
 OVERRIDE_NOT_RESPECTED = "OverrideNotRespected"
 REPLACED_AT_SYNC = "ReplacedAtSync"
-CO_OWNED = "CoOwned"
 
 REASONS: Mapping[str, str] = {
     OVERRIDE_NOT_RESPECTED: (
@@ -32,11 +29,6 @@ REASONS: Mapping[str, str] = {
     REPLACED_AT_SYNC: (
         "The Argo CD Application, or the object's own sync-options, say Replace=true: each sync writes the whole "
         "object anew, without what we hold, and the pods restart twice."
-    ),
-    CO_OWNED: (
-        "Argo CD applies a value that we took over as we have set it: Git sets the same by now, or a server-side sync "
-        "with RespectIgnoreDifferences=true has copied ours. From now on another value of the policy needs conflicts: "
-        "TakeOver. Where the operator may read Applications, it knows which of both, and this is not found."
     ),
 }
 """Reason -> what it means, for docs/rules.md; every rule that is enforced may give them."""
@@ -64,7 +56,7 @@ def settings_that_bite(
     leaves = [*_held(view), *_about_to_be_written(resolution)]
     if not leaves:
         return []
-    checks: tuple[Callable[[View, _Leaf], str], ...] = (_replaced, _not_respected, _co_owned)
+    checks: tuple[Callable[[View, _Leaf], str], ...] = (_replaced, _not_respected)
     found: dict[tuple[str, str, str], list[_Leaf]] = defaultdict(list)
     for leaf in leaves:
         reason = next((said for check in checks if (said := check(view, leaf))), "")
@@ -116,17 +108,6 @@ def _not_respected(view: View, leaf: _Leaf) -> str:
     return OVERRIDE_NOT_RESPECTED if application.ignores(view.ref, leaf.path) else ""
 
 
-def _co_owned(view: View, leaf: _Leaf) -> str:
-    """Where the Application is known, its claim is either a copy, which bites nobody (claims.appliers), or Git's wish.
-
-    Where it is not, the claim tells nothing about a value that nobody had set: whoever follows a finding commits ours.
-    """
-    if view.application is not None or not _may_be_in_git(view, leaf):
-        return ""
-    theirs = any(one.manager == ARGO_CD for one in appliers(view.target, leaf.path, None))
-    return CO_OWNED if theirs and owned_by_us(view.target, leaf.path) else ""
-
-
 def _may_be_in_git(view: View, leaf: _Leaf) -> bool:
     """False where nothing was there before us, or only what the server fills in: a sync leaves that alone."""
     if leaf.was is ABSENT:
@@ -149,10 +130,6 @@ def _judged(view: View, policy: str, rule: str, reason: str, paths: list[str]) -
         REPLACED_AT_SYNC: (
             f"every sync of {name} writes the whole object anew, without {what} ({_whole_option(view)})",
             "take the option away, or commit the value",
-        ),
-        CO_OWNED: (
-            f"{name} applies {what} as well, as the operator has set it: from Git by now, or as a copy of ours",
-            "another value of the policy needs conflicts: TakeOver",
         ),
     }[reason]
     finding = Finding(rule, reason, view.ref, message, report_only=way_out)

@@ -1,7 +1,6 @@
-"""What becomes of the leaves that we hold on an object: carried on, given back, or forgotten. Used by planning.decide.
+"""What becomes of the leaves that we hold on an object: held on, given back, or forgotten. Used by engine/decide.
 
-An apply carries every leaf that we own: one that leaves it out would delete it and restart the pods, also where our
-record of it is lost. A leaf is given back only when every policy that demanded it let go of it with onRelease: Revert.
+A leaf is given back only when every policy that demanded it let go of it with onRelease: Revert.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,27 +8,21 @@ from dataclasses import dataclass, field, replace
 
 from resilience_operator.cluster.leaves import (
     home_exists,
-    is_published,
     observed_value,
     other_mode,
     slot,
 )
-from resilience_operator.cluster.ownership import adopters, appliers, owned_by_us
+from resilience_operator.cluster.ownership import committed, in_force
 from resilience_operator.core.findings import Demand
-from resilience_operator.core.paths import ABSENT, JSON, Path
+from resilience_operator.core.paths import ABSENT, Path
 from resilience_operator.core.state import Held
-from resilience_operator.engine.ownership import owned_paths
 from resilience_operator.engine.view import View
 from resilience_operator.policy.policy import Mode, OnRelease, Policy, family
 
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """`carried`: path -> value that every apply repeats; `released`: written path -> Held to give back.
-
-    `unrecorded`: path -> present value of all other leaves that are ours by managedFields; an apply repeats them, too:
-    of some our record is lost, one may be released while an opt-out keeps it, and of a constraint somebody may have
-    changed one field.
+    """`carried`: paths of the leaves that stay ours; `released`: written path -> Held to give back.
 
     `changed`: held leaves that somebody changed after us and no policy demands: left alone, forgotten.
 
@@ -42,10 +35,9 @@ class Holds:
     demands the leaf. Only a floor stays theirs, for it would be lowered at once.
     """
 
-    carried: Mapping[Path, JSON]
+    carried: frozenset[Path]
     released: Mapping[str, Held]
     changed: tuple[Path, ...]
-    unrecorded: Mapping[Path, JSON]
     adopted: Mapping[str, Held] = field(default_factory=dict)
     resting: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left: frozenset[str] = frozenset()
@@ -67,34 +59,30 @@ class Covering:
 
 def sort_holds(view: View, covering: Mapping[str, Covering], directory: Mapping[str, Policy]) -> Holds:
     """Sort all that we hold on the object; `covering` and `directory` are by policy uid."""
-    carried: dict[Path, JSON] = {}
+    carried: set[Path] = set()
     released: dict[str, Held] = {}
     changed: list[Path] = []
     shared: dict[str, Held] = {}
     for text, held in view.state.leaves.items():
         path = Path.parse(text)
-        intact = in_force(view, path, held)
+        intact = in_force(view.target, path, held, view.application)
         demanded = any(text in one.demands for one in covering.values())
         if intact and not demanded and _is_released(text, held, covering, directory):
             (shared if adopted(view, path, held) else released)[text] = held
         elif intact and not demanded and _outlived(view, path, held, covering):
             released[text] = replace(held, was=ABSENT, depth=1)
         elif intact:
-            carried[path] = held.set
-        elif not demanded and view.recorded_elsewhere and _is_released(text, held, covering, directory):
-            shared[text] = held  # Its record is not on the add-on itself, and would stay for ever.
+            carried.add(path)
+        elif (
+            not demanded and _made_theirs(view, path, held) and _is_released(text, held, covering, directory)
+        ):
+            shared[text] = held
         elif not demanded and home_exists(view.target, path):
             changed.append(path)
     for text in view.needed(released):
         shared[text] = released.pop(text)
-    # What we own and do not carry as we set it is repeated as it is now: to leave it out would delete it.
-    unrecorded = {
-        Path.parse(text): observed_value(view.target, Path.parse(text))
-        for text in owned_paths(view.target) - {str(path) for path in carried}
-        if is_published(Path.parse(text), view.target) and not _applied_by_others(view, Path.parse(text))
-    }
     resting = {text: _resting(held, covering) for text, held in view.state.leaves.items()}
-    return Holds(carried, released, tuple(changed), unrecorded, shared, resting)
+    return Holds(frozenset(carried), released, tuple(changed), shared, resting)
 
 
 def _resting(held: Held, covering: Mapping[str, Covering]) -> tuple[str, ...]:
@@ -137,16 +125,16 @@ def held_demands(view: View, policy: Policy, demands: tuple[Demand, ...]) -> tup
     return tuple(
         replace(demand, value=held.set)
         for demand, held in kept
-        if held is not None and policy.uid in held.policies and in_force(view, demand.path, held)
+        if held is not None
+        and policy.uid in held.policies
+        and in_force(view.target, demand.path, held, view.application)
     )
 
 
 def without(holds: Holds, paths: frozenset[Path]) -> Holds:
     """The holds without those leaves: neither carried nor given back."""
-    unrecorded = {path: value for path, value in holds.unrecorded.items() if path not in paths}
-    carried = {path: value for path, value in holds.carried.items() if path not in paths}
     released = {text: held for text, held in holds.released.items() if Path.parse(text) not in paths}
-    return replace(holds, carried=carried, released=released, unrecorded=unrecorded)
+    return replace(holds, carried=holds.carried - paths, released=released)
 
 
 def superseded(view: View, written: Iterable[Path]) -> frozenset[Path]:
@@ -164,33 +152,29 @@ def superseded(view: View, written: Iterable[Path]) -> frozenset[Path]:
         if path not in paths
         and slot(path) in slots
         and one.was is ABSENT
-        and in_force(view, path, one)
+        and in_force(view.target, path, one, view.application)
         and not adopted(view, path, one)
     )
 
 
 def adopted(view: View, path: Path, held: Held) -> bool:
-    """True where the value that we set is another's as well: applied by them, or in their manifest where none was.
+    """True where the value that we set is the owner's as well: it stands in their manifest.
 
     Of a number of replicas also where something scales the Deployment now: it decides from here on, and the number
     from before could be a low one that lasts until it has looked.
     """
     if view.kept(path):
         return True
-    chosen = view.target.chosen
-    committed = (held.was is ABSENT and str(path) in chosen) or f"{path}={held.set}" in chosen
-    return committed or bool(adopters(view.target, path, view.application))
+    in_manifest = held.was is ABSENT and str(path) in view.target.chosen
+    return in_manifest or committed(view.target, path, held)
 
 
-def _applied_by_others(view: View, path: Path) -> bool:
-    return bool(appliers(view.target, path, view.application))
+def _made_theirs(view: View, path: Path, held: Held) -> bool:
+    """True where our value stands, and another manager owns it by now; or where its record lies on another object.
 
-
-def in_force(view: View, path: Path, held: Held) -> bool:
-    """True where the leaf is as we set it, and ours."""
-    if not home_exists(view.target, path) or not owned_by_us(view.target, path):
-        return False
-    return bool(observed_value(view.target, path) == held.set)
+    There it would stay for ever.
+    """
+    return view.recorded_elsewhere or observed_value(view.target, path) == held.set
 
 
 def _is_released(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from resilience_operator.cluster.argocd import named_by
 from resilience_operator.cluster.leaves import observed_value
 from resilience_operator.cluster.objects.workloads import Claim, Meta
-from resilience_operator.cluster.ownership import owned_by_us
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.engine.view import View
 
@@ -82,8 +81,7 @@ def _argo_cd(view: View, claim: Claim, path: Path) -> tuple[str, str]:
     In a client-side sync it owns what the API server filled in, too; what it ignores it applies as it found it.
     """
     held = view.held(str(path))
-    ours = held is not None and owned_by_us(view.target, path)
-    if held is not None and ours and observed_value(view.target, path) == held.set:
+    if held is not None and observed_value(view.target, path) == held.set:
         return "Argo CD", "applies, as the operator has set it,"
     filled_in = claim.operation != "Apply" and str(path) not in view.target.chosen
     return (claim.manager, "sets") if filled_in else ("Git", "sets")

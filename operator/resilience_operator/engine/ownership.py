@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from resilience_operator.cluster.argocd import ARGO_CD
 from resilience_operator.cluster.leaves import API_DEFAULTS, observed_value
 from resilience_operator.cluster.objects.workloads import Claim, Target
-from resilience_operator.cluster.ownership import others, owned_by_us
+from resilience_operator.cluster.ownership import in_force, others
 from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.state import FIELD_MANAGER
@@ -32,7 +31,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """How one demanded leaf stands; `force`: the apply must take it from a manager that did not choose it.
+    """How one demanded leaf stands.
 
     `owner` is the other manager, NOBODY where there is none. `chosen`: the path whose present value stands against
     the demand, where that is not the demanded one.
@@ -41,7 +40,6 @@ class Judgement:
     demand: Demand
     observed: JSON
     standing: Standing
-    force: bool = False
     owner: Owner = NOBODY
     chosen: Path | None = None
 
@@ -49,31 +47,22 @@ class Judgement:
 def judge(demand: Demand, view: View, conflicts: Conflicts) -> Judgement:
     """Decide from the observed object how a demanded leaf stands."""
     observed = observed_value(view.target, demand.path)
-    ours = owned_by_us(view.target, demand.path)
     held = view.held(str(demand.path))
+    as_we_left_it = held is not None and in_force(view.target, demand.path, held, view.application)
     if observed == demand.value:
-        standing = Standing.HELD if ours and held is not None else Standing.SATISFIED
+        standing = Standing.HELD if as_we_left_it else Standing.SATISFIED
         return Judgement(demand, observed, standing)
     rival = next((path for path in demand.rivals if _stands_against(view, path)), None)
     if rival is not None:
         return Judgement(demand, observed, Standing.CHOSEN, owner=owner_of(view, rival), chosen=rival)
-    as_we_left_it = ours and held is not None and observed == held.set
-    if observed is ABSENT or (as_we_left_it and not others(view.target, demand.path)):
+    if observed is ABSENT or as_we_left_it:
         return Judgement(demand, observed, Standing.FREE)
-    if as_we_left_it and _only_copied(view, demand.path):
-        return Judgement(demand, observed, Standing.FREE, force=True)
     rightful = owner_of(view, demand.path)
     if not is_chosen(view.target, demand.path, observed):
-        return Judgement(demand, observed, Standing.FREE, force=True, owner=rightful)
+        return Judgement(demand, observed, Standing.FREE, owner=rightful)
     if demand.take or (conflicts is Conflicts.TAKE_OVER and not demand.never_take):
-        return Judgement(demand, observed, Standing.FREE, force=True, owner=rightful)
+        return Judgement(demand, observed, Standing.FREE, owner=rightful)
     return Judgement(demand, observed, Standing.CHOSEN, owner=rightful)
-
-
-def _only_copied(view: View, path: Path) -> bool:
-    """True where Argo CD alone owns the leaf beside us, and repeats what we set."""
-    copied = view.application is not None and view.application.copies(view.ref, path)
-    return copied and all(claim.manager == ARGO_CD for claim in others(view.target, path))
 
 
 def is_chosen(target: Target, path: Path, observed: JSON) -> bool:
@@ -81,12 +70,6 @@ def is_chosen(target: Target, path: Path, observed: JSON) -> bool:
     if any(claim.operation == "Apply" for claim in others(target, path)):
         return True
     return str(path) in target.chosen or observed != API_DEFAULTS.get(path, ABSENT)
-
-
-def owned_paths(target: Target) -> frozenset[str]:
-    """The written paths of every leaf that our field manager owns."""
-    mine = [one for one in target.claims if one.manager == FIELD_MANAGER and one.operation == "Apply"]
-    return frozenset(text for claim in mine for text in claim.leaves)
 
 
 def owner_of(view: View, path: Path) -> Owner:
@@ -108,4 +91,7 @@ def last_writer(target: Target, since: datetime) -> Claim | None:
 
 
 def _stands_against(view: View, path: Path) -> bool:
-    return observed_value(view.target, path) is not ABSENT and not owned_by_us(view.target, path)
+    held = view.held(str(path))
+    if held is not None and in_force(view.target, path, held, view.application):
+        return False
+    return observed_value(view.target, path) is not ABSENT

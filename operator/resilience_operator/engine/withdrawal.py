@@ -1,8 +1,8 @@
 """Giving leaves back: the JSON patch that restores what was there before us, atomically.
 
 Not "apply without the field": that lets a field fall to its default, or answers 422 for ever (measured). One patch,
-guarded by resourceVersion, writes the previous values, and drops or rewrites our annotation and managedFields entry.
-Used by apply.py with a freshly read object, and by `kubectl resilience revert`.
+guarded by resourceVersion, writes the previous values, and drops or rewrites our annotation; the next lets go.
+Used by run/apply with a freshly read object, and by `kubectl resilience revert`.
 """
 
 import copy
@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from resilience_operator.cluster.leaves import API_DEFAULTS, GRACE
-from resilience_operator.core.paths import ABSENT, JSON, Path, entry_index
+from resilience_operator.core.paths import ABSENT, Path, entry_index
 from resilience_operator.core.state import ANNOTATION, FIELD_MANAGER, Held, ObjectState, encode
-
-Op = dict[str, JSON]
-"""One operation of a JSON patch (RFC 6902)."""
+from resilience_operator.engine.patch import Op
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class Withdrawal:
 def withdraw(raw: Mapping[str, Any], leaves: Mapping[str, Held], after: ObjectState) -> Withdrawal:
     """The patch that gives `leaves` (written path -> what we hold) back on the freshly read object `raw`.
 
-    `after`: our state on the object afterwards; where it is empty, annotation and managedFields entry go.
+    `after`: our state on the object afterwards; where it is empty, the annotation goes.
     """
     restored: dict[str, Any] = copy.deepcopy(dict(raw))
     given_back, left_alone = [], []
@@ -49,28 +47,28 @@ def withdraw(raw: Mapping[str, Any], leaves: Mapping[str, Held], after: ObjectSt
     ops: list[Op] = [_test(raw)]
     ops += _value_ops(raw, restored, given_back)
     ops += _annotation_ops(raw, after)
-    if not after:
-        # The patch that restores a value makes an Update entry of ours anew; one that restores nothing does not.
-        ops += drop_entries(raw, frozenset({"Apply"} if given_back else {"Apply", "Update"}))
     return Withdrawal(tuple(ops), tuple(given_back), tuple(left_alone))
 
 
-def forget_ownership(raw: Mapping[str, Any]) -> tuple[Op, ...]:
-    """The second, value-free patch: removes what the restoring patch left of us in managedFields; () where nothing."""
-    drops = drop_entries(raw, frozenset({"Update"}))
-    return (_test(raw), *drops) if drops else ()
+def let_go(raw: Mapping[str, Any]) -> tuple[Op, ...]:
+    """The second, value-free patch: takes every entry of ours out of managedFields; () where there is none.
 
-
-def drop_entries(raw: Mapping[str, Any], operations: frozenset[str]) -> list[Op]:
-    """Operations that remove our managedFields entries of those operations, the last index first."""
-    entries = raw["metadata"].get("managedFields", [])
-    return [
-        {"op": "remove", "path": f"/metadata/managedFields/{index}"}
-        for index in reversed(range(len(entries)))
-        if entries[index].get("manager") == FIELD_MANAGER
-        and entries[index].get("operation") in operations
-        and not entries[index].get("subresource")
+    By index, with a test of the manager: beside status updates a test of resourceVersion would often fail (measured).
+    """
+    entries = raw["metadata"].get("managedFields") or []
+    mine = [
+        index
+        for index, entry in enumerate(entries)
+        if entry.get("manager") == FIELD_MANAGER and not entry.get("subresource")
     ]
+    return tuple(
+        op
+        for index in reversed(mine)
+        for op in (
+            {"op": "test", "path": f"/metadata/managedFields/{index}/manager", "value": FIELD_MANAGER},
+            {"op": "remove", "path": f"/metadata/managedFields/{index}"},
+        )
+    )
 
 
 def _test(raw: Mapping[str, Any]) -> Op:

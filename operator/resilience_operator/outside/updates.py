@@ -24,7 +24,7 @@ from resilience_operator.core.state import ADDON_ANNOTATION, ObjectState
 from resilience_operator.engine.change import Change, Verb
 from resilience_operator.outside.eks import AddonError, Busy, Denied, NoCredentials, NotFound, Unanswered
 from resilience_operator.outside.feed import AddonFeed
-from resilience_operator.run.apply import Done, Report, report_of
+from resilience_operator.run.apply import Done, Report, let_go_of, report_of
 from resilience_operator.run.services import Services
 from resilience_operator.targets.coredns import addon_state as addons
 from resilience_operator.targets.coredns.addon_floor import by_hand
@@ -141,6 +141,7 @@ async def _note(writer: Writer, change: Change, note: str | None, now: datetime)
         *_ops(meta, note),
     ]
     outcome = await writer.json_patch(DEPLOYMENT, ref, ops)
+    await let_go_of(writer, DEPLOYMENT, ref, outcome)
     if isinstance(outcome, Written):
         return Report(change, Done.DONE, now, change.reason)
     return report_of(change, outcome, now)

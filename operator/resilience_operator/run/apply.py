@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+import msgspec
+
 from resilience_operator.api.write import (
-    Conflicting,
     Failed,
     Forbidden,
     Gone,
@@ -22,13 +23,13 @@ from resilience_operator.core.errors import RequestFailed
 from resilience_operator.core.kinds import APPLICATION, Kind
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.engine.change import Change, Verb
-from resilience_operator.engine.withdrawal import forget_ownership, withdraw
+from resilience_operator.engine.withdrawal import let_go, withdraw
 from resilience_operator.targets import KIND_BY_NAME
 
 log = logging.getLogger(__name__)
 
 FORGETS = 5
-"""How often the trace of a withdrawal is tried to be removed."""
+"""How often our entry is looked for where others write the object at the same time."""
 
 
 class Done(StrEnum):
@@ -73,13 +74,16 @@ async def carry_out(writer: Writer, change: Change, now: datetime) -> Report:
         case Verb.WITHDRAW:
             return await _withdraw(writer, change, now)
         case Verb.CREATE:
-            outcome = await writer.create(kind, ref, change.body(now))
+            outcome = await writer.create(kind, ref, dict(change.whole))
         case Verb.UPDATE:
             outcome = await writer.json_patch(kind, ref, change.operations())
+        case Verb.LET_GO:
+            return report_of(change, await forget(writer, kind, ref), now)
         case Verb.DELETE:
             outcome = await writer.delete(kind, ref)
         case _:
-            outcome = await writer.apply(kind, ref, change.body(now), force=change.force)
+            outcome = await writer.json_patch(kind, ref, change.patch(now))
+            await let_go_of(writer, kind, ref, outcome)
     return report_of(change, outcome, now)
 
 
@@ -89,8 +93,8 @@ async def rehearse(writer: Writer, change: Change, now: datetime) -> dict[str, s
     rules = change.rules if len(change.rules) > 1 else ()
     for rule in rules:
         alone = change.only(rule)
-        outcome = await writer.apply(
-            KIND_BY_NAME[change.object.kind], change.object, alone.body(now), force=change.force, dry_run=True
+        outcome = await writer.json_patch(
+            KIND_BY_NAME[change.object.kind], change.object, alone.patch(now), dry_run=True
         )
         report = report_of(alone, outcome, now)
         if report.done is Done.REFUSED:
@@ -109,9 +113,8 @@ async def _withdraw(writer: Writer, change: Change, now: datetime) -> Report:
         return Report(change, Done.AGAIN, now, "the object changed since it was read", stale=True)
     plan = withdraw(raw, change.given_back, change.state)
     outcome = await writer.json_patch(KIND_BY_NAME[change.object.kind], change.object, list(plan.ops))
+    await let_go_of(writer, kind, change.object, outcome)
     report = report_of(change, outcome, now)
-    if report.done is Done.DONE and not change.state:
-        await forget(writer, kind, change.object)
     return replace(report, left_alone=(*plan.left_alone, *change.adopted))
 
 
@@ -123,18 +126,32 @@ async def show(writer: Writer, application: ObjectRef) -> Outcome:
     return outcome
 
 
-async def forget(writer: Writer, kind: Kind, ref: ObjectRef) -> None:
-    """Remove the trace of the restoring patch; else a harmless entry is left.
+async def let_go_of(writer: Writer, kind: Kind, ref: ObjectRef, outcome: Outcome) -> None:
+    """After a write: take our entry out of managedFields, by what the API server answered."""
+    if not isinstance(outcome, Written):
+        return
+    ops = let_go(msgspec.json.decode(outcome.raw))
+    if ops and isinstance(await writer.json_patch(kind, ref, list(ops)), Stale):
+        await forget(writer, kind, ref)
+
+
+async def forget(writer: Writer, kind: Kind, ref: ObjectRef) -> Outcome:
+    """Read the object, and take our entry out of managedFields; where others are faster each time, the next pass does.
 
     An autoscaler's controller writes the object's status as soon as its spec changes, and is faster now and then.
     """
     for _ in range(FORGETS):
         try:
-            ops = forget_ownership(await writer.read(kind, ref))
-        except RequestFailed:
-            return
-        if not ops or not isinstance(await writer.json_patch(kind, ref, list(ops)), Stale):
-            return
+            raw = await writer.read(kind, ref)
+        except RequestFailed as error:
+            return Failed(str(error))
+        ops = let_go(raw)
+        if not ops:
+            return Written(b"", raw["metadata"]["resourceVersion"])
+        outcome = await writer.json_patch(kind, ref, list(ops))
+        if not isinstance(outcome, Stale):
+            return outcome
+    return Stale("others write the object faster than our entry can be found in it")
 
 
 def report_of(change: Change, outcome: Outcome, now: datetime) -> Report:
@@ -142,9 +159,6 @@ def report_of(change: Change, outcome: Outcome, now: datetime) -> Report:
     match outcome:
         case Written():
             return Report(change, Done.DONE, now, change.reason)
-        case Conflicting(claims=claims):
-            taken = "; ".join(f"{field}: {message}" for field, message in claims)
-            return Report(change, Done.REFUSED, now, f"another manager owns {taken}")
         case Refused(message=message):
             return Report(change, Done.REFUSED, now, f"the API server refuses it: {message}")
         case Forbidden(message=message):

@@ -8,10 +8,10 @@ from collections import OrderedDict
 from dataclasses import replace
 from datetime import timedelta
 
+from resilience_operator.cluster.ownership import in_force
 from resilience_operator.core.paths import Path
 from resilience_operator.core.state import ObjectState
 from resilience_operator.engine.change import Verb
-from resilience_operator.engine.holds import in_force
 from resilience_operator.run.apply import Done, Report
 from resilience_operator.targets.workloads.view import View
 
@@ -54,5 +54,8 @@ class Reminders:
         if view.now - state.applies[-1].at > REMEMBERED:
             del self._written[view.ref.uid]
             return view
-        taken = any(not in_force(view, Path.parse(text), held) for text, held in state.leaves.items())
+        taken = any(
+            not in_force(view.target, Path.parse(text), held, view.application)
+            for text, held in state.leaves.items()
+        )
         return replace(view, state=state) if taken else view

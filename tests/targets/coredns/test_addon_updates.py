@@ -109,10 +109,8 @@ class World:
         """GET."""
         assert ref.name == "coredns"
         eks = {"manager": "eks", "operation": "Apply", "fieldsV1": {}}
-        owned: Body = {"f:metadata": {"f:annotations": {f"f:{ADDON_ANNOTATION}": {}}}}
-        ours = {"manager": "resilience-operator", "operation": "Update", "fieldsV1": owned}
         found: Body = json.loads(json.dumps(self.raw))
-        found["metadata"]["managedFields"] = [eks, ours] if self.note is not None else [eks]
+        found["metadata"]["managedFields"] = [eks]
         return found
 
     async def json_patch(self, kind: Any, ref: ObjectRef, ops: list[Body]) -> Outcome:
@@ -133,7 +131,7 @@ class World:
         self.notes.append(note)
         if self.crash == "after":
             raise CrashError
-        return Written(b"", meta["resourceVersion"])
+        return Written(b'{"metadata":{}}', meta["resourceVersion"])
 
     @property
     def note(self) -> str | None:

@@ -91,7 +91,7 @@ class Cluster:
         name = change.object.name
         if change.verb is Verb.CREATE:
             assert name not in self.budgets, "409: its name is taken"
-            self._store(change.body(NOW), "resilience-operator")
+            self._store(dict(change.whole), "resilience-operator")
         elif change.verb is Verb.DELETE:
             self.budgets.pop(name, None)
         elif name in self.budgets:

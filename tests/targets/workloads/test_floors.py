@@ -293,7 +293,8 @@ def test_a_floor_that_was_lowered_gives_back_what_it_no_longer_needs() -> None:
         [],
         [("spec.replicas", 5)],
     )
-    set_again = replace(view(deployment(replicas=5)), state=state)
+    scaled = (Claim("kubectl", "Update", "scale", "", frozenset({"spec.replicas"})),)
+    set_again = replace(view(msgspec.structs.replace(deployment(replicas=5), claims=scaled)), state=state)
     assert answer(replicas.check(AT_LEAST_2, set_again)) == ([], [("spec.replicas", 5)]), "by somebody else"
     raised_since = replace(view(deployment(replicas=7)), state=state)
     assert answer(replicas.check(AT_LEAST_2, raised_since)) == ([], [("spec.replicas", 7)])

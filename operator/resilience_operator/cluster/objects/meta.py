@@ -51,6 +51,8 @@ class Meta(Observed, frozen=True):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     owner_references: tuple[OwnerReference, ...] = ()
+    annotated: bool = False
+    """True where it has annotations at all, of interest or not."""
 
     @property
     def controller(self) -> OwnerReference | None:

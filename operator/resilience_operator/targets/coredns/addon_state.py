@@ -225,8 +225,8 @@ def _believed(deployment: Deployment, text: str | None) -> tuple[ObjectState, In
         state, intent = remembered(text)
     except UnreadableStateError as error:
         return ObjectState(), None, f"The annotation {ADDON_ANNOTATION} is not believed: {error}."
-    owners = [claim.manager for claim in deployment.claims if claim.addon_state]
-    if state.uid != uid_of(deployment.metadata.uid) or FIELD_MANAGER not in owners:
+    owners = {claim.manager for claim in deployment.claims if claim.addon_state}
+    if state.uid != uid_of(deployment.metadata.uid) or owners - {FIELD_MANAGER}:
         why = f"The annotation {ADDON_ANNOTATION} is not believed: it was copied here, or an older one brought back."
         return ObjectState(), None, why
     return state, intent, ""

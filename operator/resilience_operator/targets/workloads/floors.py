@@ -21,7 +21,7 @@ from resilience_operator.cluster.objects.workloads import (
     HorizontalPodAutoscaler,
     ScaledObject,
 )
-from resilience_operator.cluster.ownership import committed, owned_by_us
+from resilience_operator.cluster.ownership import committed, in_force
 from resilience_operator.core.findings import EMPTY, Demand, Finding, Skipped, Verdict
 from resilience_operator.core.paths import JSON, Path, nest
 from resilience_operator.core.state import Held
@@ -183,7 +183,7 @@ def owners_number(path: Path, view: View) -> int:
 
 def _still_ours(path: Path, held: Held, view: View) -> bool:
     """True where the value that we set stands, and nobody else stands behind it."""
-    return owned_by_us(view.target, path) and not committed(view.target, path, held, view.application)
+    return in_force(view.target, path, held, view.application) and not committed(view.target, path, held)
 
 
 def _cpa(least: Least, view: ScalerView) -> Verdict:
