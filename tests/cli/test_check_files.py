@@ -482,21 +482,10 @@ spec:
   template:
     spec: {containers: [{name: node-cache, args: [-localip, "169.254.20.10,10.96.0.10"]}]}
 """
-KUBE_PROXY = """---
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: kube-proxy, namespace: kube-system}
-data: {config.conf: "mode: ipvs"}
-"""
-CILIUM = """---
+OTHER_DAEMON_SET = """---
 apiVersion: apps/v1
 kind: DaemonSet
-metadata: {name: cilium, namespace: kube-system}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: cilium-config, namespace: kube-system}
-data: {kube-proxy-replacement: "true"}
+metadata: {name: kube-proxy, namespace: kube-system}
 """
 ASKS_CACHE = """apiVersion: resilience.dev/v1alpha1
 kind: ResiliencePolicy
@@ -516,7 +505,7 @@ LIVE_CACHE = f"{SKIPPED}on how many nodes the DNS cache is ready is judged in a 
             id="no DaemonSet",
         ),
         pytest.param(
-            CILIUM,
+            OTHER_DAEMON_SET,
             [
                 f"{SKIPPED}no Node was read: whether there is one that lacks a DNS cache is unknown",
                 "skipped: 1 DaemonSet: the operator judges Deployments",
@@ -528,29 +517,9 @@ LIVE_CACHE = f"{SKIPPED}on how many nodes the DNS cache is ready is judged in a 
             CACHE,
             [
                 LIVE_CACHE,
-                f"{SKIPPED}neither ConfigMap kube-proxy nor kube-proxy-config of kube-system says",
                 "0 findings",
             ],
-            id="the cache alone",
-        ),
-        pytest.param(
-            CACHE + KUBE_PROXY,
-            [
-                "dns.yaml:6: [node-local-cache] Deployment kube-system/coredns: kube-proxy runs in ipvs mode,",
-                LIVE_CACHE,
-                "1 finding in 1 of 1 Deployment",
-            ],
-            id="the cache and kube-proxy's mode",
-        ),
-        pytest.param(
-            CACHE + KUBE_PROXY + CILIUM,
-            [
-                "dns.yaml:6: [node-local-cache] Deployment kube-system/coredns: Cilium replaces kube-proxy, and takes",
-                LIVE_CACHE,
-                "skipped: 1 DaemonSet: the operator judges Deployments",
-                "1 finding in 1 of 1 Deployment",
-            ],
-            id="the cache and Cilium",
+            id="the cache",
         ),
         pytest.param(
             f"{CACHE}---\napiVersion: v1\nkind: Node\nmetadata: {{name: node-1}}\n".replace(

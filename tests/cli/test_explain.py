@@ -14,7 +14,7 @@ from resilience_operator.cli.policies import recommended
 from resilience_operator.policy.policy import SECTION_OF_RULE, Mode
 from resilience_operator.policy.validate import validate
 from resilience_operator.targets import RULES
-from resilience_operator.targets.coredns import addon_floor, cache_mode, node_local_cache
+from resilience_operator.targets.coredns import addon_floor, node_local_cache
 from resilience_operator.targets.coredns import budget as coredns_budget
 from resilience_operator.targets.coredns import floor as coredns_floor
 from resilience_operator.targets.coredns import spread as coredns_spread
@@ -40,7 +40,7 @@ MODULES = {
     "coredns-floor": (coredns_floor, floors, addon_floor, cpa, json_text),
     "coredns-spread": (coredns_spread, spread),
     "coredns-budget": (coredns_budget, disruption_budget),
-    "node-local-cache": (node_local_cache, cache_mode),
+    "node-local-cache": (node_local_cache,),
 }
 WRITING = {"spread", "graceful-shutdown", "dns-config", "replicas", "coredns-floor", "coredns-spread"}
 REASON = re.compile(r"[A-Z][a-z]+(?:JSON|[A-Za-z]*[A-Z][a-z]*)")

@@ -70,7 +70,6 @@ ARGV = ["/cluster-proportional-autoscaler", "--configmap=scale", "--target=Deplo
 SCALER = deployment("scaler", 1, {"name": "scaler", "command": ARGV})
 LINEAR = '{\n  "nodesPerReplica": 16,\n  "min": 2\n}\n'
 LADDER = '{"nodesToReplicas": [[1, 1], [9, 2]]}'
-DEFAULTED = [*ARGV, '--default-params={"linear":{"nodesPerReplica":16,"min":2}}']
 
 SAFE = {"preventSinglePointFailure": True, "includeUnschedulableNodes": True}
 POD = "spec.template.spec"
@@ -175,12 +174,6 @@ CASES = {
         kind="ConfigMap",
         name="scale",
         data={"ladder": {"nodesToReplicas": [[1, 3], [9, 3]]}},
-    ),
-    "dns-parameters-in-the-command-line": of_dns(
-        {"floor": {"minReplicas": 3}},
-        deployment("scaler", 1, {"name": "scaler", "command": DEFAULTED}),
-        other("ConfigMap", "v1", "scale", data={"linear": LINEAR}),
-        name="scaler",
     ),
     "dns-spread": of_dns({"spread": {}}),
     "budget": Case(

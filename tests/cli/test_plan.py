@@ -111,7 +111,7 @@ def test_what_is_not_changed_is_named_with_its_kind() -> None:
     ]
 
 
-def test_the_parameters_of_cluster_dns_are_a_step_and_its_arguments_stay_contested() -> None:
+def test_the_parameters_of_cluster_dns_are_a_step_and_the_arguments_of_its_autoscaler_are_reported() -> None:
     argv = [
         "/cluster-proportional-autoscaler",
         "--configmap=scale-dns",
@@ -132,7 +132,7 @@ def test_the_parameters_of_cluster_dns_are_a_step_and_its_arguments_stay_contest
     plan = make(found, "p", 1)
     assert told(plan) == [("ConfigMap", "scale-dns", "Apply", ["coredns-floor"], 0, "")]
     assert [(one["kind"], one["name"], one["state"]) for one in plan["unchanged"]] == [
-        ("Deployment", "scaler", "Contested")
+        ("Deployment", "scaler", "ReportOnly")
     ]
 
 

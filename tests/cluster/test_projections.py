@@ -20,7 +20,6 @@ from resilience_operator.cluster.objects.workloads import (
     ApplicationSpec,
     Claim,
     Condition,
-    ConfigMap,
     Container,
     ContainerPort,
     ContainerStatus,
@@ -447,56 +446,6 @@ def test_of_daemon_sets_the_template_of_the_dns_cache_is_kept_and_of_others_the_
     )
 
 
-def test_the_address_of_a_service_is_kept_of_cluster_dns_alone() -> None:
-    found = [project(SERVICE, raw("service-kube-dns"))]
-    found += [project(SERVICE, raw("service-kube-dns").replace(*names)) for names in RENAMED]
-    assert [each.spec.addresses for each in found if isinstance(each, Service)] == [("10.96.253.54",), (), ()]
-
-
-RENAMED = [(b'"kube-dns"', b'"other"'), (b'"kube-system"', b'"shop"')]
-
-
-def settings(name: str, namespace: str = "kube-system", **data: str) -> dict[str, str]:
-    body = {"metadata": {"name": name, "namespace": namespace}, "data": data}
-    found = project_dict(CONFIG_MAP, body)
-    assert isinstance(found, ConfigMap)
-    return found.data
-
-
-def test_of_kube_proxys_configuration_the_mode_is_kept() -> None:
-    found = project(CONFIG_MAP, raw("configmap-kube-proxy"))
-    assert isinstance(found, ConfigMap)
-    assert found.data == {"mode": "ipvs"}
-
-
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ('mode: "iptables"\n', {"mode": "iptables"}),
-        ("mode: ''\n", {"mode": ""}),
-        ("mode:\n", {"mode": ""}),
-        ("kind: KubeProxyConfiguration\nipvs: {mode: x}\n", {"mode": ""}),
-        ('{"kind": "KubeProxyConfiguration", "mode": "nftables"}', {"mode": "nftables"}),
-        ("mode: [ipvs]\n", {}),
-        ("just text", {}),
-        ("mode: {{ .Values.mode }}\n", {}),
-        ("", {}),
-    ],
-)
-def test_the_mode_is_read_as_kube_proxy_reads_it_or_not_known(text: str, kept: dict[str, str]) -> None:
-    assert settings("kube-proxy-config", config=text) == kept
-    assert settings("kube-proxy", **{"config.conf": text}) == kept
-    assert settings("kube-proxy", config=text) == {}
-    assert settings("kube-proxy-config", namespace="shop", config=text) == {}
-
-
-def test_of_ciliums_settings_those_that_lead_queries_are_kept() -> None:
-    two = {"kube-proxy-replacement": "true", "enable-local-redirect-policy": "true"}
-    assert settings("cilium-config", **two, debug="false") == two
-    assert settings("cilium-config", debug="false") == {}
-    assert settings("other-config", **two) == {}
-
-
 FILES: list[tuple[Kind, str]] = [
     (DEPLOYMENT, "deployment-web"),
     (DEPLOYMENT, "deployment-helm"),
@@ -511,7 +460,6 @@ FILES: list[tuple[Kind, str]] = [
     (CONFIG_MAP, "configmap-autoscaler"),
     (BUDGET, "budget-web"),
     (DAEMON_SET, "daemonset-cache"),
-    (CONFIG_MAP, "configmap-kube-proxy"),
     (SERVICE, "service-kube-dns"),
     (APPLICATION, "application-shop"),
 ]

@@ -270,14 +270,13 @@ def cluster_dns(name: str = "coredns", label: str = "kube-dns") -> Deployment:
 
 @pytest.fixture
 def dns(store: Store) -> Store:
-    """The same with cluster DNS, another Deployment beside it, the DNS cache of the nodes and kube-proxy's mode."""
+    """The same with cluster DNS, another Deployment beside it, and the DNS cache of the nodes."""
     for kind, found in (
         (DEPLOYMENT, cluster_dns()),
         (DEPLOYMENT, cluster_dns("metrics-server", "metrics-server")),
         (SERVICE, of_system(Service, "kube-dns", 1, ServiceSpec("ClusterIP", {"k8s-app": "kube-dns"}))),
         (DAEMON_SET, of_system(DaemonSet, "node-local-dns", 1)),
         (DAEMON_SET, of_system(DaemonSet, "kube-proxy", 1)),
-        (CONFIG_MAP, of_system(ConfigMap, "kube-proxy", 1, {"mode": "ipvs"})),
         (CONFIG_MAP, of_system(ConfigMap, "coredns", 1)),
     ):
         store.put(kind, found)
@@ -288,7 +287,7 @@ def dns(store: Store) -> Store:
 def test_cluster_dns_alone_is_seen_with_what_the_nodes_do_with_queries(dns: Store) -> None:
     views = {name: dns.look(("kube-system", name), NOW) for name in ("coredns", "metrics-server")}
     assert {name: view.dns for name, view in views.items() if view is not None} == {
-        "coredns": DNSNeighbours(of_system(DaemonSet, "node-local-dns", 1), "ipvs"),
+        "coredns": DNSNeighbours(of_system(DaemonSet, "node-local-dns", 1)),
         "metrics-server": None,
     }
     web = dns.look(("shop", "web"), NOW)
@@ -300,7 +299,7 @@ def test_cluster_dns_without_a_service_is_known_by_its_label(dns: Store) -> None
     dns.delete(SERVICE, "kube-system", "kube-dns", "uid-Service-kube-dns")
     view = dns.look(("kube-system", "coredns"), NOW)
     assert view is not None
-    assert view.dns == DNSNeighbours(of_system(DaemonSet, "node-local-dns", 1), "ipvs")
+    assert view.dns == DNSNeighbours(of_system(DaemonSet, "node-local-dns", 1))
 
 
 ON_TWO = DaemonSetStatus(2, 2)
@@ -327,15 +326,7 @@ ON_TWO = DaemonSetStatus(2, 2)
             set(),
             id="another DaemonSet",
         ),
-        pytest.param(DAEMON_SET, of_system(DaemonSet, "cilium", 9), {COREDNS}, id="Cilium comes"),
-        pytest.param(
-            CONFIG_MAP, of_system(ConfigMap, "kube-proxy", 9, {"mode": ""}), {COREDNS}, id="another mode"
-        ),
-        pytest.param(
-            CONFIG_MAP, of_system(ConfigMap, "kube-proxy", 9, {"mode": "ipvs"}), set(), id="the same mode"
-        ),
         pytest.param(CONFIG_MAP, of_system(ConfigMap, "coredns", 9), set(), id="another ConfigMap"),
-        pytest.param(CONFIG_MAP, of_system(ConfigMap, "cilium-config", 9), {COREDNS}, id="Cilium's settings"),
     ],
 )
 def test_what_changes_on_the_nodes_touches_cluster_dns_alone(
@@ -349,7 +340,7 @@ def test_a_dns_cache_that_is_gone_touches_cluster_dns(dns: Store) -> None:
     dns.delete(DAEMON_SET, "kube-system", "node-local-dns", "uid-DaemonSet-node-local-dns")
     view = dns.look(("kube-system", "coredns"), NOW)
     assert view is not None
-    assert (dns.take_dirty(), view.dns) == ({COREDNS}, DNSNeighbours(proxy_mode="ipvs"))
+    assert (dns.take_dirty(), view.dns) == ({COREDNS}, DNSNeighbours())
 
 
 def test_a_deletion_touches_what_the_object_belonged_to(store: Store) -> None:

@@ -69,8 +69,8 @@ class ClusterDNS:
                 self._stage.say(f"  {line}", plain=True)
         self._wait_scaled(FLOOR)
         self._stage.say(f"The autoscaler itself scales back to {FLOOR}. Then the spread, in its turn:")
-        # One object stays contested: the autoscaler's --default-params, which are left to their owner.
-        self._stage.watch_rollouts((INCIDENT,), contested=1)
+        # One finding stays: of the autoscaler's --default-params, which are left to their owner.
+        self._stage.watch_rollouts((INCIDENT,))
         self._stage.show_findings(INCIDENT)
         budgets = self._stage.kubectl("-n", dns.NAMESPACE, "get", "pdb")
         self._stage.say(budgets, plain=True)

@@ -60,7 +60,7 @@ class Stage:
             line = f"  {finding['state']}: {finding['rule']} {where}: {finding['message']}"
             self._console.print(line, markup=False)
 
-    def watch_rollouts(self, policies: Iterable[str], contested: int = 0) -> None:
+    def watch_rollouts(self, policies: Iterable[str]) -> None:
         """Print every change of what runs, until every policy is settled; at most one may ever run."""
         shown, policies = "", tuple(policies)
         for _ in ticks():
@@ -71,7 +71,7 @@ class Stage:
             shown = text
             if len({line.split(" ", 1)[0] for line in running}) > 1:
                 raise Failed(f"more than one rollout at once: {text}")
-            if all(self._settled(policy, contested) for policy in policies) and not running:
+            if all(self._settled(policy) for policy in policies) and not running:
                 return
         raise Failed(f"the policies still wait for something after {DEADLINE:g} s")
 
@@ -96,14 +96,14 @@ class Stage:
         conditions = self.policy(name).get("status", {}).get("conditions", [])
         return next((one["status"] for one in conditions if one["type"] == kind), "")
 
-    def _settled(self, name: str, contested: int) -> bool:
+    def _settled(self, name: str) -> bool:
         """True where the newest policy was judged and nothing of it waits; what is only reported may stay."""
         body = self.policy(name)
         status = body.get("status", {})
         numbers = status.get("summary", {})
         waits = [numbers.get(state, 1) for state in ("drifted", "pending", "quarantined")]
         judged = status.get("observedGeneration") == body["metadata"]["generation"]
-        return judged and not any(waits) and numbers.get("contested") == contested
+        return judged and not any(waits) and numbers.get("contested") == 0
 
     def deployments(self, namespace: str) -> list[Body]:
         """The Deployments of a namespace."""

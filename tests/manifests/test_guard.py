@@ -12,8 +12,6 @@ import pytest
 import yaml
 from requests import Response
 
-from resilience_operator.targets.workloads.autoscalers import BINARY
-from resilience_operator.targets.workloads.cpa import Floor, raised_argv
 from tests.lab import Lab
 from tests.support.guarding import (
     ACCOUNT,
@@ -111,39 +109,6 @@ def test_an_apply_to_what_is_gone_creates_nothing(operator: Api) -> None:
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_the_operator_can_change_a_published_leaf(operator: Api, leaf: str) -> None:
     assert accepted(operator.patch(LEAVES[leaf]["patch"], name=LEAVES[leaf]["of"]))
-
-
-PARAMETERS = '{"linear":{"nodesPerReplica":2,"min":1}}'
-
-
-@pytest.mark.parametrize(
-    "argv",
-    [
-        [f"/{BINARY}", "--target=deployment/dns", "--configmap=dns", f"--default-params={PARAMETERS}"],
-        [BINARY, "--logtostderr", f"-default-params={PARAMETERS}", "--v", "2"],
-        ["--target", "deployment/dns", "--configmap", "dns", "--default_params", f" \n{PARAMETERS}"],
-        [BINARY, "--default-params", "{", "--default-params", PARAMETERS],
-    ],
-    ids=["with-sign", "one-dash", "words", "twice"],
-)
-def test_what_the_operator_makes_of_the_words_of_an_autoscaler_passes(
-    guarded: Lab, operator: Api, argv: list[str]
-) -> None:
-    raised = raised_argv(argv, Floor(3))
-    assert raised
-    for field in ("command", "args"):
-        container = {"name": "web", "image": "cpa:1"}
-        before = with_container(manifest("asleep"), container | {field: argv})
-        guarded.kubectl("apply", "-n", operator.namespace, "-f", "-", input=json.dumps(before))
-        patch = {"spec": {"template": {"spec": {"containers": [{"name": "web", field: list(raised)}]}}}}
-        assert accepted(operator.patch(patch, name="words"))
-
-
-def with_container(deployment: Object, container: Object) -> Object:
-    """The Deployment under another name, with that container alone."""
-    copy: Object = json.loads(json.dumps(deployment | {"metadata": {"name": "words"}}))
-    copy["spec"]["template"]["spec"]["containers"] = [container]
-    return copy
 
 
 def test_an_apply_of_all_leaves_and_their_withdrawal_pass(guarded: Lab) -> None:

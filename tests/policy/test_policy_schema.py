@@ -82,7 +82,6 @@ ENUMS = {
     "operator": ("In", "NotIn", "Exists", "DoesNotExist"),
     "whenUnsatisfiable": ("ScheduleAnyway", "DoNotSchedule"),
     "appliesTo": ("Exposed", "All"),
-    "scaling": ("Keep", "Fixed"),
 }
 
 HARMLESS_OPTIONS = {
@@ -124,7 +123,6 @@ DEFAULTS = {
     "spec.coreDNS.floor.preventSinglePointFailure": (
         f"{Floor().prevent_single_point_failure} (if left out)".lower()
     ),
-    "spec.coreDNS.floor.scaling": f"{Floor().scaling} (if left out)",
     "spec.coreDNS.disruptionBudget.maxUnavailable": f"{DisruptionBudget().max_unavailable} if left out",
     "spec.deployments.dnsConfig.reportOnlyImages": f'["{DNSConfig().report_only_images[0]}"] if left out',
 }

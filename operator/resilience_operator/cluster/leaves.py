@@ -53,7 +53,7 @@ def pre_stop_path(container: str) -> Path:
 
 @lru_cache(maxsize=4096)
 def argv_path(container: str, field: str) -> Path:
-    """The path of a container's `command` or `args`."""
+    """The path of a container's `command` or `args`: held where an earlier version wrote it, and written no more."""
     return Path.parse(f"{POD_SPEC}.containers[name={container}].{field}")
 
 
@@ -81,7 +81,7 @@ def slot(path: Path) -> str:
 
 
 def is_published(path: Path, target: Target) -> bool:
-    """True where the path is one of those that the operator writes: a state that names another is not ours."""
+    """True where the path is one of those that the operator writes or wrote: a state that names another is not ours."""
     match target:
         case HorizontalPodAutoscaler():
             return path == MIN_REPLICAS

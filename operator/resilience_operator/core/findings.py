@@ -47,7 +47,6 @@ class Demand:
 
     `rivals` are other paths whose present values stand against this one and must not be chosen by somebody:
     with a rival the leaf is contested, for it cannot be written beside it.
-    `take`: the policy says in so many words that the value is to be taken, whatever its conflicts say.
     `floor`: the value keeps at least so many replicas, and any that keeps more satisfies it as well. `lowers`: the
     present value keeps more than that.
     `never_take`: contested even under conflicts TakeOver when somebody chose a different value.
@@ -58,7 +57,6 @@ class Demand:
     value: JSON
     rivals: tuple[Path, ...] = ()
     never_take: bool = False
-    take: bool = False
     floor: int | None = None
     lowers: bool = False
 

@@ -60,7 +60,7 @@ def judge(demand: Demand, view: View, conflicts: Conflicts) -> Judgement:
     rightful = owner_of(view, demand.path)
     if not is_chosen(view.target, demand.path, observed):
         return Judgement(demand, observed, Standing.FREE, owner=rightful)
-    if demand.take or (conflicts is Conflicts.TAKE_OVER and not demand.never_take):
+    if conflicts is Conflicts.TAKE_OVER and not demand.never_take:
         return Judgement(demand, observed, Standing.FREE, owner=rightful)
     return Judgement(demand, observed, Standing.CHOSEN, owner=rightful)
 

@@ -104,15 +104,11 @@ class DisruptionBudget:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """Rule `coredns-floor` (incident dns-scale-down).
-
-    `scaling`: Keep, the autoscaler goes on above the floor; Fixed, it is stopped and the replicas are pinned.
-    """
+    """Rule `coredns-floor` (incident dns-scale-down)."""
 
     mode: Mode | None = None
     min_replicas: int = 3
     prevent_single_point_failure: bool = True
-    scaling: str = "Keep"
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,6 @@ def floor(section: Reader) -> Floor | None:
         mode=reader.choice("mode", Mode),
         min_replicas=default.min_replicas if least is None else least,
         prevent_single_point_failure=default.prevent_single_point_failure if prevent is None else prevent,
-        scaling=reader.one_of("scaling", ("Keep", "Fixed")) or default.scaling,
     )
     reader.done()
     return result

@@ -1,4 +1,4 @@
-"""The floor in the cluster-proportional-autoscaler's parameters: nothing else changes, and what it refuses is said."""
+"""The floor in the cluster-proportional-autoscaler's parameters: nothing else changes, and what is wrong is said."""
 
 import json
 import re
@@ -11,33 +11,21 @@ from hypothesis import strategies as st
 from resilience_operator.targets.workloads.autoscalers import Autoscaler, parse
 from resilience_operator.targets.workloads.cpa import (
     Floor,
-    Problem,
     Reading,
     blocked,
+    lacks,
     raised,
-    raised_argv,
-    raised_default_params,
     raised_text,
     read,
     read_default_params,
     read_text,
 )
-from resilience_operator.targets.workloads.json_text import NotJSONError, scan
+from resilience_operator.targets.workloads.json_text import NotJSONError, decoded, members
 
 FLOOR = Floor(3)
-IDLE = "logs an error and does not scale"
-REFUSED = f"the autoscaler refuses the whole value, {IDLE}"
-CUT = "the autoscaler cuts it to 32 bits and scales to another number; write a smaller one"
-ONE_KEY = f"the autoscaler wants exactly one, {IDLE}; write one, linear or ladder"
-UNKNOWN = "is unknown: the autoscaler ignores it silently"
+IDLE = "the autoscaler logs an error and does not scale"
 LINEAR = "coresPerReplica, nodesPerReplica, min, max, preventSinglePointFailure, includeUnschedulableNodes"
 LADDER = "coresToReplicas, nodesToReplicas, includeUnschedulableNodes"
-NO_RATE = f"neither coresPerReplica nor nodesPerReplica is above 0: {REFUSED}; write one of them"
-NO_STEP = "coresToReplicas and nodesToReplicas have no step: the autoscaler scales to 0; write steps such as [[1, 3]]"
-OVERRIDDEN = (
-    "max is 1, but with preventSinglePointFailure the autoscaler chooses 2 as soon as it counts two nodes;"
-    " write a max of at least 2, or none"
-)
 # What Kubernetes' dns-horizontal-autoscaler.yaml gives the autoscaler, and the ConfigMap that it makes of it.
 PARAMS = (
     '{"linear":{"coresPerReplica":256,"nodesPerReplica":16,'
@@ -49,42 +37,31 @@ CREATED = (
 )
 
 
-def odd(
-    mode: str, *problems: str, least: int | None = None, most: int | None = None, highest: int | None = None
-) -> Reading:
-    """A reading with problems, each written `Reason: message`."""
-    pairs = (problem.split(": ", 1) for problem in problems)
-    return Reading(mode, tuple(Problem(reason, message) for reason, message in pairs), least, most, highest)
-
-
 @pytest.mark.parametrize(
     ("mode", "text", "reading"),
     [
-        ("linear", CREATED, Reading("linear", (), 1, None)),
-        ("linear", '{"nodesPerReplica": 16, "min": 0, "max": 0}', Reading("linear", (), 1, None)),
-        ("linear", '{"coresPerReplica": 2.5, "min": 4, "max": 9}', Reading("linear", (), 4, 9, 9)),
-        ("linear", '{"NODESPERREPLICA": 16, "Min": 2, "mAx": 8}', Reading("linear", (), 2, 8, 8)),
-        ("linear", '{"node\\u017fPerReplica": 16, "\\u006din": 2}', Reading("linear", (), 2, None)),
-        ("linear", '{"nodesPerReplica": 16, "min": null, "max": null}', Reading("linear", (), 1, None)),
-        ("linear", '{"nodesPerReplica": 1e-999, "coresPerReplica": 8}', Reading("linear", (), 1, None)),
-        ("ladder", '{"nodesToReplicas": [[1, 1], [2, 2]]}', Reading("ladder", (), 1, None, 2)),
-        ("ladder", '{"nodesToReplicas": [[64, 3], [8, 2]]}', Reading("ladder", (), 2, None, 3)),
-        ("ladder", '{"nodesToReplicas": [[0, 0], [6, 1]]}', Reading("ladder", (), 0, None, 1)),
+        ("linear", CREATED, Reading("linear", "", 1, None, True)),
+        ("linear", '{"nodesPerReplica": 16, "min": 0, "max": 0}', Reading("linear", "", 1)),
+        ("linear", '{"coresPerReplica": 2.5, "min": 4, "max": 9}', Reading("linear", "", 4, 9)),
+        ("linear", '{"NODESPERREPLICA": 16, "Min": 2, "mAx": 8}', Reading("linear", "", 2, 8)),
+        ("linear", '{"node\\u017fPerReplica": 16, "\\u006din": 2}', Reading("linear", "", 2)),
+        ("linear", '{"nodesPerReplica": 16, "min": null, "max": null}', Reading("linear", "", 1)),
+        ("linear", '{"nodesPerReplica": 1e-999, "coresPerReplica": 8}', Reading("linear", "", 1)),
+        ("linear", '{"nodesPerReplica": 16, "minReplicas": 3, "zone": {"min": 1}}', Reading("linear", "", 1)),
+        ("ladder", '{"nodesToReplicas": [[1, 1], [2, 2]]}', Reading("ladder", "", 1)),
+        ("ladder", '{"nodesToReplicas": [[64, 3], [8, 2]]}', Reading("ladder", "", 2)),
+        ("ladder", '{"nodesToReplicas": [[0, 0], [6, 1]]}', Reading("ladder", "", 0)),
         (
             "ladder",
             '{"coresToReplicas": [[1, 1], [9, 3]], "nodesToReplicas": [[1, 2]]}',
-            odd("ladder", least=2, highest=3),
+            Reading("ladder", "", 2),
         ),
         (
             "ladder",
             '{"nodesToReplicas": [[1, 5]], "includeUnschedulableNodes": true}',
-            odd("ladder", least=5, highest=5),
+            Reading("ladder", "", 5),
         ),
-        (
-            "ladder",
-            '{"coresToReplicas": null, "nodesToReplicas": [[1, 5]]}',
-            odd("ladder", least=5, highest=5),
-        ),
+        ("ladder", '{"coresToReplicas": null, "nodesToReplicas": [[1, 5]]}', Reading("ladder", "", 5)),
     ],
 )
 def test_parameters_are_read_as_the_autoscaler_reads_them(mode: str, text: str, reading: Reading) -> None:
@@ -94,252 +71,117 @@ def test_parameters_are_read_as_the_autoscaler_reads_them(mode: str, text: str, 
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [
-        ([], f"NoKey: no key is linear or ladder: {ONE_KEY}"),
-        (["linear", "ladder"], f"SeveralKeys: there are 2 keys (ladder, linear): {ONE_KEY}"),
+        ([], f"no key is linear or ladder, and it wants exactly one of these: {IDLE}"),
         (
-            ["Linear"],
-            f"UnknownMode: the key is Linear, which the autoscaler does not know: it {IDLE}; write linear",
+            ["linear", "ladder"],
+            f"there are 2 keys (ladder, linear), and it wants exactly one of these: {IDLE}",
         ),
-        (
-            ["config"],
-            f"UnknownMode: the key is config, which the autoscaler does not know: it {IDLE}; write linear or ladder",
-        ),
+        (["Linear"], f"the key is Linear, neither linear nor ladder: {IDLE}"),
     ],
 )
 def test_without_exactly_one_known_key_the_autoscaler_does_nothing(keys: list[str], problem: str) -> None:
     data = dict.fromkeys(keys, CREATED)
-    assert (read(data), raised(data, FLOOR)) == (odd("", problem), None)
+    assert (read(data), raised(data, FLOOR)) == (Reading("", problem), None)
+
+
+WHOLE = "no whole number from 0 to 2147483647"
 
 
 @pytest.mark.parametrize(
-    ("members", "problem"),
+    ("mode", "text", "problem"),
     [
-        ('"min": "3"', f'NumberAsString: min is "3": {REFUSED}; write 3 without quotes'),
-        ('"max": "2.5"', f'NumberAsString: max is "2.5": {REFUSED}; write 3 without quotes'),
-        ('"min": "many"', f'NumberAsString: min is "many": {REFUSED}; write a whole number without quotes'),
+        ("linear", '{"nodesPerReplica": 16, "min": "3"}', f'min is "3", {WHOLE}'),
+        ("linear", '{"nodesPerReplica": 16, "min": 3.0}', f"min is 3.0, {WHOLE}"),
+        ("linear", '{"nodesPerReplica": 16, "max": 1e1}', f"max is 10.0, {WHOLE}"),
+        ("linear", '{"nodesPerReplica": 16, "min": [3,\n 4]}', f"min is [3, 4], {WHOLE}"),
+        ("linear", '{"nodesPerReplica": 16, "min": true}', f"min is true, {WHOLE}"),
+        ("linear", '{"nodesPerReplica": 16, "min": 2147483648}', f"min is 2147483648, {WHOLE}"),
+        ("linear", '{"nodesPerReplica": 16, "max": -1}', f"max is -1, {WHOLE}"),
+        ("linear", '{"coresPerReplica": "2.5"}', 'coresPerReplica is "2.5", no number from 0 on'),
+        ("linear", '{"coresPerReplica": true}', "coresPerReplica is true, no number from 0 on"),
+        ("linear", '{"coresPerReplica": -0.5}', "coresPerReplica is -0.5, no number from 0 on"),
+        ("linear", '{"coresPerReplica": 1e999}', "coresPerReplica is Infinity, no number from 0 on"),
         (
-            '"coresPerReplica": "2.5"',
-            f'NumberAsString: coresPerReplica is "2.5": {REFUSED}; write 2.5 without quotes',
+            "linear",
+            '{"nodesPerReplica": 16, "preventSinglePointFailure": "true"}',
+            'preventSinglePointFailure is "true", neither true nor false',
         ),
         (
-            '"coresPerReplica": "-2"',
-            f'NumberAsString: coresPerReplica is "-2": {REFUSED}; write a number without quotes',
+            "ladder",
+            '{"nodesToReplicas": [[1, 5]], "includeUnschedulableNodes": 1}',
+            "includeUnschedulableNodes is 1, neither true nor false",
         ),
-        ('"min": 3.0', f"NotAnInteger: min is 3.0: {REFUSED}; write 3"),
-        ('"max": 1e1', f"NotAnInteger: max is 1e1: {REFUSED}; write 10"),
-        ('"min": [3,\n 4]', f"WrongType: min is [3, 4]: {REFUSED}; write a whole number"),
-        ('"coresPerReplica": true', f"WrongType: coresPerReplica is true: {REFUSED}; write a number"),
+        ("linear", '{"min": 3}', "neither coresPerReplica nor nodesPerReplica is above 0"),
+        ("linear", "null", "neither coresPerReplica nor nodesPerReplica is above 0"),
+        ("linear", "[3]", "[3] is no object in braces"),
+        ("linear", '{"nodesPerReplica": 16, "min": 5, "max": 3}', "max 3 is below min 5"),
         (
-            '"coresPerReplica": 1e999',
-            f"NumberTooLarge: coresPerReplica is 1e999: {REFUSED}; write a smaller number",
-        ),
-        (
-            '"max": 9223372036854775808',
-            f"NumberTooLarge: max is 9223372036854775808: {REFUSED}; write a smaller number",
-        ),
-        ('"min": 2147483648', f"NumberTooLarge: min has the number 2147483648: {CUT}"),
-        ('"min": -1', f"NegativeValue: min has the negative -1: {REFUSED}; write a positive number"),
-        (
-            '"max": -1',
-            f"NegativeValue: max has the negative -1: {REFUSED}; write 0 or nothing for no maximum",
+            "linear",
+            '{"nodesPerReplica": 16, "min": 1, "MIN": 2}',
+            "min is there twice, in two spellings, and which one counts is not plain",
         ),
         (
-            '"coresPerReplica": -0.5',
-            f"NegativeValue: coresPerReplica has the negative -0.5: {REFUSED}; write a positive number",
+            "linear",
+            f'{{"nodesPerReplica": "{"7" * 99}"}}',
+            f'nodesPerReplica is "{"7" * 36}..., no number from 0 on',
         ),
         (
-            '"preventSinglePointFailure": "False"',
-            f'BooleanAsString: preventSinglePointFailure is "False": {REFUSED}; write false without quotes',
+            "ladder",
+            '{"nodesToReplicas": [[1, "1"]]}',
+            f'a number in step [1, "1"] of nodesToReplicas is "1", {WHOLE}',
         ),
         (
-            '"includeUnschedulableNodes": "yes"',
-            f'BooleanAsString: includeUnschedulableNodes is "yes": {REFUSED}; write true without quotes',
+            "ladder",
+            '{"nodesToReplicas": [[1, -2]]}',
+            f"a number in step [1, -2] of nodesToReplicas is -2, {WHOLE}",
+        ),
+        ("ladder", '{"nodesToReplicas": [1]}', "the step 1 of nodesToReplicas is no [threshold, replicas]"),
+        (
+            "ladder",
+            '{"nodesToReplicas": [[4]]}',
+            "the step [4] of nodesToReplicas is no [threshold, replicas]",
         ),
         (
-            '"includeUnschedulableNodes": 1',
-            f"WrongType: includeUnschedulableNodes is 1: {REFUSED}; write true or false",
-        ),
-        ('"nodesPerReplica": 0', f"NothingPerReplica: {NO_RATE}"),
-    ],
-)
-def test_one_wrong_value_and_the_autoscaler_refuses_all(members: str, problem: str) -> None:
-    rate = "" if "nodesPerReplica" in members else '"nodesPerReplica": 16, '
-    text = f"{{{rate}{members}}}"
-    assert (read_text("linear", text), raised_text("linear", text, FLOOR)) == (odd("linear", problem), None)
-
-
-@pytest.mark.parametrize(
-    ("text", "reading"),
-    [
-        ('{"min": 3}', odd("linear", f"NothingPerReplica: {NO_RATE}")),
-        ("null", odd("linear", f"NothingPerReplica: {NO_RATE}")),
-        ("[3]", odd("linear", f"NotAnObject: linear is [3]: {REFUSED}; write an object in braces")),
-        (
-            '{"nodesPerReplica": 16, "min": 5, "max": 3}',
-            odd(
-                "linear",
-                f"MaxBelowMin: max 3 is below min 5: {REFUSED}; write a max of at least 5, or none",
-                most=3,
-            ),
+            "ladder",
+            '{"nodesToReplicas": [null]}',
+            "the step null of nodesToReplicas is no [threshold, replicas]",
         ),
         (
-            '{"max": -1, "min": "1", "zone": 1}',
-            odd(
-                "linear",
-                f'UnknownKey: the key "zone" {UNKNOWN}; known are {LINEAR}',
-                f'NumberAsString: min is "1": {REFUSED}; write 1 without quotes',
-            ),
+            "ladder",
+            '{"nodesToReplicas": {"1": 2}}',
+            'nodesToReplicas is {"1": 2}, no list of steps such as [[1, 3]]',
+        ),
+        (
+            "ladder",
+            '{"nodesToReplicas": []}',
+            "neither coresToReplicas nor nodesToReplicas has a step, and it scales to 0",
         ),
     ],
 )
-def test_parameters_that_say_nothing_or_contradict_themselves_are_refused(
-    text: str, reading: Reading
+def test_what_the_autoscaler_refuses_or_what_is_open_to_doubt_is_said_and_not_edited(
+    mode: str, text: str, problem: str
 ) -> None:
-    assert (read_text("linear", text), raised_text("linear", text, FLOOR)) == (reading, None)
+    said = Reading(mode, f"{mode}: {problem}")
+    assert (read_text(mode, text), raised_text(mode, text, FLOOR)) == (said, None)
+    assert len(said.problem) <= 300
 
 
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("", "line 1, column 1: expected a value, found the end"),
-        ('{"min": 3', "line 1, column 10: expected , or }, found the end"),
-        ('{"min": 3}}', "line 1, column 11: expected nothing after the value, found }"),
-        ('{\n  "min": 3,\n}', "line 3, column 1: expected a key in double quotes, found }"),
+        ("", "Expecting value: line 1 column 1 (char 0)"),
+        ('{"min": 3}}', "Extra data: line 1 column 11 (char 10)"),
         # The example in the autoscaler's own README lacks this comma.
-        ('{\n "min": 1\n "max": 9\n}', 'line 3, column 2: expected , or }, found "max": 9'),
-        ("{'min': 3}", "line 1, column 2: expected a key in double quotes, found 'min': 3}"),
-        ('{"min" 3}', "line 1, column 8: expected :, found 3}"),
-        ('{"min": NaN}', "line 1, column 9: expected a value, found NaN}"),
-        ('{"min": 03}', "line 1, column 10: expected , or }, found 3}"),
-        ('{"steps": [1 2]}', "line 1, column 14: expected , or ], found 2]}"),
-        ('{"a\tb": 1}', 'line 1, column 2: expected a key in double quotes, found "a\tb": 1}'),
-        ("[" * 60, f"line 1, column 52: expected at most 50 levels, found {'[' * 9}"),
-        ("min: 3\nmax: 4", "line 1, column 1: expected a value, found min: 3"),
+        ('{\n "min": 1\n "max": 9\n}', "Expecting ',' delimiter: line 3 column 2 (char 13)"),
+        ('{"min": NaN}', "NaN is no number"),
+        ('{"min": 1, "min": 2}', '"min" is there twice'),
+        ("[" * 100_000, "it is nested too deeply"),
+        ("min: 3\nmax: 4", "Expecting value: line 1 column 1 (char 0)"),
     ],
 )
-def test_broken_json_is_named_with_its_place(text: str, error: str) -> None:
-    problem = f"BrokenJSON: linear is no JSON, {error}: {REFUSED}; correct it there"
-    assert (read_text("linear", text), raised_text("linear", text, FLOOR)) == (odd("linear", problem), None)
-
-
-@pytest.mark.parametrize(
-    ("members", "reading"),
-    [
-        (
-            '"preventSinglePointOfFailure": true',
-            odd(
-                "linear",
-                f'UnknownKey: the key "preventSinglePointOfFailure" {UNKNOWN}; write preventSinglePointFailure',
-                least=1,
-            ),
-        ),
-        (
-            '"minReplicas": 3, "zone": {"min": 1}',
-            odd(
-                "linear",
-                f'UnknownKey: the key "minReplicas" {UNKNOWN}; write min',
-                f'UnknownKey: the key "zone" {UNKNOWN}; known are {LINEAR}',
-                least=1,
-            ),
-        ),
-        (
-            '"min": 5, "MIN": 2, "min": null',
-            odd(
-                "linear",
-                "DuplicateKey: min is there 3 times: the autoscaler takes 2; write it once",
-                least=2,
-            ),
-        ),
-        (
-            '"max": 1, "preventSinglePointFailure": true',
-            odd("linear", f"MaximumOverridden: {OVERRIDDEN}", least=1, most=1, highest=2),
-        ),
-    ],
-)
-def test_what_the_autoscaler_passes_over_without_a_word_is_said(members: str, reading: Reading) -> None:
-    assert read_text("linear", f'{{"nodesPerReplica": 16, {members}}}') == reading
-
-
-def no_pair(step: str, taken: str) -> str:
-    taking = f"the autoscaler takes it for {taken}; write [threshold, replicas]"
-    return f"NotAPair: step {step} of nodesToReplicas is no pair: {taking}"
-
-
-@pytest.mark.parametrize(
-    ("steps", "reading"),
-    [
-        (
-            '[[1, "1"], [2, 2.5]]',
-            odd(
-                "ladder",
-                f'NumberAsString: a number in step [1, "1"] of nodesToReplicas is "1": {REFUSED};'
-                " write 1 without quotes",
-                f"NotAnInteger: a number in step [2, 2.5] of nodesToReplicas is 2.5: {REFUSED}; write 3",
-            ),
-        ),
-        (
-            '[1, {"2": 3}]',
-            odd(
-                "ladder",
-                f"NotAPair: a step of nodesToReplicas is 1: {REFUSED}; write [threshold, replicas]",
-                f'NotAPair: a step of nodesToReplicas is {{"2": 3}}: {REFUSED}; write [threshold, replicas]',
-            ),
-        ),
-        (
-            '{"1": 2}',
-            odd(
-                "ladder",
-                f'NotAList: nodesToReplicas is {{"1": 2}}: {REFUSED}; write a list of steps such as [[1, 3]]',
-            ),
-        ),
-        (
-            '[[4], [2, 7, "x"], [3, null], [9, 9], null]',
-            odd(
-                "ladder",
-                no_pair("[4]", "[4, 0]"),
-                no_pair('[2, 7, "x"]', "[2, 7]"),
-                no_pair("[3, null]", "[3, 0]"),
-                no_pair("null", "[0, 0]"),
-                least=0,
-                highest=9,
-            ),
-        ),
-        (
-            "[[1, -2], [-3, 4], [2147483648, 2147483648]]",
-            odd(
-                "ladder",
-                f"NegativeValue: step [1, -2] of nodesToReplicas has the negative -2: {REFUSED};"
-                " write a positive number",
-                f"NegativeValue: step [-3, 4] of nodesToReplicas has the negative -3: {REFUSED};"
-                " write a positive number",
-                f"NumberTooLarge: step [2147483648, 2147483648] of nodesToReplicas has the number 2147483648: {CUT}",
-            ),
-        ),
-        ("[]", odd("ladder", f"NoSteps: {NO_STEP}", least=0, highest=0)),
-        ("null", odd("ladder", f"NoSteps: {NO_STEP}", least=0, highest=0)),
-        (
-            '[[1, 4]], "min": 3',
-            odd("ladder", f'UnknownKey: the key "min" {UNKNOWN}; known are {LADDER}', least=4, highest=4),
-        ),
-        (
-            '[[1, 1]], "nodesToReplicas": [[1, 2]]',
-            odd(
-                "ladder",
-                "DuplicateKey: nodesToReplicas is there 2 times: the autoscaler takes [[1, 2]]; write it once",
-                least=2,
-                highest=2,
-            ),
-        ),
-    ],
-)
-def test_what_is_odd_in_a_ladder_is_said(steps: str, reading: Reading) -> None:
-    assert read_text("ladder", f'{{"nodesToReplicas": {steps}}}') == reading
-
-
-def test_a_long_value_is_cut_in_a_message() -> None:
-    text = f'{{"nodesPerReplica": "{"7" * 99}"}}'
-    problem = f'NumberAsString: nodesPerReplica is "{"7" * 56}...: {REFUSED}; write a number without quotes'
-    assert read_text("linear", text) == odd("linear", problem)
+def test_what_is_no_json_is_said_with_its_place(text: str, error: str) -> None:
+    said = Reading("linear", f"linear cannot be read, {error}")
+    assert (read_text("linear", text), raised_text("linear", text, FLOOR)) == (said, None)
 
 
 INCLUDE = '"includeUnschedulableNodes"'
@@ -394,10 +236,10 @@ PRETTY = """{
             f'{{"min"            : 3, {PREVENT}:   true, "nodesPerReplica": 16}}',
             f'{{"min"            : 3, {PREVENT}:   true, "nodesPerReplica": 16, {INCLUDE}: true}}',
         ),
-        # Keys in another spelling are the same keys, and of two the last counts.
+        # Keys in another spelling are the same keys.
         (
-            '{"nodesPerReplica": 16, "MIN": 1, "\\u006din": 2, "PreventSinglePointFailure": null}',
-            f'{{"nodesPerReplica": 16, "MIN": 1, "\\u006din": 3, "PreventSinglePointFailure": true, {INCLUDE}: true}}',
+            '{"nodesPerReplica": 16, "\\u006dIN": 2, "PreventSinglePointFailure": null}',
+            f'{{"nodesPerReplica": 16, "\\u006dIN": 3, "PreventSinglePointFailure": true, {INCLUDE}: true}}',
         ),
         (
             f'{{"nodesPerReplica": 16, "min": 5, {INCLUDE}: false}}',
@@ -407,7 +249,7 @@ PRETTY = """{
         (f'{{"nodesPerReplica": 16, "min": 3, "max": 3, {PREVENT}: true, {INCLUDE}: true}}', None),
         ('{"nodesPerReplica": 16, "min": 1, "max": 2}', None),
         ('{"nodesPerReplica": 16, "max": 1}', None),
-        # What is left of two equal keys is not plain to every reader: not touched, and a Problem.
+        # What is left of two equal keys is not plain to every reader: not touched, and a problem.
         ('{"nodesPerReplica": 16, "min": 1, "min": null}', None),
     ],
 )
@@ -448,8 +290,8 @@ README_LADDER = """
         # Below 64 cores the lowest step answers: no step is missing.
         ('{"coresToReplicas": [[64, 2], [128, 9]]}', '{"coresToReplicas": [[64, 3], [128, 9]]}'),
         (
-            '{"nodesToReplicas": [[1, 9]], "NodesToReplicas": [[1, 1]], "zone": [[1, 1]]}',
-            '{"nodesToReplicas": [[1, 9]], "NodesToReplicas": [[1, 3]], "zone": [[1, 1]]}',
+            '{"zone": [[1, 1]], "NodesToReplicas": [[1, 1]], "more": [[1, 1]]}',
+            '{"zone": [[1, 1]], "NodesToReplicas": [[1, 3]], "more": [[1, 1]]}',
         ),
         (
             '{"coresToReplicas": null, "nodesToReplicas": [[1, 2]]}',
@@ -470,24 +312,28 @@ BELOW = (
     "maximum 2 is below the floor 3: the autoscaler refuses a min above max, so the floor is not written;"
     ' commit "min": 3 and "max": 3 or more, or no "max"'
 )
+SINGLE = (
+    "maximum 1 is below the two replicas of preventSinglePointFailure, which the autoscaler chooses as soon as it"
+    ' counts two nodes; commit a "max" of 2 or more, or none'
+)
 
 
 @pytest.mark.parametrize(
     ("maximum", "floor", "finding"),
     [
-        (3, FLOOR, None),
-        (0, FLOOR, None),
-        (1, Floor(1, prevent_single_point_failure=False), None),
-        (2, FLOOR, Problem("MaximumBelowFloor", BELOW)),
-        (1, Floor(1), Problem("MaximumOverridden", OVERRIDDEN)),
+        (3, FLOOR, ""),
+        (0, FLOOR, ""),
+        (1, Floor(1, prevent_single_point_failure=False), ""),
+        (2, FLOOR, BELOW),
+        (1, Floor(1), SINGLE),
     ],
 )
 def test_a_floor_above_the_owners_maximum_is_a_finding_and_never_written(
-    maximum: int, floor: Floor, finding: Problem | None
+    maximum: int, floor: Floor, finding: str
 ) -> None:
     text = f'{{"nodesPerReplica": 16, "max": {maximum}}}'
     assert blocked(read_text("linear", text), floor) == finding
-    assert (raised_text("linear", text, floor) is None) == (finding is not None)
+    assert (raised_text("linear", text, floor) is None) == bool(finding)
 
 
 ARGV = [
@@ -548,99 +394,41 @@ def test_the_autoscaler_is_recognised_by_its_program_or_its_flags(
     assert parse(tuple(argv), "dns-system") == autoscaler
 
 
-def test_the_floor_is_written_into_the_default_params_and_no_other_argument_changes() -> None:
-    floored = PARAMS[:-2] + ',"min":3}}'
-    new = [*ARGV[:4], f"--default-params={floored}", *ARGV[5:]]
-    assert raised_argv(ARGV, FLOOR) == tuple(new)
-    assert raised_argv(new, FLOOR) is None
-    assert raised_argv(ARGV[:4], FLOOR) is None
-    two = ["--default-params", "{", "--default-params", PARAMS, "--v", "2"]
-    assert raised_argv(two, FLOOR) == ("--default-params", "{", "--default-params", floored, "--v", "2")
-
-
 @pytest.mark.parametrize(
-    ("text", "reading", "new"),
+    ("text", "reading", "below"),
     [
-        (
-            ' { "ladder" : { "nodesToReplicas" : [ [ 1, 2 ] ] } } ',
-            odd("ladder", least=2, highest=2),
-            ' { "ladder" : { "nodesToReplicas" : [ [ 1, 3 ] ] } } ',
-        ),
+        (PARAMS, Reading("linear", "", 1, None, True), True),
+        (' { "ladder" : { "nodesToReplicas" : [ [ 1, 3 ] ] } } ', Reading("ladder", "", 3), False),
         # The autoscaler rewrites every number before it reads them: here a whole number may have a point.
-        (
-            '{"linear": {"nodesPerReplica": 1e1, "min": 1.0, "max": 9.0}}',
-            odd("linear", least=1, most=9, highest=9),
-            f'{{"linear": {{"nodesPerReplica": 1e1, "min": 3, "max": 9.0, {PREVENT}: true, {INCLUDE}: true}}}}',
-        ),
-        (
-            '{"ladder": {"nodesToReplicas": [[1.0, 1.0], [4, 8]]}}',
-            odd("ladder", least=1, highest=8),
-            '{"ladder": {"nodesToReplicas": [[1.0, 3], [4, 8]]}}',
-        ),
+        ('{"linear": {"nodesPerReplica": 1e1, "min": 1.0, "max": 9.0}}', Reading("linear", "", 1, 9), True),
+        ('{"ladder": {"nodesToReplicas": [[1.0, 4.0], [4, 8]]}}', Reading("ladder", "", 4), False),
+        ('{"linear": {"nodesPerReplica": 16, "max": 2}}', Reading("linear", "", 1, 2), False),
         (
             '{"linear": {"nodesPerReplica": 16, "min": 1.5}}',
-            odd("linear", f"NotAnInteger: min is 1.5: {REFUSED}; write 2"),
-            None,
-        ),
-        ('{"linear": {"nodesPerReplica": 16, "max": 2}}', odd("linear", least=1, most=2, highest=2), None),
-        # MIN comes before min when they are sorted, whatever the order in the text.
-        (
-            '{"linear": {"nodesPerReplica": 16, "min": 1, "MIN": 4}}',
-            odd(
-                "linear",
-                "DuplicateKey: min is there 2 times: the autoscaler takes 1; write it once",
-                least=1,
-            ),
-            None,
-        ),
-        (
-            '{"linear": {}, "linear": {"nodesPerReplica": 16, "min": 1, "min": 2}}',
-            odd(
-                "linear",
-                'DuplicateKey: --default-params has "linear" twice: the autoscaler takes the last one; write it once',
-                'DuplicateKey: --default-params has "min" twice: the autoscaler takes the last one; write it once',
-                least=2,
-            ),
-            None,
+            Reading("linear", f"linear: min is 1.5, {WHOLE}"),
+            False,
         ),
         (
             '{"linear": {}, "ladder": {}}',
-            odd("", f"SeveralKeys: there are 2 keys (ladder, linear): {ONE_KEY}"),
-            None,
+            Reading("", f"there are 2 keys (ladder, linear), and it wants exactly one of these: {IDLE}"),
+            False,
         ),
-        ("null", odd("", f"NoKey: no key is linear or ladder: {ONE_KEY}"), None),
+        ("{}", Reading("", f"no key is linear or ladder, and it wants exactly one of these: {IDLE}"), False),
+        ('{"Linear": {}}', Reading("", f"the key is Linear, neither linear nor ladder: {IDLE}"), False),
+        ("[1]", Reading("", "--default-params is no object: the autoscaler does not start"), False),
         (
-            "{'linear': {}}",
-            odd(
-                "",
-                "BrokenJSON: --default-params is no JSON, line 1, column 2: expected a key in double quotes,"
-                " found 'linear': {}}: the autoscaler does not start; correct it",
+            '{"linear": {"min": 1, "min": 2}}',
+            Reading(
+                "", '--default-params cannot be read, "min" is there twice: the autoscaler does not start'
             ),
-            None,
-        ),
-        (
-            '{"linear": {"nodesPerReplica": 1e999}}',
-            odd(
-                "",
-                "BrokenJSON: --default-params is no JSON, 1e999 is too large for a number:"
-                " the autoscaler does not start; correct it",
-            ),
-            None,
-        ),
-        (
-            "[1]",
-            odd(
-                "",
-                "NotAnObject: --default-params is [1], no object: the autoscaler does not start; correct it",
-            ),
-            None,
+            False,
         ),
     ],
 )
 def test_default_params_are_read_as_what_the_autoscaler_makes_of_them(
-    text: str, reading: Reading, new: str | None
+    text: str, reading: Reading, below: bool
 ) -> None:
-    assert (read_default_params(text), raised_default_params(text, FLOOR)) == (reading, new)
+    assert (read_default_params(text), lacks(reading, FLOOR)) == (reading, below)
 
 
 KNOWN = {"linear": LINEAR.split(", "), "ladder": LADDER.split(", ")}
@@ -736,16 +524,15 @@ def without_floor(mode: str, text: str) -> str:
 
 
 def value_of(text: str, key: str) -> Any:
-    """As Go reads a scalar: of all spellings the last that is not null."""
-    pairs = json.loads(text, object_pairs_hook=tuple)
-    return (
-        [value for name, value in pairs if name.casefold() == key.casefold() and value is not None] or [None]
-    )[-1]
+    """A scalar under any spelling of its key."""
+    return next(
+        (value for name, value in json.loads(text).items() if name.casefold() == key.casefold()), None
+    )
 
 
 def assert_satisfied(reading: Reading, floor: Floor, text: str) -> None:
-    assert reading.effective_min is not None
-    assert reading.effective_min >= floor.min_replicas
+    assert not reading.problem
+    assert reading.least >= floor.min_replicas
     if reading.mode == "linear":
         assert value_of(text, "includeUnschedulableNodes") is True
         assert value_of(text, "preventSinglePointFailure") is True or not floor.prevent_single_point_failure
@@ -762,19 +549,16 @@ def test_of_every_config_map_only_the_floor_changes(
 ) -> None:
     data, unknown = made
     before = read(data)
-    reasons = {problem.reason for problem in before.problems}
     changed = raised(data, floor)
     if changed is None:
-        explained = blocked(before, floor) or reasons & {"NotAPair", "NoSteps", "DuplicateKey"}
-        assert before.effective_min is not None or reasons
-        if before.effective_min is not None and not explained:
+        if not before.problem and not blocked(before, floor):
             assert_satisfied(before, floor, data[before.mode])
         return
     mode, new = changed
     after = read({mode: new})
     assert [mode] == list(data) == [before.mode] == [after.mode]
-    assert (blocked(before, floor), raised({mode: new}, floor)) == (None, None)
-    assert (after.maximum, {problem.reason for problem in after.problems}) == (before.maximum, reasons)
+    assert (before.problem, blocked(before, floor), raised({mode: new}, floor)) == ("", "", None)
+    assert after.maximum == before.maximum
     assert_satisfied(after, floor, new)
     assert without_floor(mode, new) == without_floor(mode, data[mode])
     at = 0
@@ -782,39 +566,16 @@ def test_of_every_config_map_only_the_floor_changes(
         at = new.index(member, at) + len(member)
 
 
-@given(modes.flatmap(lambda mode: st.tuples(st.just(mode), parameters(mode))), floors)
-def test_of_every_argument_list_only_the_floor_changes(
-    made: tuple[str, tuple[str, list[str]]], floor: Floor
-) -> None:
-    mode, (text, unknown) = made
-    params = f'{{"{mode}": {text}}}'
-    new = raised_argv(["--default-params", params, "--v=2"], floor)
-    if new is None:
-        return
-    before, after = read_default_params(params), read_default_params(new[1])
-    assert new == ("--default-params", new[1], "--v=2")
-    assert (after.mode, after.maximum) == (mode, before.maximum)
-    assert (after.effective_min or 0) >= floor.min_replicas
-    assert raised_argv(new, floor) is None
-    assert without_floor(mode, new[1]) == without_floor(mode, params)
-    assert all(member in new[1] for member in unknown)
-
-
 @given(st.text(max_size=20) | unknown_values | modes.flatmap(parameters).map(lambda made: made[0]))
-def test_the_scanner_takes_what_json_takes_and_knows_the_places(text: str) -> None:
-    def refuse(name: str) -> None:
-        raise ValueError(name)
-
+def test_what_is_decoded_is_what_json_takes_and_the_places_of_its_members_are_known(text: str) -> None:
     try:
-        whole_value = json.loads(text, parse_constant=refuse)
-    except ValueError:
-        with pytest.raises(NotJSONError):
-            scan(text)
+        value = decoded(text)
+    except NotJSONError:
         return
-    node = scan(text)
-    assert json.loads(text[node.start : node.end]) == whole_value
-    inner = [json.loads(text[item.start : item.end]) for item in node.items]
-    if isinstance(whole_value, dict):
-        assert dict(zip((member.key for member in node.members), inner, strict=True)) == whole_value
-    else:
-        assert inner == (whole_value if isinstance(whole_value, list) else [])
+    assert value == json.loads(text)
+    if isinstance(value, dict):
+        places = members(text, text.index("{"))
+        assert {key: json.loads(text[one.start : one.end]) for key, one in places.items()} == value
+        assert all(
+            json.loads(text[one.key : one.start].rpartition(":")[0]) == key for key, one in places.items()
+        )

@@ -77,12 +77,11 @@ def test_what_the_add_on_says_of_replicas(configuration: str | dict[str, Any], s
     [
         (
             "autoScaling:\n  enabled: true\n",
-            "configurationValues are no JSON, line 1, column 1: expected a value, found autoScaling:; "
-            + NOT_JSON,
+            "configurationValues are no JSON, Expecting value: line 1 column 1 (char 0); " + NOT_JSON,
         ),
         (
-            '{"replicaCount": 3,}',
-            "configurationValues are no JSON, line 1, column 20: expected a key in double quotes, found }; "
+            '{"replicaCount" 3}',
+            "configurationValues are no JSON, Expecting ':' delimiter: line 1 column 17 (char 16); "
             + NOT_JSON,
         ),
         (
@@ -124,7 +123,14 @@ def test_what_cannot_be_read_is_a_problem_and_never_edited(configuration: str, p
 
 
 def test_nothing_whatever_makes_it_crash() -> None:
-    for text in ("[" * 100_000, '{"replicaCount": ' + "9" * 5000 + "}", "\ufeff{}", "null", "NaN"):
+    for text in (
+        '{"replicaCount": 3,}',
+        "[" * 100_000,
+        '{"replicaCount": ' + "9" * 5000 + "}",
+        "\ufeff{}",
+        "null",
+        "NaN",
+    ):
         assert read(text).problem
         assert raised(text, 3) is None
 

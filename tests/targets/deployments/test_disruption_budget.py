@@ -1,9 +1,11 @@
 """Rule `disruption-budget`: which budgets are found wanting, and which are demanded."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from resilience_operator.cluster.objects.workloads import AddonReading
 from resilience_operator.core.findings import BudgetDemand
 from resilience_operator.policy.policy import DisruptionBudget
 from resilience_operator.targets.coredns import budget as coredns_budget
@@ -11,6 +13,7 @@ from resilience_operator.targets.deployments import disruption_budget
 from resilience_operator.targets.workloads.view import DeploymentView
 from tests.engine.test_owned_objects import BLUE, EDITED, GREEN, MINE, THEIRS, budget, web
 from tests.support.views import deployment, view
+from tests.targets.coredns.test_addon_floor import coredns, dns
 
 RULE = "disruption-budget"
 NONE = "no PodDisruptionBudget selects the pods of its 3 replicas"
@@ -136,3 +139,23 @@ def test_which_budgets_are_found_wanting_and_which_is_demanded(
 def test_cluster_dns_is_judged_the_same_under_a_rule_of_its_own() -> None:
     verdict = coredns_budget.check(DisruptionBudget(), web(MINE, THEIRS))
     assert [(one.rule, one.reason) for one in verdict.findings] == [("coredns-budget", "OverlappingBudgets")]
+
+
+def test_how_far_down_an_add_on_goes_that_cannot_be_read_is_unknown_and_one_that_can_has_a_minimum() -> None:
+    def said(configuration: str) -> list[str]:
+        labels = {"matchLabels": dict(coredns().spec.selector.match_labels)}
+        theirs = budget("theirs", selector=labels, minAvailable=2)
+        verdict = coredns_budget.check(
+            DisruptionBudget(),
+            replace(dns(AddonReading("prod", "v1", "ACTIVE", configuration)), budgets=(theirs,)),
+        )
+        return [one.reason for one in verdict.findings] + [one.why for one in verdict.skipped]
+
+    assert said("{}") == ["BudgetAllowsNone"]
+    assert said('{"replicaCount":3}') == []
+    assert said("replicaCount: 3") == [
+        (
+            "how far down the EKS add-on scales it is unknown, and so is whether PodDisruptionBudget theirs"
+            " (minAvailable 2) lets any go"
+        )
+    ]

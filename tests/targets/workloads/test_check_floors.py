@@ -161,7 +161,7 @@ FLOOR = "lets Deployment web go down to 1; the floor is 2 replicas"
                 (
                     "all/autoscaler.yaml:12: [coredns-floor] Deployment kube-system/dns-autoscaler: --default-params of"
                     " container autoscaler lack the floor of 3 replicas: a ConfigMap made of them lets cluster DNS go"
-                    " below it"
+                    " below it; reported only: the arguments of a program are its owner's"
                 ),
                 (
                     "all/autoscaler.yaml:22: [coredns-floor] ConfigMap kube-system/dns-autoscaler: linear lets"
@@ -190,7 +190,7 @@ FLOOR = "lets Deployment web go down to 1; the floor is 2 replicas"
                 (
                     "all/autoscaler.yaml:12: [coredns-floor] Deployment kube-system/dns-autoscaler: --default-params of"
                     " container autoscaler lack the floor of 3 replicas: a ConfigMap made of them lets cluster DNS go"
-                    " below it"
+                    " below it; reported only: the arguments of a program are its owner's"
                 ),
                 (
                     "all/autoscaler.yaml:22: [coredns-floor] ConfigMap kube-system/dns-autoscaler: linear lets"

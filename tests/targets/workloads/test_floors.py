@@ -39,7 +39,7 @@ from resilience_operator.policy.policy import (
 from resilience_operator.targets import project_dict, verdict_of
 from resilience_operator.targets.coredns import floor as coredns_floor
 from resilience_operator.targets.deployments import replicas
-from resilience_operator.targets.workloads.floors import Least, of_deployment
+from resilience_operator.targets.workloads.floors import FloorRequest, of_deployment
 from resilience_operator.targets.workloads.scaling import By, Scaling, who_scales
 from resilience_operator.targets.workloads.view import DeploymentView, Known, ScalerView, dns_first
 from tests.support.views import NOW, deployment, node, service, view
@@ -406,7 +406,7 @@ def test_who_else_scales_is_named_where_there_are_too_few() -> None:
     )
     message = "1 of at least 2 replicas; karpenter-scaler, which was not found scales it"
     why = "karpenter-scaler, which was not found would revert the change"
-    assert answer(of_deployment(Least("replicas", 2), low)) == ([("TooFewReplicas", message, why)], [])
+    assert answer(of_deployment(FloorRequest("replicas", 2), low)) == ([("TooFewReplicas", message, why)], [])
 
 
 @settings(max_examples=500)
@@ -449,85 +449,58 @@ def test_an_absent_number_is_absent_again() -> None:
     assert Path.parse("spec.minReplicas").in_template is False
 
 
-FIXED = Floor(scaling="Fixed")
 CPA_FLAGS = ('--default-params={"linear":{"nodesPerReplica":2}}',)
 
 
-def cpa_view(dns: DeploymentView, replicas_now: int = 1, state: ObjectState | None = None) -> DeploymentView:
+def cpa_view(dns: DeploymentView, replicas_now: int = 1) -> DeploymentView:
     """The view of the first of its autoscalers."""
-    cpa = autoscaler(*CPA_FLAGS, replicas=replicas_now, state=state)
-    beside = replace(dns, autoscalers=(cpa, *dns.autoscalers[1:]))
-    return replace(view(cpa), scaled=beside, state=state or ObjectState())
+    cpa = autoscaler(*CPA_FLAGS, replicas=replicas_now)
+    return replace(view(cpa), scaled=replace(dns, autoscalers=(cpa, *dns.autoscalers[1:])))
 
 
 DNS = view(deployment(), autoscalers=[autoscaler(*CPA_FLAGS)], config_maps=[MIN_2])
 
 
-def test_fixed_stops_the_autoscaler_and_keep_starts_it_again() -> None:
-    stops = "1 replica scales cluster DNS; the policy stops it (scaling: Fixed)"
-    assert answer(coredns_floor.check(FIXED, cpa_view(DNS))) == (
-        [("AutoscalerRuns", stops, "")],
-        [("spec.replicas", 0)],
+def test_default_parameters_below_the_floor_are_reported_and_left_to_their_owner() -> None:
+    message = (
+        "--default-params of container autoscaler lack the floor of 3 replicas: a ConfigMap made of them lets cluster"
+        " DNS go below it"
     )
-    starts = "it was stopped for a policy with scaling: Fixed, which no longer says so; it is started again"
-    for was in (1, 2, ABSENT):
-        state = ObjectState("d-2", {"spec.replicas": Held("coredns-floor", 0, was)})
-        assert answer(coredns_floor.check(Floor(), cpa_view(DNS, 0, state))) == (
-            [("AutoscalerStopped", starts, "")],
-            [("spec.replicas", was if isinstance(was, int) else 1)],
-        )
-    started = ObjectState("d-2", {"spec.replicas": Held("coredns-floor", 1, 1)})
-    found, demands = answer(coredns_floor.check(Floor(), cpa_view(DNS, 1, started)))
-    assert [one[0] for one in found] == ["DefaultParamsBelowFloor"], "only once it runs"
-    assert demands[0] == ("spec.replicas", 1)
+    assert answer(coredns_floor.check(Floor(), cpa_view(DNS))) == (
+        [("DefaultParamsBelowFloor", message, "the arguments of a program are its owner's")],
+        [],
+    )
 
 
-def test_an_autoscaler_that_its_owner_stopped_is_not_started() -> None:
-    _, demands = answer(coredns_floor.check(Floor(), cpa_view(DNS, 0)))
-    assert "spec.replicas" not in dict(demands)
+def test_parameters_that_cannot_be_read_are_reported_and_left_alone() -> None:
+    broken = parameters(linear='{"nodesPerReplica":2,"min":"3"}')
+    subject = ScalerView(broken, NOW, scaled=replace(DNS, config_maps=(broken,)))
+    found, demands = answer(coredns_floor.check(Floor(), subject))
+    message = 'linear: min is "3", no whole number from 0 to 2147483647; no floor is written until that is corrected'
+    assert found == [("UnreadableParameters", message, "only its owner knows what was meant")]
+    assert demands == [("data.linear", '{"nodesPerReplica":2,"min":"3"}')]
 
 
-@pytest.mark.parametrize("section", [Floor(), FIXED])
+def test_default_parameters_that_cannot_be_read_are_reported() -> None:
+    broken = autoscaler('--default-params={"linear":{"min":"3"}}')
+    subject = replace(view(broken), scaled=view(deployment(), autoscalers=[broken], config_maps=[MIN_2]))
+    message = (
+        '--default-params of container autoscaler: linear: min is "3", no whole number from 0 to 2147483647'
+    )
+    assert answer(coredns_floor.check(Floor(), subject)) == (
+        [("UnreadableParameters", message, "the arguments of a program are its owner's")],
+        [],
+    )
+
+
+def test_of_an_autoscaler_that_its_owner_stopped_nothing_is_said_or_demanded() -> None:
+    assert answer(coredns_floor.check(Floor(), cpa_view(DNS, 0))) == ([], [])
+
+
 @pytest.mark.parametrize("more", [{"autoscalers": [autoscaler(), autoscaler()]}, {"scalers": [hpa()]}])
-def test_of_several_scalers_none_is_stopped_or_edited(section: Floor, more: dict[str, Any]) -> None:
+def test_of_several_scalers_none_is_edited(more: dict[str, Any]) -> None:
     dns = view(deployment(), **({"autoscalers": [autoscaler()]} | more))
-    assert answer(coredns_floor.check(section, cpa_view(dns))) == ([], [])
-
-
-@pytest.mark.parametrize("strategy", [{"strategy": {"type": "Recreate"}}])
-def test_nothing_is_pinned_or_stopped_where_a_number_is_never_changed(strategy: dict[str, Any]) -> None:
-    why = "strategy Recreate stops all replicas before new ones start"
-    stopped = autoscaler(replicas=0, state=STOPPED)
-    stopped = msgspec.structs.replace(stopped, status=msgspec.structs.replace(stopped.status, replicas=0))
-    dns = view(deployment(replicas=2, **strategy), autoscalers=[stopped])
-    pins = "2 replicas; the policy pins 3 (scaling: Fixed)"
-    assert answer(coredns_floor.check(FIXED, dns)) == ([("NotPinned", pins, why)], [])
-    running = view(deployment(**strategy), autoscalers=[autoscaler()])
-    found, demands = answer(coredns_floor.check(FIXED, cpa_view(running)))
-    assert ([one[2] for one in found], demands) == ([why], [])
-
-
-@pytest.mark.parametrize(
-    ("subject", "who", "how"),
-    [
-        (
-            view(deployment(), scalers=[hpa()]),
-            "HorizontalPodAutoscaler web",
-            "the floor is kept through its minimum",
-        ),
-        (
-            view(deployment(), scalers=[scaled_object(1)]),
-            "ScaledObject web",
-            "the floor is kept through its minimum",
-        ),
-        (claimed("eks", ""), "the EKS add-on", "the floor is to be said in the configuration of the add-on"),
-    ],
-)
-def test_what_fixed_cannot_stop_is_said(subject: DeploymentView, who: str, how: str) -> None:
-    message = f"{who} scales it, which is not stopped (scaling: Fixed); {how}"
-    why = "a cluster-proportional-autoscaler is stopped alone; write scaling: Keep, or remove the other"
-    assert answer(coredns_floor.check(FIXED, subject)) == ([("ScalerNotStopped", message, why)], [])
-    assert answer(coredns_floor.check(Floor(), subject)) == ([], [])
+    assert answer(coredns_floor.check(Floor(), cpa_view(dns))) == ([], [])
 
 
 def sorted_holds(subject: DeploymentView) -> tuple[list[str], list[str]]:
@@ -566,28 +539,6 @@ def test_a_number_that_somebody_scales_is_not_given_back(
     subject: DeploymentView, expected: tuple[list[str], list[str]]
 ) -> None:
     assert sorted_holds(subject) == expected
-
-
-def test_default_parameters_lie_in_the_arguments_of_the_autoscaler() -> None:
-    flags = ('--default-params={"linear":{"nodesPerReplica":2}}',)
-    dns = view(deployment(), autoscalers=[autoscaler(*flags)])
-    subject = replace(view(autoscaler(*flags)), scaled=dns)
-    found, demands = answer(coredns_floor.check(Floor(), subject))
-    assert [one[0] for one in found] == ["DefaultParamsBelowFloor"]
-    assert demands[1:] == [
-        (
-            "spec.template.spec.containers[name=autoscaler].command",
-            [
-                "/cluster-proportional-autoscaler",
-                "--target=deployment/web",
-                "--configmap=params",
-                (
-                    '--default-params={"linear":{"nodesPerReplica":2,"min":3,"preventSinglePointFailure":true,'
-                    '"includeUnschedulableNodes":true}}'
-                ),
-            ],
-        )
-    ]
 
 
 def test_who_keeps_cluster_dns_is_respected() -> None:
@@ -681,7 +632,7 @@ def test_beside_our_key_the_owners_new_one_counts() -> None:
     found, demands = answer(replicas.check(AT_LEAST_2, two_keys()))
     assert found == [
         (
-            "SeveralKeys",
+            "UnreadableParameters",
             (
                 "ladder was written beside linear, which is ours by now: with two keys the autoscaler does not scale;"
                 " linear goes, or at once by kubectl -n shop patch configmap params --type merge"

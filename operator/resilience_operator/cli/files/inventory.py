@@ -28,9 +28,7 @@ from resilience_operator.cluster.objects.workloads import (
 from resilience_operator.cluster.selection import selects
 from resilience_operator.core.refs import Key
 from resilience_operator.targets.coredns.cluster_dns import (
-    DNS_NAMESPACE,
     DNS_SERVICE,
-    DNSNeighbours,
     is_cluster_dns,
     neighbours,
 )
@@ -39,7 +37,6 @@ from resilience_operator.targets.workloads.budgets import name_of
 from resilience_operator.targets.workloads.foreign_pods import Stranger, Strangers
 from resilience_operator.targets.workloads.relations import scaled_by, service_selects
 from resilience_operator.targets.workloads.shared_selectors import Sharing
-from resilience_operator.targets.workloads.together import Together
 from resilience_operator.targets.workloads.view import DeploymentView, Known, ScalerView, dns_first
 
 Pair = tuple[str, str]
@@ -71,7 +68,6 @@ class Inventory:
         self._by_name: dict[Key, Deployment] = {}
         self._placed: dict[str, dict[str, Deployment]] = defaultdict(dict)
         self._sharing: dict[str, Sharing] = {}
-        self._together: dict[str, Together] = {}
         self._daemon_sets: list[DaemonSet] = []
         self._strangers = Strangers()
         for namespace, found in beside:
@@ -188,23 +184,6 @@ class Inventory:
             one for one in every if selects(one.spec.selector, labels) or one.metadata.name == name
         )
         sharing = self._sharing.setdefault(namespace, Sharing(lambda within: self._placed[within].values()))
-        return replace(
-            self._counted(found, now),
-            namespace=self._namespaces.get(namespace),
-            services=services,
-            volume_claims=tuple(claim for claim in claims if claim is not None),
-            nodes=self._nodes,
-            budgets=budgets,
-            protected_too=tuple(self._counted(one, now) for one in self._beside(found, budgets)),
-            sharing=sharing.of(found) if self._known.budgets else (),
-            strangers=self._strangers.of(found),
-            twins=self._twins(place, services),
-            dns=self._dns() if is_cluster_dns(found, services) else None,
-        )
-
-    def _counted(self, found: Deployment, now: datetime) -> DeploymentView:
-        """The Deployment with what scales it, and nothing else."""
-        place = _place(found)
         readers = self._autoscalers.get(place, ())
         described = (self._described[reader] for reader in readers)
         parameters = (self._config_maps.get((one.namespace, one.config_map)) for one in described)
@@ -216,18 +195,16 @@ class Inventory:
             config_maps=tuple(one for one in parameters if one is not None),
             rollouts=tuple(self._rollouts.get(place, ())),
             known=self._known,
+            namespace=self._namespaces.get(namespace),
+            services=services,
+            volume_claims=tuple(claim for claim in claims if claim is not None),
+            nodes=self._nodes,
+            budgets=budgets,
+            sharing=sharing.of(found) if self._known.budgets else (),
+            strangers=self._strangers.of(found),
+            twins=self._twins(place, services),
+            dns=neighbours(self._daemon_sets) if is_cluster_dns(found, services) else None,
         )
-
-    def _beside(self, found: Deployment, budgets: tuple[PodDisruptionBudget, ...]) -> list[Deployment]:
-        namespace = found.metadata.namespace
-        if namespace not in self._together:
-            self._together[namespace] = Together(
-                lambda within: self._placed[within].values(), lambda *place: self._by_name.get(place)
-            )
-        return self._together[namespace].beside(found, budgets)
-
-    def _dns(self) -> DNSNeighbours:
-        return neighbours(self._daemon_sets, lambda name: self._config_maps.get((DNS_NAMESPACE, name)))
 
     def _twins(self, place: Pair, services: Iterable[Service]) -> tuple[str, ...]:
         """Names of the other Deployments that the Service of cluster DNS selects, where it selects this one."""

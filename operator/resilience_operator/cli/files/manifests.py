@@ -32,7 +32,7 @@ from resilience_operator.core.kinds import (
 )
 from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.targets import project, project_dict
-from resilience_operator.targets.coredns.cluster_dns import CILIUM_CONFIG, PROXY_CONFIGS, runs_cache
+from resilience_operator.targets.coredns.cluster_dns import runs_cache
 from resilience_operator.targets.workloads.autoscalers import may_be_parameters
 from resilience_operator.targets.workloads.foreign_pods import Stranger, stranger
 
@@ -191,7 +191,7 @@ class _Reader:
             self.loaded.takeovers += _takeovers(value) if (group, kind) == ROLLOUT else ()
             self._take_uncovered(value, node, ObjectRef(version, kind, *_names(value)))
         elif found := READ.get((version, kind)):
-            if found is not CONFIG_MAP or _may_be_read(*_parameters(value)):
+            if found is not CONFIG_MAP or may_be_parameters(*_parameters(value)):
                 self._project(found, value, node)
         elif served := RETIRED.get((group, kind)):
             message = f"{version} {kind} is no longer served by any API server; write {served.api_version}"
@@ -262,11 +262,6 @@ def _lacking(spec: DeploymentSpec) -> str:
         return "spec.template.spec.containers is missing"
     bare = (one for one in (*pod.containers, *pod.init_containers) if not one.image)
     return next((f"container {one.name} has no image" for one in bare), "")
-
-
-def _may_be_read(name: str, data: Any) -> bool:
-    """True where a rule may read the ConfigMap: CPA's parameters, and what the nodes do with DNS queries."""
-    return may_be_parameters(name, data) or name in (CILIUM_CONFIG, *PROXY_CONFIGS)
 
 
 def _parameters(value: dict[str, Any]) -> tuple[str, Any]:

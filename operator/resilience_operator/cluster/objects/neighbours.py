@@ -81,18 +81,11 @@ class ServicePort(Observed, frozen=True):
 
 
 class ServiceSpec(Observed, frozen=True):
-    """A Service's spec; its addresses are kept of cluster DNS alone."""
+    """A Service's spec."""
 
     type: str = "ClusterIP"
     selector: dict[str, str] = {}
     ports: tuple[ServicePort, ...] = ()
-    cluster_ip: str = msgspec.field(default="", name="clusterIP")
-    cluster_ips: tuple[str, ...] = msgspec.field(default=(), name="clusterIPs")
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """The addresses of the Service: a file may say the first alone, a headless one has none."""
-        return tuple(each for each in self.cluster_ips or (self.cluster_ip,) if each not in {"", "None"})
 
 
 class Service(Observed, frozen=True):

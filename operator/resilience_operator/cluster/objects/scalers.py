@@ -66,7 +66,7 @@ class ScaledObject(Observed, frozen=True):
 
 
 class ConfigMap(Observed, frozen=True):
-    """v1 ConfigMap: `data` whole where it may be CPA's, reduced where a rule reads a setting, else empty."""
+    """v1 ConfigMap: `data` whole where it may be CPA's, else empty."""
 
     metadata: Meta
     data: dict[str, str] = {}

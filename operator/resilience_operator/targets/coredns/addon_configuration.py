@@ -17,15 +17,7 @@ from dataclasses import dataclass
 
 from resilience_operator.core.paths import JSON
 from resilience_operator.policy.reading import Problem, Reader
-from resilience_operator.targets.workloads.json_text import (
-    Edit,
-    Node,
-    NotJSONError,
-    added,
-    applied,
-    repeated,
-    scan,
-)
+from resilience_operator.targets.workloads.json_text import DuplicateKeyError, NotJSONError, decoded, put
 
 ADDON = "coredns"
 DEFAULT_REPLICAS = 2
@@ -76,16 +68,13 @@ def read(configuration: str | Mapping[str, JSON]) -> AddonScaling:
     if not configuration.strip():
         return AddonScaling(enabled=False, min_replicas=None, max_replicas=None, replica_count=None)
     try:
-        root = scan(configuration)
-        values = json.loads(configuration)
+        values = decoded(configuration)
+    except DuplicateKeyError as error:
+        return _unreadable(f"{_VALUES} have {error.key} twice: write it once")
     except NotJSONError as error:
         return _unreadable(f"{_VALUES} are no JSON, {error}; YAML is not edited: {_INSTEAD}")
-    except ValueError as error:  # Of a number with thousands of digits.
-        return _unreadable(f"{_VALUES} cannot be read, {error}: {_INSTEAD}")
-    if root.kind != "object":
+    if not isinstance(values, dict):
         return _unreadable(f"{_VALUES} are no object in braces: {_INSTEAD}")
-    if twice := repeated(configuration, root):
-        return _unreadable(f"{_VALUES} have {twice[0]} twice: write it once")
     return _of(values)
 
 
@@ -164,22 +153,9 @@ def raised(text: str, floor: int, *, running: int = 0) -> str | None:
         kept = running if scaling.max_replicas is None else min(running, scaling.max_replicas)
         first = max(least, kept)
     text = text if text.strip() else "{}"
-    root, edits = scan(text), []
     if scaling.enabled and scaling.least < least:
-        inner = next(member.value for member in root.members if member.key == "autoScaling")
-        edits.append(_put(text, inner, "minReplicas", least))
-    if scaling.first < first:
-        edits.append(_put(text, root, "replicaCount", first))
-    return applied(text, edits)
-
-
-def _put(text: str, node: Node, key: str, number: int) -> Edit:
-    present = next((member.value for member in node.members if member.key == key), None)
-    if present is not None:
-        return Edit(present.start, present.end, str(number))
-    if node.members:
-        return added(text, node, key, str(number))
-    return Edit(node.start + 1, node.start + 1, f'"{key}":{number}')
+        text = put(text, "minReplicas", str(least), inside="autoScaling")
+    return put(text, "replicaCount", str(first)) if scaling.first < first else text
 
 
 def look(cluster: str) -> str:

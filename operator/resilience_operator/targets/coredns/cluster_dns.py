@@ -1,13 +1,13 @@
-"""Cluster DNS and what stands beside it on the nodes: NodeLocal DNSCache, kube-proxy's mode, Cilium in its place.
+"""Cluster DNS and the cache that stands beside it on the nodes, NodeLocal DNSCache.
 
 Used by observed (views, store) and cli for the view of cluster DNS, by planning to know which Deployment that is, and
 by adapters, which keep of these objects what is read here.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from resilience_operator.cluster.objects.workloads import ConfigMap, DaemonSet, Deployment, Service
+from resilience_operator.cluster.objects.workloads import DaemonSet, Deployment, Service
 
 DNS_NAMESPACE = "kube-system"
 DNS_SERVICE = (DNS_NAMESPACE, "kube-dns")
@@ -17,29 +17,14 @@ APP, DNS = "k8s-app", "kube-dns"
 
 CACHE = "node-local-dns"
 """Name of NodeLocal DNSCache's DaemonSet, and its label k8s-app; kubespray's (nodelocaldns) labels the pods alone."""
-CILIUM = "cilium"
-CILIUM_CONFIG = "cilium-config"
-REPLACEMENT, REDIRECTS = "kube-proxy-replacement", "enable-local-redirect-policy"
-"""Keys of cilium-config."""
-
-PROXY_CONFIGS: Mapping[str, str] = {"kube-proxy": "config.conf", "kube-proxy-config": "config"}
-"""ConfigMap -> the key that holds kube-proxy's configuration: as kubeadm names them, and as EKS does."""
-MODE = "mode"
-NFTABLES_BY_DEFAULT = (1, 40)
-"""From here kube-proxy is to take nftables where no mode is said (KEP-5343); before, iptables (server_linux.go)."""
 
 
 @dataclass(frozen=True, slots=True)
 class DNSNeighbours:
-    """What the nodes do with queries. `proxy_mode`: "" where nobody says it.
-
-    `cilium`: it replaces kube-proxy; `redirects`: its local redirect policies are switched on.
-    """
+    """What answers queries on the nodes themselves."""
 
     cache: DaemonSet | None = None
-    proxy_mode: str = ""
-    cilium: bool = False
-    redirects: bool = False
+    """NodeLocal DNSCache; None where no DaemonSet of kube-system is one."""
 
 
 def is_cluster_dns(deployment: Deployment, services: Iterable[Service]) -> bool:
@@ -68,35 +53,7 @@ def runs_cache(found: DaemonSet) -> bool:
     return is_cache(found.metadata.name, found.metadata.labels, found.spec.template.metadata.labels)
 
 
-def matters(found: DaemonSet | ConfigMap) -> bool:
-    """True where the object is one that is looked at here."""
-    meta = found.metadata
-    if isinstance(found, ConfigMap):
-        return meta.name in PROXY_CONFIGS or meta.name == CILIUM_CONFIG
-    return meta.name == CILIUM or runs_cache(found)
-
-
-def neighbours(
-    daemon_sets: Iterable[DaemonSet],
-    config_map: Callable[[str], ConfigMap | None],
-    server: tuple[int, int] = (0, 0),
-) -> DNSNeighbours:
-    """Of the DaemonSets of kube-system, and of its ConfigMaps by name."""
+def neighbours(daemon_sets: Iterable[DaemonSet]) -> DNSNeighbours:
+    """Of the DaemonSets of kube-system the first, by name, that is a cache."""
     known = sorted(daemon_sets, key=lambda each: each.metadata.name)
-    config = config_map(CILIUM_CONFIG)
-    said = config.data if config is not None else {}
-    return DNSNeighbours(
-        cache=next(filter(runs_cache, known), None),
-        proxy_mode=_proxy_mode(config_map, server),
-        cilium=any(each.metadata.name == CILIUM for each in known)
-        and said.get(REPLACEMENT) in {"true", "strict"},
-        redirects=said.get(REDIRECTS) == "true",
-    )
-
-
-def _proxy_mode(config_map: Callable[[str], ConfigMap | None], server: tuple[int, int]) -> str:
-    for name in PROXY_CONFIGS:
-        found = config_map(name)
-        if found is not None and MODE in found.data:
-            return found.data[MODE] or ("nftables" if server >= NFTABLES_BY_DEFAULT else "iptables")
-    return ""
+    return DNSNeighbours(next(filter(runs_cache, known), None))

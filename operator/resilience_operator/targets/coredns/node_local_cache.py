@@ -1,7 +1,7 @@
 """Rule `node-local-cache`: every node answers queries itself (incident dns-scale-down). Reported only.
 
-Called by rules.evaluate for cluster DNS. It looks for NodeLocal DNSCache, on how many nodes it is ready, and (in
-coredns/cache_mode) whether the addresses that it binds are ones that queries reach.
+Called by rules.evaluate for cluster DNS. It looks for NodeLocal DNSCache, and on how many nodes it is ready. Whether
+queries reach it is for kubelet's clusterDNS, kube-proxy's mode and redirect policies to say: that is not judged.
 """
 
 from msgspec.structs import replace
@@ -9,8 +9,6 @@ from msgspec.structs import replace
 from resilience_operator.cluster.objects.workloads import DaemonSet, Node, Toleration
 from resilience_operator.core.findings import EMPTY, Finding, Skipped, Verdict
 from resilience_operator.policy.policy import NodeLocalCache
-from resilience_operator.targets.coredns import cache_mode
-from resilience_operator.targets.coredns.cluster_dns import DNSNeighbours
 from resilience_operator.targets.deployments.texts import NODE_LOCAL_CACHE
 from resilience_operator.targets.workloads.placement import accepts
 from resilience_operator.targets.workloads.view import DeploymentView
@@ -46,7 +44,7 @@ def check(settings: NodeLocalCache, view: DeploymentView) -> Verdict:
         )
     if view.dns.cache is None:
         return _missing(view)
-    return _not_ready(view.dns.cache, view) + _mismatch(view.dns.cache, view.dns, view)
+    return _not_ready(view.dns.cache, view)
 
 
 def _missing(view: DeploymentView) -> Verdict:
@@ -85,13 +83,6 @@ def _not_ready(cache: DaemonSet, view: DeploymentView) -> Verdict:
     if not parts:
         return EMPTY
     return _found(view, "CacheNotReady", f"NodeLocal DNSCache is {' and '.join(parts)}")
-
-
-def _mismatch(cache: DaemonSet, beside: DNSNeighbours, view: DeploymentView) -> Verdict:
-    answer = cache_mode.judge(cache, beside, view)
-    if answer.unknown:
-        return _skipped(view, answer.unknown)
-    return _found(view, "CacheModeMismatch", answer.wrong) if answer.wrong else EMPTY
 
 
 def _nodes(view: DeploymentView) -> list[Node]:

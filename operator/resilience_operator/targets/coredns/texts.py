@@ -34,31 +34,13 @@ _FLOOR_REASONS = {
     ),
     "MaximumBelowFloor": "The scaler's own maximum is below the floor. It is never raised; the message has the patch.",
     "SeveralScalers": "Two scalers pull at one Deployment. Nothing is written until one of them is gone.",
+    "UnreadableParameters": (
+        "The parameters of the cluster-proportional-autoscaler are no JSON, not under exactly one of the keys linear "
+        "and ladder, of another type than it takes, or leave open what counts; the message says what is wrong. It "
+        "refuses most of these, and does not scale."
+    ),
     HELD_VALUE_DIFFERS: HELD,
 }
-CPA_REASONS: Final = {
-    "SeveralKeys": "The ConfigMap has more than one key: the autoscaler logs an error and does not scale.",
-    "NoKey": "The ConfigMap has no key: the autoscaler logs an error and does not scale.",
-    "UnknownMode": "The key is neither linear nor ladder.",
-    "BrokenJSON": "The value is no JSON.",
-    "NotAnObject": "The value is JSON, but no object in braces.",
-    "NumberAsString": "A number in quotes.",
-    "NotAnInteger": "A number with a fraction where a whole one is needed.",
-    "NumberTooLarge": "A number that does not fit what the autoscaler counts in.",
-    "NegativeValue": "A negative number.",
-    "BooleanAsString": "true or false in quotes.",
-    "WrongType": "A value of another type than the field has.",
-    "NothingPerReplica": "Neither coresPerReplica nor nodesPerReplica says a number.",
-    "MaxBelowMin": "max is below min.",
-    "MaximumOverridden": "max is 1, and preventSinglePointFailure makes 2 of it wherever there are two nodes.",
-    "UnknownKey": "A key that the autoscaler does not know, and ignores without a word.",
-    "DuplicateKey": "A key that is there twice: the last one counts.",
-    "NotAList": "coresToReplicas or nodesToReplicas is no list of steps.",
-    "NotAPair": "A step of a ladder is no pair of whole numbers.",
-    "NoSteps": "A ladder without any step.",
-}
-"""What the cluster-proportional-autoscaler rejects in its parameters, or misreads."""
-
 _BUDGET_REASONS = {
     "NoBudget": "No PodDisruptionBudget selects the pods of two or more replicas.",
     "BudgetDiffers": (
@@ -70,10 +52,11 @@ _BUDGET_REASONS = {
         "once under Enforce; in Audit, while suspended or paused, and without the right, delete it as the message says."
     ),
     "BudgetAllowsNone": (
-        "A budget lets no pod go while all are well: every drain of their nodes blocks. Its limit leaves none, counted "
-        "over all Deployments that it selects, each with as many replicas as its scaler may go up to; or it selects "
-        "pods of a Job, a DaemonSet or another controller without a scale (finished ones as well), which the "
-        "disruption controller cannot count: give those pods a label of their own, and the selector another."
+        "A budget lets no pod go while all are well: every drain of their nodes blocks. Its limit leaves none of the "
+        "Deployment's pods at the least number that its scaler keeps; or it selects pods of a Job, a DaemonSet or "
+        "another controller without a scale (finished ones as well), which the disruption controller cannot count: "
+        "give those pods a label of their own, and the selector another. Where it may select pods of others as well, "
+        "or how far down a scaler goes is not known, the rule is skipped."
     ),
 }
 
@@ -90,7 +73,7 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
             "configured. 0 replicas stay 0, and a maximum is never raised."
         ),
         why="One replica is an outage with every node that is drained, upgraded or lost.",
-        reasons=_FLOOR_REASONS | CPA_REASONS,
+        reasons=_FLOOR_REASONS,
         never_enforced=(
             *_NEVER_SCALED,
             "a ScaledObject or HorizontalPodAutoscaler that may scale to zero",
@@ -135,28 +118,20 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
         demands=(
             "At least minReplicas replicas of the Deployment behind the Service kube-system/kube-dns, through whatever "
             "scales it: the ConfigMap of the cluster-proportional-autoscaler (linear: min, preventSinglePointFailure, "
-            "includeUnschedulableNodes; ladder: every step) and, with conflicts: TakeOver, its --default-params; an "
-            "HPA; KEDA; spec.replicas where nobody scales. With scaling: Fixed, a cluster-proportional-autoscaler is "
-            "stopped first, and the replicas are pinned. Where CoreDNS is an Amazon EKS add-on, the floor is written "
-            "into the add-on's configurationValues, in place, and nowhere else: replicaCount and, where autoScaling is "
-            "enabled, its minReplicas. Every scale-down is an Event, CoreDNSScaledDown, that names who did it."
+            "includeUnschedulableNodes; ladder: every step); an HPA; KEDA; spec.replicas where nobody scales. Where "
+            "CoreDNS is an Amazon EKS add-on, the floor is written into the add-on's configurationValues, in place, "
+            "and nowhere else: replicaCount and, where autoScaling is enabled, its minReplicas. Every scale-down is an "
+            "Event, CoreDNSScaledDown, that names who did it."
         ),
         why=_PREPLY,
         reasons=_FLOOR_REASONS
-        | CPA_REASONS
         | {
             "TooFewReady": "Fewer ready replicas than the floor, though enough are demanded.",
             "SeveralCandidates": "The Service of cluster DNS selects the pods of several Deployments.",
             "DefaultParamsBelowFloor": (
-                "A ConfigMap that the autoscaler makes anew of its --default-params would lack the floor."
+                "A ConfigMap that the autoscaler makes anew of its --default-params would lack the floor, until it is "
+                "written there. Reported only."
             ),
-            "AutoscalerRuns": "scaling is Fixed, and the autoscaler is not stopped yet.",
-            "AutoscalerStopped": "The autoscaler was stopped for scaling: Fixed, which the policy no longer says.",
-            "ScalerNotStopped": (
-                "scaling is Fixed, and what scales cluster DNS is no cluster-proportional-autoscaler: it goes on, and "
-                "the floor is kept through it."
-            ),
-            "NotPinned": "scaling is Fixed, and the replicas are not what the policy pins.",
             "AddonNotRead": (
                 "An EKS add-on scales cluster DNS, and AWS does not show its configuration; the message says why, and "
                 "has the commands."
@@ -197,11 +172,9 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
         title="Every node answers queries itself",
         demands=(
             "NodeLocal DNSCache (the DaemonSet node-local-dns in kube-system) is ready on every Ready, schedulable "
-            "Linux node, and binds addresses that queries reach: in kube-proxy's iptables mode that of the Service "
-            "kube-dns as well, in ipvs mode a local one alone, which kubelet's clusterDNS names; where Cilium replaces "
-            "kube-proxy none, behind a CiliumLocalRedirectPolicy. kubelet's clusterDNS, redirect policies and a mode "
-            "that no ConfigMap says are not seen, and nftables mode is not documented: then the rule is skipped, never "
-            "passed. Nodes of AKS with LocalDNS and of EKS Auto Mode have a cache of their own."
+            "Linux node. Whether queries reach it (kubelet's clusterDNS, kube-proxy's mode, redirect policies) is not "
+            "judged. Where nodes or their pods were not read, the rule is skipped, never passed. Nodes of AKS with "
+            "LocalDNS and of EKS Auto Mode have a cache of their own."
         ),
         why=(
             f"{_PREPLY} Entries in conntrack still led to it. A cache on the node is asked without conntrack, and asks "
@@ -213,7 +186,6 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
                 "It is not ready on every node where it should run, or its nodeSelector, affinity or tolerations leave "
                 "nodes out."
             ),
-            "CacheModeMismatch": "It binds an address at which no query reaches it, or that it cannot bind.",
         },
         never_enforced=(
             "always: what answers the queries of every node is installed by the cluster's owner",

@@ -5,13 +5,11 @@ of it fail (measured). Budgets of others are judged, and never touched.
 """
 
 from resilience_operator.cluster.objects.workloads import PodDisruptionBudget
-from resilience_operator.cluster.selection import selects
 from resilience_operator.core.findings import EMPTY, BudgetDemand, Finding, Skipped, Verdict
 from resilience_operator.policy.policy import DisruptionBudget
 from resilience_operator.targets.deployments.texts import DISRUPTION_BUDGET
 from resilience_operator.targets.workloads.budgets import (
     NONE_GOES,
-    UNLIMITED,
     allows_none,
     counts_pods,
     covering,
@@ -22,11 +20,12 @@ from resilience_operator.targets.workloads.budgets import (
     is_ours,
     limit_of,
     name_of,
+    of_it_alone,
     ours,
     uncounted,
 )
 from resilience_operator.targets.workloads.eligibility import never_scaled, reported
-from resilience_operator.targets.workloads.sizes import highest, replicas_of
+from resilience_operator.targets.workloads.sizes import minimum_of, replicas_of
 from resilience_operator.targets.workloads.view import DeploymentView
 
 ENOUGH = 2
@@ -103,14 +102,23 @@ def _judged(budget: PodDisruptionBudget, view: DeploymentView) -> Verdict:
             f" budget can count: {NONE_GOES}, and every drain of their nodes blocks"
         )
         return _blocking(budget, message, view)
-    most = _most(budget, view)
-    if view.deployment.replicas == 0 or not allows_none(budget, most):
+    least = minimum_of(view)
+    if view.deployment.replicas == 0 or not allows_none(budget, least.pods or 1):
         return EMPTY
-    message = (
-        f"PodDisruptionBudget {budget.metadata.name} ({limit_of(budget)}) never lets any of {most} pods go:"
-        " every drain of their nodes blocks"
-    )
-    return _blocking(budget, message, view)
+    name = f"PodDisruptionBudget {budget.metadata.name} ({limit_of(budget)})"
+    never = f"{name} never lets any of {least.pods or replicas_of(view)} pods go: every drain of their nodes blocks"
+    if not counts_pods(budget):
+        return _blocking(budget, never, view)
+    if least.pods is None:
+        return _unknown(
+            f"how far down {least.scaler} scales it is unknown, and so is whether {name} lets any go", view
+        )
+    if not of_it_alone(budget, view):
+        return _unknown(f"{name} may select pods of others as well: whether it lets any go is unknown", view)
+    if not least.scaler:
+        return _blocking(budget, never, view)
+    then = f"while {least.scaler} keeps its minimum of {least.pods}: every drain of their nodes blocks then"
+    return _blocking(budget, f"{name} lets no pod go {then}", view)
 
 
 def _blocking(budget: PodDisruptionBudget, message: str, view: DeploymentView) -> Verdict:
@@ -119,15 +127,8 @@ def _blocking(budget: PodDisruptionBudget, message: str, view: DeploymentView) -
     return Verdict((Finding(DISRUPTION_BUDGET, "BudgetAllowsNone", view.ref, message),))
 
 
-def _most(budget: PodDisruptionBudget, view: DeploymentView) -> int:
-    """How many pods it can come to select; of its own Deployment alone where the number makes no difference."""
-    if not counts_pods(budget):
-        return replicas_of(view)
-    if any(one.selected_by(budget.spec.selector) for one in view.strangers):
-        return UNLIMITED  # Their pods may be let go as well, and nobody says how many they are.
-    labels_of = ((one, one.deployment.spec.template.metadata.labels) for one in view.protected_too)
-    others = [one for one, labels in labels_of if selects(budget.spec.selector, labels)]
-    return sum(map(highest, (view, *others)))
+def _unknown(why: str, view: DeploymentView) -> Verdict:
+    return Verdict(skipped=(Skipped(DISRUPTION_BUDGET, view.ref, why),))
 
 
 def _of_others(reason: str, message: str, view: DeploymentView) -> Verdict:

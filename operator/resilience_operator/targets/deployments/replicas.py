@@ -6,11 +6,11 @@ Called by rules.evaluate, for Deployments and for what scales them; workloads/fl
 from resilience_operator.core.findings import Verdict
 from resilience_operator.policy.policy import Replicas
 from resilience_operator.targets.deployments.texts import REPLICAS
-from resilience_operator.targets.workloads.floors import Least, of_deployment, of_scaler
+from resilience_operator.targets.workloads.floors import FloorRequest, of_deployment, of_scaler
 from resilience_operator.targets.workloads.view import DeploymentView, View
 
 
 def check(settings: Replicas, view: View) -> Verdict:
     """Findings and demands on one Deployment, or on one object that scales one."""
-    least = Least(REPLICAS, settings.min)
-    return of_deployment(least, view) if isinstance(view, DeploymentView) else of_scaler(least, view)
+    request = FloorRequest(REPLICAS, settings.min)
+    return of_deployment(request, view) if isinstance(view, DeploymentView) else of_scaler(request, view)

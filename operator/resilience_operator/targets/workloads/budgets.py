@@ -17,6 +17,7 @@ from resilience_operator.cluster.objects.workloads import (
     BudgetSpec,
     Deployment,
     PodDisruptionBudget,
+    Selector,
 )
 from resilience_operator.cluster.selection import selects
 from resilience_operator.core.state import FIELD_MANAGER
@@ -179,6 +180,16 @@ def counts_pods(budget: PodDisruptionBudget) -> bool:
     spec = budget.spec
     decided = spec.min_available is None or spec.max_unavailable is not None
     return not decided and allows_none(budget, 1) and not allows_none(budget, UNLIMITED)
+
+
+def of_it_alone(budget: PodDisruptionBudget, view: DeploymentView) -> bool:
+    """True where the budget selects the Deployment's pods and certainly no others: its selector asks no less."""
+    asked, own = budget.spec.selector, view.deployment.spec.selector
+    if asked is None or own == Selector() or view.sharing:
+        return False
+    narrow = own.match_labels.items() <= asked.match_labels.items()
+    narrow = narrow and set(own.match_expressions) <= set(asked.match_expressions)
+    return narrow and not any(one.selected_by(asked) for one in view.strangers)
 
 
 def _number(limit: int | str, replicas: int, *, unreadable: int) -> int:

@@ -3,7 +3,7 @@
 One method per kind; each keeps the relations up to date first. A change that no rule could notice touches nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -48,7 +48,7 @@ from resilience_operator.core.refs import Key, key_of
 from resilience_operator.core.state import ANNOTATION
 from resilience_operator.core.target import Handler
 from resilience_operator.targets.coredns import addon_state as addons
-from resilience_operator.targets.coredns.cluster_dns import matters
+from resilience_operator.targets.coredns.cluster_dns import runs_cache
 from resilience_operator.targets.workloads.foreign_pods import beside, stranger_of
 from resilience_operator.targets.workloads.relations import Index, scaled_by
 from resilience_operator.targets.workloads.view import View
@@ -61,9 +61,8 @@ MANY = 100
 class WorkloadViews:
     """Follows every change of every kind that has to do with a Deployment, and makes the views.
 
-    `_moved`: Deployments, as they were and are, whose pods or selector changed. `_resized`: those whose number of
-    pods, or what limits it, changed, or which came, went or moved. `_applications`: names of Applications that
-    changed; what belongs to them is looked for once, when all is taken.
+    `_moved`: Deployments, as they were and are, whose pods or selector changed. `_applications`: names of Applications
+    that changed; what belongs to them is looked for once, when all is taken.
     """
 
     broad: frozenset[Kind] = frozenset({SERVICE, BUDGET})
@@ -74,7 +73,6 @@ class WorkloadViews:
         self._views = ViewBuilder(cache, self._index)
         self._deployments: Cache[Deployment] = cache[DEPLOYMENT]
         self._moved: list[Deployment] = []
-        self._resized: list[Deployment] = []
         self._applications: set[str] = set()
         self.handlers: dict[Kind, Handler] = {
             DEPLOYMENT: self._deployment_changed,
@@ -107,8 +105,8 @@ class WorkloadViews:
 
     def widen(self, keys: set[Key], *, everything: bool) -> set[Key]:
         """These keys, and those of what shares selectors, budgets, scalers or an Application with what changed."""
-        moved, resized, applications = self._moved, self._resized, self._applications
-        self._moved, self._resized, self._applications = [], [], set()
+        moved, applications = self._moved, self._applications
+        self._moved, self._applications = [], set()
         if everything or len(moved) > MANY:
             return keys.union(self.subjects())
         if applications:
@@ -117,7 +115,6 @@ class WorkloadViews:
             key=lambda each: each.metadata.namespace
         )  # What is shared is kept of one namespace at a time.
         keys = keys.union(*(self._views.sharing.around(each) for each in moved))
-        keys.update(self._views.together.around(resized, self._views.budgets))
         return keys.union(*(self._views.judged_by(key) for key in keys))
 
     def _addon_changed(self, _: AddonReading | None, new: AddonReading) -> None:
@@ -133,18 +130,8 @@ class WorkloadViews:
         if not alike_pods(old, new):
             self._moved += known
             self._views.sharing.changed(known[0].metadata.namespace)
-            self._views.together.changed(known[0].metadata.namespace)
-        if old is None or new is None or old.replicas != new.replicas or not alike_pods(old, new):
-            self._resized += known
         self.dirty.mark(map(_key, known))
-        beside = [key for each in known for key in self._views.beside(each)]
-        self.dirty.mark(beside)
-        self._limits_changed(beside)
-
-    def _limits_changed(self, scaled: Iterable[Key | None]) -> None:
-        """What scales these Deployments may go up to another number."""
-        found = (self._deployments.get(key[0], key[1]) for key in scaled if key is not None and len(key) == 2)
-        self._resized += [one for one in found if one is not None]
+        self.dirty.mark(key for each in known for key in self._views.beside(each))
 
     def _scaler_changed(
         self,
@@ -158,9 +145,7 @@ class WorkloadViews:
         known = [each for each in (old, new) if each is not None]
         self.dirty.mark(map(_key, known))
         if old is None or new is None or (old.spec, old.metadata.labels) != (new.spec, new.metadata.labels):
-            scaled = [scaled_by(each) for each in known]
-            self.dirty.mark(scaled)
-            self._limits_changed(scaled)
+            self.dirty.mark(scaled_by(each) for each in known)
 
     def _config_map_changed(self, old: ConfigMap | None, new: ConfigMap | None) -> None:
         known = [each for each in (old, new) if each is not None]
@@ -173,14 +158,10 @@ class WorkloadViews:
         if readers or held:
             self.dirty.mark(map(_key, known))
             self.dirty.mark(readers)
-            scaled = [key for each in known for key in self._views.scaled(each)]
-            self.dirty.mark(scaled)
-            self._limits_changed(scaled)
-        if any(map(matters, known)) and (old is None or new is None or old.data != new.data):
-            self.dirty.mark(self._views.cluster_dns())
+            self.dirty.mark(key for each in known for key in self._views.scaled(each))
 
     def _daemon_set_changed(self, old: DaemonSet | None, new: DaemonSet | None) -> None:
-        if not alike(old, new) and any(matters(each) for each in (old, new) if each is not None):
+        if not alike(old, new) and any(runs_cache(each) for each in (old, new) if each is not None):
             self.dirty.mark(self._views.cluster_dns())
 
     def _budget_changed(self, old: PodDisruptionBudget | None, new: PodDisruptionBudget | None) -> None:

@@ -36,96 +36,99 @@ from resilience_operator.targets.workloads.view import DeploymentView, ScalerVie
 _READ = (By.HPA, By.KEDA, By.CPA)
 """Who scales by an object that is read, and judged itself."""
 
+UNREADABLE = "UnreadableParameters"
+
 TO_ZERO = "it may scale to zero, and that stays possible"
 
 
 @dataclass(frozen=True, slots=True)
-class Least:
-    """What a rule asks: its id and the least number.
-
-    `prevent`: CPA is told to prevent a single point of failure; `cordoned`: and to count cordoned nodes in any case.
-    """
+class FloorRequest:
+    """What a rule asks of whatever scales."""
 
     rule: str
+    """Id of the rule."""
     replicas: int
+    """The least number."""
     prevent: bool = False
+    """CPA is told to prevent a single point of failure."""
     cordoned: bool = False
+    """CPA is told to count cordoned nodes in any case."""
     managed: str = ""
     """Why nothing of it may be changed at all, "" where it may."""
 
 
-def of_deployment(least: Least, view: DeploymentView) -> Verdict:
+def of_deployment(request: FloorRequest, view: DeploymentView) -> Verdict:
     """The floor of a Deployment that nobody scales; what others scale is judged on the scaler, or reported."""
     scaling, replicas = who_scales(view), view.deployment.replicas
     if scaling.by is By.SEVERAL:
         message = f"{scaling.who} scale it, each against the other"
         why = "which of them is to go is for people to say"
-        return Verdict((Finding(least.rule, "SeveralScalers", view.ref, message, report_only=why),))
+        return Verdict((Finding(request.rule, "SeveralScalers", view.ref, message, report_only=why),))
     if replicas == 0:
         return EMPTY
     if scaling.by is By.NOBODY:
-        return _pinned(least, view)
-    if scaling.by is By.EKS and least.rule == COREDNS_FLOOR:
+        return _pinned(request, view)
+    if scaling.by is By.EKS and request.rule == COREDNS_FLOOR:
         if scaling.target is None:
-            return of_unread(least.rule, least.replicas, view)
-        return _too_few(least, view, scaling) if view.known.pods else EMPTY
+            return of_unread(request.rule, request.replicas, view)
+        return _too_few(request, view, scaling) if view.known.pods else EMPTY
     if scaling.by in _READ:
-        unread = EMPTY if scaling.target is not None else _unread(least, view, scaling)
+        unread = EMPTY if scaling.target is not None else _unread(request, view, scaling)
         # Files say how many replicas it starts with, which is not how many there are.
-        return unread + (_too_few(least, view, scaling) if view.known.pods else EMPTY)
-    return _too_few(least, view, scaling)
+        return unread + (_too_few(request, view, scaling) if view.known.pods else EMPTY)
+    return _too_few(request, view, scaling)
 
 
-def _too_few(least: Least, view: DeploymentView, scaling: Scaling) -> Verdict:
+def _too_few(request: FloorRequest, view: DeploymentView, scaling: Scaling) -> Verdict:
     """Too few replicas now, whatever its scaler was told: it may be stopped, or broken, or not have looked yet."""
     replicas = view.deployment.replicas
-    if replicas >= least.replicas:
+    if replicas >= request.replicas:
         return EMPTY
-    does, why = f"{scaling.who} scales it", least.managed or f"{scaling.who} would revert the change"
+    does, why = f"{scaling.who} scales it", request.managed or f"{scaling.who} would revert the change"
     if scaling.still:
         does = f"{scaling.who} is to scale it, has 0 replicas itself and scales nobody"
-        why = least.managed or f"{scaling.who} would revert the change once it runs"
-    elif lowest(scaling) >= least.replicas:
+        why = request.managed or f"{scaling.who} would revert the change once it runs"
+    elif lowest(scaling) >= request.replicas:
         does += " and has not followed"
-    message = f"{replicas} of at least {least.replicas} replicas; {does}"
-    return Verdict((Finding(least.rule, "TooFewReplicas", view.ref, message, report_only=why),))
+    message = f"{replicas} of at least {request.replicas} replicas; {does}"
+    return Verdict((Finding(request.rule, "TooFewReplicas", view.ref, message, report_only=why),))
 
 
-def _unread(least: Least, view: DeploymentView, scaling: Scaling) -> Verdict:
+def _unread(request: FloorRequest, view: DeploymentView, scaling: Scaling) -> Verdict:
     why = f"{scaling.who} scales it, and what it goes by was not read"
-    return Verdict(skipped=(Skipped(least.rule, view.ref, why),))
+    return Verdict(skipped=(Skipped(request.rule, view.ref, why),))
 
 
-def _pinned(least: Least, view: DeploymentView) -> Verdict:
-    observed, wanted = view.deployment.replicas, max(owners_number(REPLICAS, view), least.replicas)
+def _pinned(request: FloorRequest, view: DeploymentView) -> Verdict:
+    observed, wanted = view.deployment.replicas, max(owners_number(REPLICAS, view), request.replicas)
     who = "nobody scales it" if view.known.scalers else "nothing was read that scales it"
-    message = f"{observed} of at least {least.replicas} replicas; {who}"
-    verdict = _number(least, view, (REPLICAS, observed, wanted), "TooFewReplicas", message)
-    return reported(verdict, view, least.managed or never_scaled(view))
+    message = f"{observed} of at least {request.replicas} replicas; {who}"
+    verdict = _number(request, view, (REPLICAS, observed, wanted), "TooFewReplicas", message)
+    return reported(verdict, view, request.managed or never_scaled(view))
 
 
-def of_scaler(least: Least, view: ScalerView) -> Verdict:
+def of_scaler(request: FloorRequest, view: ScalerView) -> Verdict:
     """The floor in what scales a Deployment; nothing where that is not the only one."""
     scaled = view.scaled
     if scaled is None or who_scales(scaled).target != view.target:
         return EMPTY
-    why = least.managed or never_scaled(scaled)
+    why = request.managed or never_scaled(scaled)
     owner = view.target.metadata.controller
     why = why or (f"it is controlled by {owner.kind} {owner.name}" if owner is not None else "")
     match view.target:
         case Addon() as addon:
-            mine = least.rule == COREDNS_FLOOR
-            return of_addon(least.rule, least.replicas, view, addon, scaled) if mine else EMPTY
+            mine = request.rule == COREDNS_FLOOR
+            return of_addon(request.rule, request.replicas, view, addon, scaled) if mine else EMPTY
         case ConfigMap():
-            verdict = _cpa(least, view)
+            verdict = _cpa(request, view)
         case HorizontalPodAutoscaler() as hpa:
             maximum = (Path.parse("spec.maxReplicas"), hpa.spec.max_replicas)
             asleep = scaled.deployment.replicas == 0
-            verdict = EMPTY if asleep else _bounded(least, view, (MIN_REPLICAS, maximum))
+            verdict = EMPTY if asleep else _bounded(request, view, (MIN_REPLICAS, maximum))
             why = why or (TO_ZERO if hpa.spec.min_replicas == 0 else "")
         case ScaledObject() as keda:
             maximum = (Path.parse("spec.maxReplicaCount"), keda_maximum(keda))
-            verdict = _bounded(least, view, (MIN_REPLICA_COUNT, maximum))
+            verdict = _bounded(request, view, (MIN_REPLICA_COUNT, maximum))
             zero = not keda.spec.min_replica_count or keda.spec.idle_replica_count is not None
             why = why or (TO_ZERO if zero else "")
     return reported(verdict, view, why)
@@ -137,33 +140,35 @@ def _scaled_names(view: ScalerView) -> str:
     return f"Deployment {names[0]}" if len(names) == 1 else f"Deployments {' and '.join(names)}"
 
 
-def _bounded(least: Least, view: ScalerView, leaf: tuple[Path, tuple[Path, int]]) -> Verdict:
+def _bounded(request: FloorRequest, view: ScalerView, leaf: tuple[Path, tuple[Path, int]]) -> Verdict:
     """The floor at a number beside which there is a maximum."""
     path, (limit, maximum) = leaf
     observed, name = _present(path, view), _scaled_names(view)
-    if maximum < least.replicas:
-        patch = json.dumps(nest({limit: least.replicas}), separators=(",", ":"))
+    if maximum < request.replicas:
+        patch = json.dumps(nest({limit: request.replicas}), separators=(",", ":"))
         message = (
-            f"{limit} is {maximum}, below the floor of {least.replicas} replicas for {name};"
+            f"{limit} is {maximum}, below the floor of {request.replicas} replicas for {name};"
             f" to end it, commit {patch}"
         )
         why = "a maximum is never raised"
         return Verdict(
-            (Finding(least.rule, "MaximumBelowFloor", view.ref, message, maximum, report_only=why),)
+            (Finding(request.rule, "MaximumBelowFloor", view.ref, message, maximum, report_only=why),)
         )
-    wanted = max(owners_number(path, view), least.replicas)
-    message = f"{path} lets {name} go down to {observed}; the floor is {least.replicas} replicas"
-    return _number(least, view, (path, observed, wanted), "FloorTooLow", message)
+    wanted = max(owners_number(path, view), request.replicas)
+    message = f"{path} lets {name} go down to {observed}; the floor is {request.replicas} replicas"
+    return _number(request, view, (path, observed, wanted), "FloorTooLow", message)
 
 
-def _number(least: Least, view: View, leaf: tuple[Path, int, int], reason: str, message: str) -> Verdict:
+def _number(
+    request: FloorRequest, view: View, leaf: tuple[Path, int, int], reason: str, message: str
+) -> Verdict:
     path, observed, wanted = leaf
-    demand = Demand(least.rule, path, wanted, floor=least.replicas, lowers=observed > wanted)
+    demand = Demand(request.rule, path, wanted, floor=request.replicas, lowers=observed > wanted)
     if observed == wanted:
         return Verdict(demands=(demand,))
     if observed > wanted:
         reason, message = HELD_VALUE_DIFFERS, f"{path} {observed} was written for an earlier policy"
-    finding = Finding(least.rule, reason, view.ref, message, observed, wanted, path)
+    finding = Finding(request.rule, reason, view.ref, message, observed, wanted, path)
     return Verdict((finding,), (demand,))
 
 
@@ -186,23 +191,25 @@ def _still_ours(path: Path, held: Held, view: View) -> bool:
     return in_force(view.target, path, held, view.application) and not committed(view.target, path, held)
 
 
-def _cpa(least: Least, view: ScalerView) -> Verdict:
+def _cpa(request: FloorRequest, view: ScalerView) -> Verdict:
     """The floor in CPA's parameters, and what of these CPA itself rejects or misreads."""
     data = _owners_parameters(view)
     findings: tuple[Finding, ...] = ()
     if outlived := _outlived(view):
         del data[outlived]
-        findings = (_of_two_keys(least, view, outlived, next(iter(data))),)
-    reading, floor = cpa.read(data), cpa.Floor(least.replicas, least.prevent, least.cordoned)
+        findings = (_of_two_keys(request, view, outlived, next(iter(data))),)
+    reading, floor = cpa.read(data), cpa.Floor(request.replicas, request.prevent, request.cordoned)
     blocked = cpa.blocked(reading, floor)
-    problems = [*reading.problems, *([blocked] if blocked is not None else [])]
-    why = "only its owner knows what was meant"
-    findings += tuple(
-        Finding(least.rule, one.reason, view.ref, one.message, report_only=why) for one in problems
-    )
-    if not reading.mode or blocked is not None:
+    reason, why = "MaximumBelowFloor", "a maximum is never raised"
+    problem = blocked
+    if reading.problem:
+        reason, why = UNREADABLE, "only its owner knows what was meant"
+        problem = f"{reading.problem}; no floor is written until that is corrected"
+    if problem:
+        findings += (Finding(request.rule, reason, view.ref, problem, report_only=why),)
+    if not reading.mode or blocked:
         return Verdict(findings)
-    return Verdict(findings) + _parameters(least, view, (reading.mode, data, reading.effective_min))
+    return Verdict(findings) + _parameters(request, view, (data, reading))
 
 
 def _outlived(view: ScalerView) -> str:
@@ -215,7 +222,7 @@ def _outlived(view: ScalerView) -> str:
     return ""
 
 
-def _of_two_keys(least: Least, view: ScalerView, ours: str, theirs: str) -> Finding:
+def _of_two_keys(request: FloorRequest, view: ScalerView, ours: str, theirs: str) -> Finding:
     """`desired` of our key is nothing: it goes as soon as the floor is enforced in the other one."""
     ref = view.ref
     patch = json.dumps({"data": {ours: None}}, separators=(",", ":"))
@@ -224,7 +231,7 @@ def _of_two_keys(least: Least, view: ScalerView, ours: str, theirs: str) -> Find
         f" {ours} goes, or at once by kubectl -n {ref.namespace} patch configmap {ref.name} --type merge -p '{patch}'"
     )
     return Finding(
-        least.rule, "SeveralKeys", ref, message, observed=sorted((ours, theirs)), path=CPA_MODES[theirs]
+        request.rule, UNREADABLE, ref, message, observed=sorted((ours, theirs)), path=CPA_MODES[theirs]
     )
 
 
@@ -239,24 +246,29 @@ def _owners_parameters(view: ScalerView) -> dict[str, str]:
     return data
 
 
-def _parameters(least: Least, view: ScalerView, parsed: tuple[str, dict[str, str], int | None]) -> Verdict:
-    mode, data, lowest = parsed
-    raised = cpa.raised(data, cpa.Floor(least.replicas, least.prevent, least.cordoned))
+def _parameters(
+    request: FloorRequest, view: ScalerView, parsed: tuple[dict[str, str], cpa.Reading]
+) -> Verdict:
+    data, reading = parsed
+    mode = reading.mode
+    raised = cpa.raised(data, cpa.Floor(request.replicas, request.prevent, request.cordoned))
     wanted = raised[1] if raised is not None else data[mode]
     observed: JSON = observed_value(view.target, CPA_MODES[mode])
-    enough = cpa.raised({mode: observed}, cpa.Floor(least.replicas, least.prevent, least.cordoned)) is None
+    enough = (
+        cpa.raised({mode: observed}, cpa.Floor(request.replicas, request.prevent, request.cordoned)) is None
+    )
     demand = Demand(
-        least.rule, CPA_MODES[mode], wanted, floor=least.replicas, lowers=enough and observed != wanted
+        request.rule, CPA_MODES[mode], wanted, floor=request.replicas, lowers=enough and observed != wanted
     )
     if observed == wanted:
         return Verdict(demands=(demand,))
     name = _scaled_names(view)
-    floor = f"the floor is {least.replicas} replicas"
-    reason, message = "FloorTooLow", f"{mode} lets {name} go down to {lowest}; {floor}"
+    floor = f"the floor is {request.replicas} replicas"
+    reason, message = "FloorTooLow", f"{mode} lets {name} go down to {reading.least}; {floor}"
     if demand.lowers:
         reason, message = HELD_VALUE_DIFFERS, f"{mode} was written for an earlier policy"
-    elif lowest is not None and lowest >= least.replicas:
+    elif reading.least >= request.replicas:
         reason = "FloorNotHeld"
         message = f"{mode} counts no cordoned nodes, or lets one node hold all replicas of {name}"
-    finding = Finding(least.rule, reason, view.ref, message, observed, wanted, demand.path)
+    finding = Finding(request.rule, reason, view.ref, message, observed, wanted, demand.path)
     return Verdict((finding,), (demand,))

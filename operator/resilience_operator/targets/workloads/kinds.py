@@ -16,8 +16,7 @@ from resilience_operator.cluster.objects import workloads as observed
 from resilience_operator.core import kinds
 from resilience_operator.core.state import ANNOTATION
 from resilience_operator.core.target import Watched
-from resilience_operator.targets.coredns import proxy_mode
-from resilience_operator.targets.coredns.cluster_dns import DNS_SERVICE, is_cache
+from resilience_operator.targets.coredns.cluster_dns import is_cache
 from resilience_operator.targets.workloads.autoscalers import looks_like, may_be_parameters
 from resilience_operator.targets.workloads.budgets import is_made_by_us
 
@@ -78,10 +77,7 @@ def _alike(condition: observed.Condition) -> observed.Condition:
 
 
 def service(wire: wires.WireService) -> observed.Service:
-    """A Service; with its addresses where it is the one of cluster DNS."""
-    if (wire.metadata.namespace, wire.metadata.name) != DNS_SERVICE:
-        force_setattr(wire.spec, "cluster_ip", "")
-        force_setattr(wire.spec, "cluster_ips", ())
+    """A Service."""
     return observed.Service(meta(wire.metadata), wire.spec)
 
 
@@ -114,10 +110,8 @@ def scaled_object(wire: wires.WireScaledObject) -> observed.ScaledObject:
 
 
 def config_map(wire: wires.WireConfigMap) -> observed.ConfigMap:
-    """A ConfigMap; of one that can be no autoscaler's the settings that a rule reads, of most none."""
-    name, data = wire.metadata.name, wire.data
-    whole = may_be_parameters(name, data)
-    kept = data if whole else proxy_mode.kept(wire.metadata.namespace, name, data)
+    """A ConfigMap; nothing of the data of one that can be no autoscaler's."""
+    kept = wire.data if may_be_parameters(wire.metadata.name, wire.data) else {}
     return observed.ConfigMap(meta(wire.metadata), kept, *ownership(wire.metadata))
 
 

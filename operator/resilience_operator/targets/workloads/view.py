@@ -64,8 +64,6 @@ class DeploymentView:
     `addon`: the EKS add-on that keeps it, None where none does or AWS was not asked.
     `budgets`: PodDisruptionBudgets that select its pods, that we made for it, or that bear the name of ours.
     `strangers`: pods of other controllers that its selector selects as well.
-    `protected_too`: other Deployments that such a budget selects, each with what scales it and nothing else; no more
-    of them than it takes to say that some pod may go.
     `sharing`: names of other Deployments whose pods its selector selects as well. `twins`: names of other Deployments
     that one of its Services selects as well, and `dns` what the nodes do with queries, both asked for of cluster DNS
     alone.
@@ -91,7 +89,6 @@ class DeploymentView:
     scaled_too: "tuple[DeploymentView, ...]" = ()
     addon: Addon | None = None
     budgets: tuple[PodDisruptionBudget, ...] = ()
-    protected_too: "tuple[DeploymentView, ...]" = ()
     sharing: tuple[str, ...] = ()
     strangers: tuple[Stranger, ...] = ()
     twins: tuple[str, ...] = ()

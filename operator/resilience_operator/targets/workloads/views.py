@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from resilience_operator.cluster.argocd import Applications, named_by
@@ -48,7 +47,6 @@ from resilience_operator.targets.workloads.budgets import is_ours, name_of
 from resilience_operator.targets.workloads.foreign_pods import Strangers
 from resilience_operator.targets.workloads.relations import Index, claims_used, scaled_by, service_selects
 from resilience_operator.targets.workloads.shared_selectors import Sharing
-from resilience_operator.targets.workloads.together import Together
 from resilience_operator.targets.workloads.view import DeploymentView, ScalerView, View, dns_first
 
 _SCALERS: dict[str, Kind] = {kind.kind: kind for kind in SCALERS}
@@ -71,7 +69,6 @@ class ViewBuilder:
         self.applications = Applications()
         self.sharing = Sharing(self._deployments.within)
         self.strangers = Strangers()
-        self.together = Together(self._deployments.within, self._deployments.get)
         self.reading: AddonReading | None = None
 
     def look(self, key: Key, now: datetime, server: tuple[int, int] = (1, 36)) -> View | None:
@@ -146,21 +143,15 @@ class ViewBuilder:
             config_maps=self.parameters(autoscalers),
             addon=seen.addon if (seen := self._seen(found)) is not None else None,
             budgets=budgets,
-            protected_too=tuple(self._counted(one, now) for one in self.together.beside(found, budgets)),
             sharing=self.sharing.of(found),
             strangers=self.strangers.of(found),
             twins=tuple(self._twins(found, services)),
-            dns=self._dns(found, services, server),
+            dns=self._dns(found, services),
             state=state,
             distrust=distrust,
             server=server,
             application=self.applications.of(found.ref, found.metadata),
         )
-
-    def _counted(self, found: Deployment, now: datetime) -> DeploymentView:
-        scalers, autoscalers = self._index.scalers_of(key_of(found.ref)), self.autoscalers(found)
-        maps = self.parameters(autoscalers)
-        return DeploymentView(found, now, scalers=scalers, autoscalers=autoscalers, config_maps=maps)
 
     def nodes_changed(self) -> None:
         """The Nodes are to be put together anew."""
@@ -247,13 +238,10 @@ class ViewBuilder:
             if served((service,)):
                 yield from (name for _, name in self.selected_by(service) if name != found.metadata.name)
 
-    def _dns(
-        self, found: Deployment, services: tuple[Service, ...], server: tuple[int, int]
-    ) -> DNSNeighbours | None:
+    def _dns(self, found: Deployment, services: tuple[Service, ...]) -> DNSNeighbours | None:
         if not is_cluster_dns(found, services):
             return None
-        daemon_sets = self._cache[DAEMON_SET].within(DNS_NAMESPACE)
-        return neighbours(daemon_sets, partial(self._config_maps.get, DNS_NAMESPACE), server)
+        return neighbours(self._cache[DAEMON_SET].within(DNS_NAMESPACE))
 
     def cluster_dns(self) -> Iterator[Key]:
         """The Deployments whose answer depends on what the nodes do with queries."""
