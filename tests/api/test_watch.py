@@ -15,6 +15,7 @@ from resilience_operator.api import watch
 from resilience_operator.api.watch import Reflector, Scope
 from resilience_operator.cluster.cache import Described
 from resilience_operator.cluster.store import Store
+from resilience_operator.cluster.unreadable_keys import Unreadable
 from resilience_operator.core.kinds import POD, Kind
 from resilience_operator.targets import TARGETS
 from tests.support.api_server import Fault, Pods, Reply, Watching, failing, reset, status
@@ -28,7 +29,7 @@ class Sink(Store):
         self.told: list[str] = []
         self.broken = 0
 
-    def put(self, kind: Kind, new: Described) -> None:
+    def put(self, kind: Kind, new: Described | Unreadable) -> None:
         if self.broken:
             self.broken -= 1
             raise KeyError("an error of the store")
@@ -39,7 +40,7 @@ class Sink(Store):
         self.told.append(f"delete {name}")
         super().delete(kind, namespace, name, uid)
 
-    def replace(self, kind: Kind, objects: Sequence[Described], resource_version: str) -> None:
+    def replace(self, kind: Kind, objects: Sequence[Described | Unreadable], resource_version: str) -> None:
         self.told.append(f"replace {len(objects)}")
         super().replace(kind, objects, resource_version)
 
@@ -131,6 +132,20 @@ async def test_a_long_list_comes_in_chunks_and_is_one_replacement(
         chunks = [asked.query for asked in run.pods.asked[:3]]
     assert chunks == [{"limit": "2"}, {"limit": "2", "continue": "2"}, {"limit": "2", "continue": "4"}]
     assert run.sink.told == ["replace 5"]
+
+
+async def test_of_objects_so_large_that_there_is_no_room_fewer_are_asked_for_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "CHUNK", 100)
+    monkeypatch.setattr(watch, "MOST", 250)
+    names = "abc"
+    async with running(tmp_path, pods(*names)) as run:
+        await run.until(*names)
+        asked = [one.query for one in run.pods.asked if "watch" not in one.query]
+    of_one = [{"limit": "1"}, {"limit": "1", "continue": "1"}, {"limit": "1", "continue": "2"}]
+    assert asked == [{"limit": "100"}, {"limit": "10"}, *of_one]
+    assert run.sink.told == ["replace 3"]
 
 
 async def test_namespace_and_selectors_limit_what_is_asked_for(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from resilience_operator.cluster.objects.workloads import Object
+from resilience_operator.cluster.unreadable_keys import Unreadable
 from resilience_operator.core.kinds import DEPLOYMENT, Kind
 from resilience_operator.core.refs import Key
 from resilience_operator.policy.policy import Policy
@@ -39,7 +40,7 @@ def noting(services: Services) -> Reconciling:
     """In place of the operator's own; notes as well when the watch brought a Deployment."""
     put = services.store.put
 
-    def noted(kind: Kind, new: Object) -> None:
+    def noted(kind: Kind, new: Object | Unreadable) -> None:
         if kind == DEPLOYMENT:
             ARRIVED[(new.metadata.namespace, new.metadata.name)] = time.monotonic()
         put(kind, new)

@@ -17,6 +17,7 @@ from resilience_operator.api.session import Session
 from resilience_operator.api.watch import Reflector
 from resilience_operator.cluster.cache import Described
 from resilience_operator.cluster.store import Store
+from resilience_operator.cluster.unreadable_keys import Unreadable
 from resilience_operator.core.kinds import DEPLOYMENT, NAMESPACE, NODE, POD, REPLICA_SET, SERVICE, Kind
 from resilience_operator.engine.decide import Surroundings
 from resilience_operator.policy.decode import parse
@@ -37,7 +38,7 @@ class Listed(Store):
         super().__init__(TARGETS)
         self.listed = asyncio.Event()
 
-    def replace(self, kind: Kind, objects: Sequence[Described], resource_version: str) -> None:
+    def replace(self, kind: Kind, objects: Sequence[Described | Unreadable], resource_version: str) -> None:
         """Take it, and say so."""
         super().replace(kind, objects, resource_version)
         self.listed.set()

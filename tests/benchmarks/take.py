@@ -18,6 +18,7 @@ from resilience_operator.api.session import Session
 from resilience_operator.api.watch import Reflector
 from resilience_operator.cluster.cache import Described
 from resilience_operator.cluster.store import Store
+from resilience_operator.cluster.unreadable_keys import Unreadable
 from resilience_operator.cluster.wire import WireDeployment
 from resilience_operator.core.kinds import DEPLOYMENT, Kind
 from resilience_operator.targets import TARGETS
@@ -31,7 +32,7 @@ class Counting(Store):
         super().__init__(TARGETS)
         self.left, self.first, self.last, self.done = events, 0.0, 0.0, asyncio.Event()
 
-    def put(self, kind: Kind, new: Described) -> None:
+    def put(self, kind: Kind, new: Described | Unreadable) -> None:
         """Take it, and count."""
         self.first = self.first or time.monotonic()
         super().put(kind, new)

@@ -92,7 +92,7 @@ class Scene:
         full = f"{self.name}-{name}" if name else self.name
         self.lab.kubectl("delete", "rp", full, f"--wait={str(wait).lower()}", "--timeout=60s")
 
-    def patch(self, name: str, patch: Body, *options: str, kind: str = "deployment") -> None:
+    def patch(self, name: str, patch: Body | list[Body], *options: str, kind: str = "deployment") -> None:
         """kubectl patch of an object of the namespace, as an engineer in an incident."""
         self.lab.kubectl("-n", self.namespace, "patch", kind, name, "-p", json.dumps(patch), *options)
 

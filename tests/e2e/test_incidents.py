@@ -116,7 +116,7 @@ def test_all_rules_are_one_rollout_and_converged_is_quiet_but_awake(scene: Scene
         assert operator.passes() > passes, "passes went on"
 
         drift = [{"op": "remove", "path": "/spec/template/spec/dnsConfig"}]
-        scene.patch("web", drift, "--type=json")  # type: ignore[arg-type]
+        scene.patch("web", drift, "--type=json")
         started = time.monotonic()
         scene.wait(lambda: scene.pod_spec("web").get("dnsConfig"), "a later drift is repaired", 20)
         assert time.monotonic() - started < 20

@@ -17,7 +17,7 @@ from yarl import URL
 from resilience_operator.api.credentials import Credentials
 from resilience_operator.api.http import Call, api_error, lines
 from resilience_operator.api.pacing import TokenBucket
-from resilience_operator.core.errors import ApiError, Silent, Unreachable
+from resilience_operator.core.errors import ApiError, Silent, TooMuch, Unreachable
 
 MAX_CONNECTIONS = 64
 CONNECT_TIMEOUT = 10.0
@@ -85,8 +85,11 @@ class Session:
         content_type: str = "application/json",
         timeout: float = 30.0,  # noqa: ASYNC109 - covers the exchange, not the wait for this request's turn
         before_send: Callable[[], None] | None = None,
+        most: int | None = None,
     ) -> bytes:
         """Send one request and give the answer's body. `timeout`: seconds from connecting to the last byte.
+
+        `most`: bytes of the body that there is room for, None: all. Raises TooMuch beyond.
 
         `before_send` is called once the connection stands, with no await between it and the send; what it
         raises is raised here, and nothing was sent.
@@ -97,10 +100,10 @@ class Session:
         if call.paced:
             await self._bucket.take()
         try:
-            return await self._exchange(call, limits)
+            return await self._exchange(call, limits, most)
         except ApiError as error:
             if error.status == 401 and await self._credentials.renew():
-                return await self._exchange(call, limits)
+                return await self._exchange(call, limits, most)
             if call.paced and error.retry_after is not None:
                 self._bucket.hold(error.retry_after)
             raise
@@ -130,9 +133,17 @@ class Session:
                 await self._credentials.renew()
             raise
 
-    async def _exchange(self, call: Call, limits: aiohttp.ClientTimeout) -> bytes:
+    async def _exchange(self, call: Call, limits: aiohttp.ClientTimeout, most: int | None) -> bytes:
         async with self._answer(call, limits) as response:
-            return await response.read()
+            if most is None:
+                return await response.read()
+            parts, size = [], 0
+            async for part in response.content.iter_any():
+                parts.append(part)
+                size += len(part)
+                if size > most:
+                    raise TooMuch(f"{call.method} {call.path}: an answer of more than {most} bytes")
+            return b"".join(parts)
 
     @asynccontextmanager
     async def _answer(

@@ -11,26 +11,37 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, TypeVar
 
 from resilience_operator.api.pacing import Backoff
 from resilience_operator.api.rights import demand_reading
 from resilience_operator.api.session import Session
 from resilience_operator.cluster.cache import Described as Object
 from resilience_operator.cluster.decode import Decoders, Event
+from resilience_operator.cluster.unreadable_keys import Unreadable
 from resilience_operator.core.errors import (
     ApiError,
     OperatorError,
     RequestFailed,
     Silent,
+    TooMuch,
     UnreadableObjectError,
 )
 from resilience_operator.core.kinds import Kind
+from resilience_operator.core.numbers import whole_number
 
 log = logging.getLogger(__name__)
 
+D = TypeVar("D")
+
+LARGE = 128 * 1024
+"""Bytes of an answer or a line that take milliseconds to decode, and a quarter of a second where they mean harm."""
+
 CHUNK = 500
 """Objects per answer of a list."""
+
+MOST = 32 * 1024 * 1024
+"""Bytes of an answer of a list: an object may have 1.5 MiB, and a tenant may make many of them."""
 
 SMALL_CHUNK = 50
 """Of Applications, which bear their history and may have 200 KB each."""
@@ -61,13 +72,13 @@ class Sink(Protocol):
     decoders: Decoders
     """How objects of the kinds that it takes are decoded."""
 
-    def put(self, kind: Kind, new: Object) -> None:
-        """An object was added or changed."""
+    def put(self, kind: Kind, new: Object | Unreadable) -> None:
+        """An object was added or changed; one that cannot be read is known by its name."""
 
     def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """An object is gone."""
 
-    def replace(self, kind: Kind, objects: Sequence[Object], resource_version: str) -> None:
+    def replace(self, kind: Kind, objects: Sequence[Object | Unreadable], resource_version: str) -> None:
         """A whole list."""
 
     def rewound(self, kind: Kind) -> None:
@@ -187,12 +198,19 @@ class Reflector:
         await asyncio.sleep(wait)
 
     async def _list(self) -> None:
-        objects: list[Object] = []
+        objects: list[Object | Unreadable] = []
         params = {**self._scope.params(), "limit": str(SMALL_CHUNK if self.kind.beside_the_point else CHUNK)}
         while True:
             self._tried_at = self._clock()
-            raw = await self._session.request("GET", self._path, params=params, timeout=LIST_TIMEOUT)
-            chunk, version, more = self._sink.decoders.decode_list(self.kind, raw)
+            asked, most = int(params["limit"]), MOST if params["limit"] != "1" else None
+            try:
+                raw = await self._session.request(
+                    "GET", self._path, params=params, timeout=LIST_TIMEOUT, most=most
+                )
+            except TooMuch:
+                params["limit"] = str(max(1, asked // 10))
+                continue
+            chunk, version, more = await beside_the_loop(self._sink.decoders.decode_list, self.kind, raw)
             objects += chunk
             if not more:
                 break
@@ -200,7 +218,7 @@ class Reflector:
             await asyncio.sleep(0)
         self._replace(objects, version)
 
-    def _replace(self, objects: list[Object], version: str) -> None:
+    def _replace(self, objects: list[Object | Unreadable], version: str) -> None:
         if _earlier(version, self._version):
             log.warning("The API server's %s went back in time: a restored backup?", self.kind.plural)
             self._sink.rewound(self.kind)
@@ -220,7 +238,7 @@ class Reflector:
         async with aclosing(stream) as chunks:
             async for lines in chunks:
                 for line in lines:
-                    self._take(self._sink.decoders.decode_event(self.kind, line))
+                    self._take(await beside_the_loop(self._sink.decoders.decode_event, self.kind, line))
 
     def _take(self, event: Event) -> None:
         if event.status is not None:
@@ -230,7 +248,7 @@ class Reflector:
         self._version = event.resource_version or self._version
         self._sign_of_life()
 
-    def _deliver(self, change: str, found: Object) -> None:
+    def _deliver(self, change: str, found: Object | Unreadable) -> None:
         if change == "DELETED":
             meta = found.metadata
             self._sink.delete(self.kind, meta.namespace, meta.name, meta.uid)
@@ -252,5 +270,11 @@ class Reflector:
             self.last_error = ""
 
 
+async def beside_the_loop(decode: Callable[[Kind, bytes], D], kind: Kind, raw: bytes) -> D:
+    """What `decode` makes of it; of much text in a thread, so that no tenant's object holds everybody up."""
+    return decode(kind, raw) if len(raw) <= LARGE else await asyncio.to_thread(decode, kind, raw)
+
+
 def _earlier(version: str, known: str) -> bool:
-    return version.isdigit() and known.isdigit() and int(version) < int(known)
+    new, old = whole_number(version), whole_number(known)
+    return new is not None and old is not None and new < old

@@ -5,6 +5,7 @@ import gc
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from resilience_operator.cli import output
@@ -17,7 +18,7 @@ from resilience_operator.cli.policies import load_policy, recommended
 from resilience_operator.cli.progress import Bar
 from resilience_operator.cli.sarif import as_sarif
 from resilience_operator.cluster.store import Store
-from resilience_operator.core.errors import OperatorError
+from resilience_operator.core.errors import OperatorError, UnreadableObjectError
 from resilience_operator.policy.policy import Policy
 
 NOTHING = "holds no object of Kubernetes: nothing was checked"
@@ -93,6 +94,7 @@ def check_cluster(policy: Policy, arguments: Namespace) -> Result:
 def _subjects(store: Store, server: tuple[int, int]) -> Iterator[Subject]:
     now = datetime.now(UTC)
     for key in sorted(store.subjects()):
-        view = store.look(key, now, server)
-        if view is not None:
-            yield Subject(view)
+        with suppress(UnreadableObjectError):  # It was named when it was read.
+            view = store.look(key, now, server)
+            if view is not None:
+                yield Subject(view)

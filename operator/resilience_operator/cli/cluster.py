@@ -4,7 +4,9 @@ Used by check --cluster, plan, report and revert.
 """
 
 import json
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +14,8 @@ from typing import Any
 from resilience_operator import __version__
 from resilience_operator.api.session import Session
 from resilience_operator.cluster.store import Store
-from resilience_operator.core.errors import ApiError, ConfigurationError
+from resilience_operator.cluster.unreadable_keys import Unreadable
+from resilience_operator.core.errors import ApiError, ConfigurationError, UnreadableObjectError
 from resilience_operator.core.kinds import POLICY, Kind
 from resilience_operator.core.refs import Key
 from resilience_operator.engine.change import Decision
@@ -44,7 +47,7 @@ class Cluster:
 
     def look(self, key: Key) -> View | None:
         """The view of the object with that key; None where there is none."""
-        return self.store.look(key, self.now, self.version)
+        return look(self.store, key, self.now, self.version)
 
     def policy(self, name: str) -> Policy:
         """A policy by name. Raises ConfigurationError with the names that there are."""
@@ -76,6 +79,13 @@ class Cluster:
             if decision is not None:
                 found.append(decision)
         return sorted(found, key=lambda decision: decision.key)
+
+
+def look(store: Store, key: Key, now: datetime, server: tuple[int, int]) -> View | None:
+    """The view of the object with that key; None where there is none, or it cannot be read, which was said."""
+    with suppress(UnreadableObjectError):
+        return store.look(key, now, server)
+    return None
 
 
 async def connect(kubeconfig: str, context: str) -> Session:
@@ -124,6 +134,10 @@ async def _read_kind(session: Session, kind: Kind, store: Store) -> None:
             raise
         page, version, proceed = decode_list(kind, raw)
         objects += page
+        for one in page:
+            if isinstance(one, Unreadable):
+                where = "/".join(filter(None, (one.metadata.namespace, one.metadata.name)))
+                print(f"{kind} {where} cannot be read, and is left out: {one.why}", file=sys.stderr)
         if not proceed:
             break
     store.replace(kind, objects, version)

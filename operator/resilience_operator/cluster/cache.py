@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
 from resilience_operator.cluster.objects.meta import Meta
+from resilience_operator.cluster.unreadable_keys import Unreadable
+from resilience_operator.core.numbers import whole_number
 
 
 class Described(Protocol):
@@ -30,7 +32,7 @@ _EMPTY: Mapping[str, object] = MappingProxyType({})
 
 def version(resource_version: str) -> int:
     """A resourceVersion as the number that it is (KEP-5504: comparable within a kind); 0 where there is none."""
-    return int(resource_version) if resource_version.isdigit() else 0
+    return whole_number(resource_version) or 0
 
 
 class Cache(Generic[T]):
@@ -57,13 +59,13 @@ class Cache(Generic[T]):
         """The objects of a namespace."""
         return iter(self._namespaces.get(namespace, {}).values())
 
-    def admits(self, new: T) -> bool:
+    def admits(self, new: T | Unreadable) -> bool:
         """False where `new` is not newer than what is here, or was deleted already."""
         meta = new.metadata
         if meta.uid and meta.uid in self._tombstones:
             return False
         old = self.get(meta.namespace, meta.name)
-        return old is None or _newer(old.metadata.resource_version, meta.resource_version)
+        return old is None or is_newer(old.metadata.resource_version, meta.resource_version)
 
     def set(self, new: T) -> T | None:
         """Put it in its place, whatever its version; gives what was there."""
@@ -97,6 +99,7 @@ class Cache(Generic[T]):
             del self._tombstones[next(iter(self._tombstones))]
 
 
-def _newer(old: str, new: str) -> bool:
+def is_newer(old: str, new: str) -> bool:
     """True where `new` is above `old`, or one of them is no number, so that nobody can say."""
-    return not (old.isdigit() and new.isdigit()) or int(new) > int(old)
+    before, after = whole_number(old), whole_number(new)
+    return before is None or after is None or after > before

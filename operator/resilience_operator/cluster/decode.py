@@ -1,7 +1,7 @@
 """From the API server's JSON to the few fields that are kept: objects, lists, the events of a watch, files.
 
 Used by api/watch (lists and events), by whoever writes (the answer of our own patch) and cli (files). What
-is kept of each kind says cluster/keep.
+is kept of each kind says workloads/kinds.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,12 +12,15 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from resilience_operator.cluster import unreadable
 from resilience_operator.cluster.cache import Described as Object
+from resilience_operator.cluster.unreadable_keys import Unreadable
 from resilience_operator.cluster.wire import Wire
 from resilience_operator.core.errors import UnreadableObjectError
 from resilience_operator.core.kinds import Kind
 from resilience_operator.core.target import Watched
 
+D = TypeVar("D")
 W = TypeVar("W")
 
 
@@ -54,8 +57,15 @@ class Event:
 
     type: str
     resource_version: str = ""
-    object: Object | None = None
+    object: Object | Unreadable | None = None
     status: Status | None = None
+
+
+class _Items(Wire):
+    """A list, its items still as text."""
+
+    metadata: _ListMeta
+    items: list[msgspec.Raw] | None = None
 
 
 class _List(Wire, Generic[W]):
@@ -63,9 +73,9 @@ class _List(Wire, Generic[W]):
     items: list[W] | None = None
 
 
-class _ObjectEvent(Wire, Generic[W]):
+class _ObjectEvent(Wire):
     type: str
-    object: W
+    object: msgspec.Raw
 
 
 class _Projection(Generic[W]):
@@ -77,59 +87,111 @@ class _Projection(Generic[W]):
         self.decode = msgspec.json.Decoder(wire).decode
         # a type made at run time: no type checker can follow
         listed: Any = _List
-        event: Any = _ObjectEvent
         self.decode_list = msgspec.json.Decoder(listed[wire]).decode
-        self.decode_event = msgspec.json.Decoder(event[wire]).decode
 
 
 _decode_bookmark = msgspec.json.Decoder(_Bookmark).decode
 _decode_error = msgspec.json.Decoder(_ErrorEvent).decode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+_decode_items = msgspec.json.Decoder(_Items).decode
+_decode_event = msgspec.json.Decoder(_ObjectEvent).decode
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Decoders:
     """Decodes the kinds that the targets declare."""
 
     def __init__(self, watched: Iterable[Watched]) -> None:
+        self.watched: dict[Kind, Watched] = {one.kind: one for one in watched}
+        """Every declared kind, once, in the order of the declarations."""
         self._projections: dict[Kind, _Projection[Any]] = {
-            one.kind: _Projection(one.wire, one.keep) for one in watched
+            kind: _Projection(one.wire, one.keep) for kind, one in self.watched.items()
         }
         self.kinds: tuple[Kind, ...] = tuple(self._projections)
-        """Every declared kind, once, in the order of the declarations."""
         self.by_name: dict[str, Kind] = {kind.kind: kind for kind in self.kinds}
         """The kinds by the word that manifests have for them."""
 
     def project(self, kind: Kind, raw: bytes | msgspec.Raw) -> Object:
-        """One object as the API server gives it. Raises UnreadableObjectError."""
+        """One object as the API server gives it. Raises UnreadableObjectError, whatever is wrong with it."""
         projection = self._projections[kind]
         try:
-            return projection.reduce(projection.decode(raw))
-        except _UNREADABLE as error:
-            raise UnreadableObjectError(f"the API server gave an unreadable {kind}: {error}") from error
+            found = projection.reduce(projection.decode(raw))
+            unreadable.demand_small(found, raw)
+        except Exception as error:
+            why = unreadable.sentence(error)
+            raise UnreadableObjectError(f"the API server gave an unreadable {kind}: {why}") from error
+        return found
 
-    def decode_list(self, kind: Kind, raw: bytes) -> tuple[list[Object], str, str]:
-        """(objects, resourceVersion, continue) of one chunk of a list. Raises UnreadableObjectError."""
-        projection = self._projections[kind]
+    def decode_list(self, kind: Kind, raw: bytes) -> tuple[list[Object | Unreadable], str, str]:
+        """(objects, resourceVersion, continue) of one chunk of a list; an item that cannot be read is Unreadable.
+
+        Raises UnreadableObjectError where it is no list, or an item has no name.
+        """
         try:
-            found = projection.decode_list(raw)
+            whole, text = _shallow(_decode_items, raw)
         except _UNREADABLE as error:
             raise UnreadableObjectError(
                 f"the API server gave a list of {kind} that cannot be read: {error}"
             ) from error
-        objects = list(map(projection.reduce, found.items or ()))
-        return objects, found.metadata.resource_version, found.metadata.continue_
+        items = whole.items or ()
+        easy = text is raw and not any(map(unreadable.is_large, items))
+        objects = (self._all_at_once(kind, raw) if easy else None) or [
+            self._read(kind, item) for item in items
+        ]
+        return objects, whole.metadata.resource_version, whole.metadata.continue_
 
-    def decode_event(self, kind: Kind, line: bytes) -> Event:
-        """One line of a watch. Raises UnreadableObjectError on anything that is not an event of that kind."""
+    def _all_at_once(self, kind: Kind, raw: bytes) -> list[Object | Unreadable] | None:
+        """What is nearly always so, in the least time: every item can be read; None where one cannot."""
         projection = self._projections[kind]
         try:
-            found = projection.decode_event(line)
+            return list(map(projection.reduce, projection.decode_list(raw).items or ()))
+        except Exception:  # noqa: BLE001 - each by itself is asked then
+            return None
+
+    def decode_event(self, kind: Kind, line: bytes) -> Event:
+        """One line of a watch; an object that cannot be read is Unreadable.
+
+        Raises UnreadableObjectError on anything that is not an event of that kind.
+        """
+        try:
+            found, line = _shallow(_decode_event, line)
         except _UNREADABLE as error:
             return _other_event(kind, line, error)
-        version = found.object.metadata.resource_version
         if found.type in {"ADDED", "MODIFIED", "DELETED"}:
-            return Event(found.type, version, projection.reduce(found.object))
-        return _other_event(kind, line, ValueError(f"unknown type {found.type!r}"))
+            try:
+                read = self._read(kind, found.object)
+            except UnreadableObjectError as error:
+                return _other_event(kind, line, error)
+            return Event(found.type, read.metadata.resource_version, read)
+        return _other_event(kind, line, ValueError(f"unknown type {found.type[:40]!r}"))
+
+    def _read(self, kind: Kind, raw: msgspec.Raw) -> Object | Unreadable:
+        """One object, or as much of it as can be told. Raises UnreadableObjectError where it has no name."""
+        projection, text = self._projections[kind], bytes(raw)
+        try:
+            unreadable.demand_uncut(text)
+            found = projection.reduce(projection.decode(text))
+            unreadable.demand_small(found, text)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one is no reason to lose the others
+            return self._without_owners(kind, text, error)
+        return found
+
+    def _without_owners(self, kind: Kind, text: bytes, problem: Exception) -> Object | Unreadable:
+        projection = self._projections[kind]
+        try:
+            plain, meta = unreadable.identified(text)
+        except Exception as error:
+            why = unreadable.sentence(problem)
+            raise UnreadableObjectError(f"the API server gave a {kind} that cannot be read: {why}") from error
+        rest: Object | None = None
+        with suppress(Exception):
+            found = projection.reduce(msgspec.convert(plain, projection.wire))
+            unreadable.demand_small(found, text)
+            rest = found
+        declared = self.watched[kind]
+        ours = rest is not None and declared.owners_matter(rest)
+        if rest is not None and not declared.subject and not ours:
+            return rest  # Nobody asks who owns the fields of such an object: it is whole.
+        return Unreadable(meta, unreadable.sentence(problem), None if ours else rest)
 
     def project_dict(self, kind: Kind, obj: dict[str, Any]) -> Object:
         """One object from a file, as a YAML or JSON parser gives it; null counts as absent, as on the server.
@@ -141,6 +203,18 @@ class Decoders:
             return projection.reduce(msgspec.convert(_plain(obj), projection.wire))
         except msgspec.ValidationError as error:
             raise UnreadableObjectError(f"the API server would refuse this {kind}: {error}") from error
+        except (msgspec.DecodeError, RecursionError, ValueError, OverflowError) as error:
+            why = unreadable.sentence(error)
+            raise UnreadableObjectError(f"this {kind} cannot be read: {why}") from error
+
+
+def _shallow(decode: Callable[[bytes], D], raw: bytes) -> tuple[D, bytes]:
+    """What `decode` makes of the text, and the text: cut off below a depth, and marked, where it is too deep for it."""
+    try:
+        return decode(raw), raw
+    except RecursionError:
+        raw = unreadable.cut(raw)
+        return decode(raw), raw
 
 
 def _other_event(kind: Kind, line: bytes, problem: Exception) -> Event:

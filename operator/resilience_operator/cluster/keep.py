@@ -3,16 +3,15 @@
 Used by the kinds that the targets declare: ten thousand Deployments have to fit into a small operator.
 """
 
-from sys import intern
 from typing import Final
 
 from resilience_operator.cluster import wire as wires
 from resilience_operator.cluster.argocd import INSTALLATION, SYNC_OPTIONS, TRACKING
-from resilience_operator.cluster.interning import share, shared_labels
+from resilience_operator.cluster.interning import share, share_text, shared_labels
 from resilience_operator.cluster.last_applied import LAST_APPLIED, chosen
 from resilience_operator.cluster.managed_fields import claims
 from resilience_operator.cluster.objects import meta as observed
-from resilience_operator.core.state import ADDON_ANNOTATION, ANNOTATION
+from resilience_operator.core.state import ADDON_ANNOTATION, ANNOTATION, MAX_ADDON_TEXT, MAX_TEXT
 
 REVISION = "deployment.kubernetes.io/revision"
 KEPT_ANNOTATIONS: Final = frozenset(
@@ -30,20 +29,23 @@ KEPT_ANNOTATIONS: Final = frozenset(
 """Kept beside every `resilience.dev/*`."""
 
 _OUR_PREFIX = "resilience.dev/"
-_STATES = frozenset({ANNOTATION, ADDON_ANNOTATION})
+_STATES = {ANNOTATION: MAX_TEXT, ADDON_ANNOTATION: MAX_ADDON_TEXT}
+"""Annotation -> the longest that is believed: of a longer one it is enough to know that it is."""
 
 
 def _annotations(found: dict[str, str]) -> dict[str, str]:
     kept = {key: text for key, text in found.items() if key in KEPT_ANNOTATIONS or key[:15] == _OUR_PREFIX}
+    for key in kept.keys() & _STATES.keys():
+        kept[key] = kept[key][: _STATES[key] + 1]
     # most have the revision alone; a state annotation is never like another
-    return shared_labels(kept) if len(kept) < 2 and not kept.keys() & _STATES else kept
+    return shared_labels(kept) if len(kept) < 2 and not kept.keys() & _STATES.keys() else kept
 
 
 def meta(wire: wires.Meta) -> observed.Meta:
     """The metadata that rules and planning read."""
     return observed.Meta(
         wire.name,
-        intern(wire.namespace),
+        share_text(wire.namespace),
         wire.uid,
         wire.resource_version,
         wire.generation,

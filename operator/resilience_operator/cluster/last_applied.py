@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from resilience_operator.cluster.interning import shared_set
 from resilience_operator.cluster.managed_fields import (
     CPA_MODES,
     DNS_OPTIONS,
@@ -20,7 +21,6 @@ from resilience_operator.cluster.managed_fields import (
     constraint,
     numbers,
     pre_stop,
-    shared,
 )
 from resilience_operator.cluster.objects.workloads import Claim
 
@@ -88,7 +88,7 @@ def chosen(last_applied: str | None, owners: tuple[Claim, ...]) -> frozenset[str
     data = applied.data or {}
     written = [(mode, data[mode]) for mode in CPA_MODES if mode in data]
     leaves += [said for mode, text in written for said in (f"data.{mode}", f"data.{mode}={text}")]
-    return shared(tuple(leaves))
+    return shared_set(tuple(leaves))
 
 
 def _applied_leaves(spec: _AppliedSpec) -> list[str]:

@@ -3,7 +3,6 @@
 manifests/enforce repeats the list as a ValidatingAdmissionPolicy on the operator's own user.
 """
 
-from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -20,6 +19,7 @@ from resilience_operator.cluster.objects.workloads import (
     Target,
     TopologySpreadConstraint,
 )
+from resilience_operator.core.caching import kept
 from resilience_operator.core.paths import ABSENT, JSON, Path
 
 POD_SPEC: Final = "spec.template.spec"
@@ -38,26 +38,26 @@ API_DEFAULTS: Final[dict[Path, JSON]] = {GRACE: 30, REPLICAS: 1, MIN_REPLICAS: 1
 """Leaves that the API server fills in when nobody says anything (k8s.io/kubernetes/pkg/apis/*/*/defaults.go)."""
 
 
-@lru_cache(maxsize=4096)
+@kept(4096)
 def constraint_path(topology_key: str, when_unsatisfiable: str) -> Path:
     """The path of one topologySpreadConstraints entry: the list is merged by these two keys."""
     keys = f"topologyKey={topology_key},whenUnsatisfiable={when_unsatisfiable}"
     return Path.parse(f"{POD_SPEC}.topologySpreadConstraints[{keys}]")
 
 
-@lru_cache(maxsize=4096)
+@kept(4096)
 def pre_stop_path(container: str) -> Path:
     """The path of a container's preStop handler."""
     return Path.parse(f"{POD_SPEC}.containers[name={container}].lifecycle.preStop")
 
 
-@lru_cache(maxsize=4096)
+@kept(4096)
 def argv_path(container: str, field: str) -> Path:
     """The path of a container's `command` or `args`: held where an earlier version wrote it, and written no more."""
     return Path.parse(f"{POD_SPEC}.containers[name={container}].{field}")
 
 
-@lru_cache(maxsize=4096)
+@kept(4096)
 def whole(path: Path) -> frozenset[str]:
     """What a manager owns, as written paths, who owns all that we set at a leaf.
 
@@ -68,7 +68,7 @@ def whole(path: Path) -> frozenset[str]:
     return frozenset({str(path), *(f"{path}.{name}" for name in fields)})
 
 
-@lru_cache(maxsize=4096)
+@kept(4096)
 def slot(path: Path) -> str:
     """What only one value can rightly fill: the path itself, but for constraints all entries of one topologyKey.
 
@@ -94,7 +94,7 @@ def is_published(path: Path, target: Target) -> bool:
     return _of_deployment(path)
 
 
-@lru_cache(maxsize=4096)
+@kept(4096)
 def _of_deployment(path: Path) -> bool:
     """True where the path is one that the operator writes on a Deployment."""
     step = path.steps[3] if len(path.steps) > 3 else path.steps[0]

@@ -6,14 +6,13 @@ managedFields cost as dicts.
 Format: managedFields' FieldsV1 (structured-merge-diff: `f:` a field, `k:` the keys of a list entry).
 """
 
-import json
+import re
 from collections.abc import Iterable
-from functools import lru_cache
-from sys import intern
 from typing import Any, Protocol
 
 import msgspec
 
+from resilience_operator.cluster.interning import share_text, shared_set
 from resilience_operator.cluster.objects.workloads import (
     EVICTION_POLICY,
     MAX_UNAVAILABLE,
@@ -21,6 +20,7 @@ from resilience_operator.cluster.objects.workloads import (
     SELECTOR,
     Claim,
 )
+from resilience_operator.core.caching import kept
 
 REPLICAS = "spec.replicas"
 MIN_REPLICAS = "spec.minReplicas"
@@ -30,19 +30,19 @@ GRACE_PERIOD = "spec.template.spec.terminationGracePeriodSeconds"
 DNS_OPTIONS = "spec.template.spec.dnsConfig.options"
 
 
-@lru_cache(maxsize=4096)
+@kept(4096)
 def pre_stop(container: str) -> str:
     """The written path of a container's preStop hook."""
     return f"spec.template.spec.containers[name={container}].lifecycle.preStop"
 
 
-@lru_cache(maxsize=4096)
+@kept(4096)
 def argv(container: str, field: str) -> str:
     """The written path of a container's `command` or `args`."""
     return f"spec.template.spec.containers[name={container}].{field}"
 
 
-@lru_cache(maxsize=4096)
+@kept(4096)
 def constraint(topology_key: str, when_unsatisfiable: str) -> str:
     """The written path of an entry of topologySpreadConstraints."""
     keys = f"topologyKey={topology_key},whenUnsatisfiable={when_unsatisfiable}"
@@ -153,6 +153,10 @@ class BudgetFields(Decoded):
 
 
 NOTHING: frozenset[str] = frozenset()
+_KEY = re.compile(r"[A-Za-z0-9._/-]{0,317}")
+"""Names of containers, keys of labels, words of an enum."""
+
+_decode_keys = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def budget_claims(entries: tuple[BudgetFields, ...]) -> tuple[Claim, ...]:
@@ -166,9 +170,9 @@ def budget_claims(entries: tuple[BudgetFields, ...]) -> tuple[Claim, ...]:
             SELECTOR: spec and spec.selector,
             EVICTION_POLICY: spec and spec.eviction_policy,
         }
-        leaves = shared(tuple(leaf for leaf, there in owned.items() if there is not None))
+        leaves = shared_set(tuple(leaf for leaf, there in owned.items() if there is not None))
         if leaves:
-            named = (intern(entry.manager), intern(entry.operation), intern(entry.subresource))
+            named = (share_text(entry.manager), share_text(entry.operation), share_text(entry.subresource))
             made.append(Claim(*named, entry.time, leaves))
     return tuple(made)
 
@@ -188,24 +192,18 @@ def _claim(entry: ManagedFields) -> Claim | None:
         return None
     owned = _owned_leaves(fields.spec) if fields.spec is not None else []
     owned += _modes(f"f:{mode}" in fields.data for mode in CPA_MODES) if fields.data else []
-    leaves = shared(tuple(owned))
+    leaves = shared_set(tuple(owned))
     noted = fields.metadata.annotations if fields.metadata is not None else None
     state = noted is not None and noted.state is not None
     addon_state = noted is not None and noted.addon_state is not None
     if not leaves and not state and entry.subresource:
         return None
     manager, operation, subresource = (
-        intern(entry.manager),
-        intern(entry.operation),
-        intern(entry.subresource),
+        share_text(entry.manager),
+        share_text(entry.operation),
+        share_text(entry.subresource),
     )
     return Claim(manager, operation, subresource, entry.time, leaves, state, addon_state)
-
-
-@lru_cache(maxsize=1024)
-def shared(leaves: tuple[str, ...]) -> frozenset[str]:
-    """One set for all objects of which a manager owns the same leaves."""
-    return frozenset(leaves)
 
 
 def _modes(present: Iterable[bool]) -> list[str]:
@@ -239,10 +237,14 @@ def _fields_of(path: str, entry: _OwnedConstraint) -> list[str]:
     return [f"{path}.{name}" for name, there in owned.items() if there is not None]
 
 
-@lru_cache(maxsize=4096)
+@kept(4096)
 def _keys(element: str) -> dict[str, str]:
-    """The keys of a list entry from `k:{...}`; none for the list itself (`.`)."""
-    keys: dict[str, str] = json.loads(element[2:]) if element.startswith("k:") else {}
+    """The keys of a list entry from `k:{...}`; none for the list itself (`.`). Raises ValueError on any other text."""
+    if not element.startswith("k:"):
+        return {}
+    keys = _decode_keys(element[2:])
+    if not all(map(_KEY.fullmatch, keys.values())):
+        raise ValueError("managedFields name a list entry by a text that no name is")
     return keys
 
 

@@ -4,9 +4,13 @@ Asked by the store for every view. `kubectl rollout undo` brings old copies back
 it to other objects, people edit it: acting on such a state would give back values that were never there.
 """
 
+from datetime import datetime
+
 from resilience_operator.cluster.leaves import is_published
 from resilience_operator.cluster.objects.workloads import Target
+from resilience_operator.cluster.plausible import strange
 from resilience_operator.core.paths import Path
+from resilience_operator.core.saying import harmless
 from resilience_operator.core.state import (
     ANNOTATION,
     FIELD_MANAGER,
@@ -18,8 +22,11 @@ from resilience_operator.core.state import (
 NOTHING = ObjectState()
 
 
-def believe(target: Target) -> tuple[ObjectState, str]:
-    """(the state, "") where the annotation is ours, for this object and as we wrote it; else (nothing, why not)."""
+def believe(target: Target, now: datetime | None = None) -> tuple[ObjectState, str]:
+    """(the state, "") where the annotation is ours, for this object and as we wrote it; else (nothing, why not).
+
+    `now`: times after it are not believed; None where it is not known.
+    """
     text = target.metadata.annotations.get(ANNOTATION)
     if text is None:
         return NOTHING, ""
@@ -27,13 +34,17 @@ def believe(target: Target) -> tuple[ObjectState, str]:
         state = decode(text)
     except UnreadableStateError as error:
         return NOTHING, f"The annotation {ANNOTATION} is not believed: {error}."
-    strange = next((text for text in state.leaves if not is_published(Path.parse(text), target)), None)
-    if strange is not None:
-        return NOTHING, f"The annotation {ANNOTATION} is not believed: this operator never writes {strange}."
+    other = next((text for text in state.leaves if not is_published(Path.parse(text), target)), None)
+    if other is not None:
+        return NOTHING, (
+            f"The annotation {ANNOTATION} is not believed: this operator never writes {harmless(other)}."
+        )
+    if why := strange(state, now):
+        return NOTHING, f"The annotation {ANNOTATION} is not believed: {harmless(why)}."
     if state.uid != target.metadata.uid:
         return NOTHING, (
-            f"The annotation {ANNOTATION} is not believed: it was written for another object (uid {state.uid}) "
-            "and copied here, for instance from a backup."
+            f"The annotation {ANNOTATION} is not believed: it was written for another object "
+            f"(uid {harmless(state.uid)}) and copied here, for instance from a backup."
         )
     owners = sorted({claim.manager for claim in target.claims if claim.state} - {FIELD_MANAGER})
     if owners:

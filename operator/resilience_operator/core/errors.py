@@ -28,6 +28,10 @@ class Unreachable(RequestFailed):
     """No complete answer: refused, reset, timed out or cut off. A write may have been committed."""
 
 
+class TooMuch(RequestFailed):
+    """An answer of more bytes than there is room for: less is to be asked for at once."""
+
+
 class NotLeader(OperatorError):  # noqa: N818
     """A write was refused before it was sent: this replica does not hold the Lease (any more)."""
 

@@ -8,8 +8,9 @@ the state annotation on changed objects.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final
+
+from resilience_operator.core.caching import kept
 
 JSON = Any
 """A decoded JSON value: None, bool, int, float, str, list or dict with str keys."""
@@ -64,7 +65,7 @@ class Path:
         return self.text < other.text
 
     @staticmethod
-    @lru_cache(maxsize=4096)
+    @kept(4096)
     def parse(text: str) -> "Path":
         """Read the written form. Raises ValueError on anything that is not one."""
         steps, at = [], 0

@@ -10,7 +10,20 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from resilience_operator.core.paths import ABSENT, JSON, Path
+from resilience_operator.core.saying import harmless
+from resilience_operator.core.state_text import (
+    MAX_CONTESTS,
+    MAX_LEAVES,
+    MAX_REVISION,
+    MAX_SENTENCE,
+    HeldBody,
+    QuarantineBody,
+    StateBody,
+    is_shallow,
+)
 
 ANNOTATION = "resilience.dev/state"
 ADDON_ANNOTATION = "resilience.dev/addon-state"
@@ -64,6 +77,10 @@ class Quarantine:
     revision: int = 0
     rules: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        # A webhook or a container said it, or whoever forged our annotation.
+        object.__setattr__(self, "message", harmless(self.message, MAX_SENTENCE))
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectState:
@@ -101,6 +118,12 @@ class ObjectState:
         return replace(self, leaves=kept, applies=self.applies if kept else ())
 
 
+MAX_TEXT = 16 * 1024
+"""Bytes of the annotation: each leaf takes about 200."""
+
+MAX_ADDON_TEXT = 48 * 1024
+"""Bytes of the annotation about an add-on, which holds its whole configuration twice."""
+
 MAX_APPLIES = 8
 MAX_QUARANTINES = 16
 EPOCH, HORIZON = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
@@ -112,7 +135,23 @@ class UnreadableStateError(ValueError):
 
 
 def encode(state: ObjectState) -> str:
-    """The annotation's text: compact JSON, keys sorted, so that equal states are equal text."""
+    """The annotation's text: compact JSON, keys sorted, so that equal states are equal text.
+
+    Where it would be too long to be believed, the oldest quarantines are left out.
+    """
+    text = _written(state)
+    while len(text.encode(errors="replace")) > MAX_TEXT and state.quarantines:
+        state = replace(state, quarantines=state.quarantines[-MAX_QUARANTINES:][1:])
+        text = _written(state)
+    return text
+
+
+def can_be_believed(state: ObjectState) -> bool:
+    """True where `decode` will read what `encode` writes: neither too many leaves nor too long."""
+    return len(state.leaves) <= MAX_LEAVES and len(encode(state).encode(errors="replace")) <= MAX_TEXT
+
+
+def _written(state: ObjectState) -> str:
     body: dict[str, Any] = {"v": VERSION, "uid": state.uid}
     if state.leaves:
         body["leaves"] = {path: _encode_held(held) for path, held in state.leaves.items()}
@@ -121,41 +160,60 @@ def encode(state: ObjectState) -> str:
         body["policies"] = dict(state.policies)
         body["applies"] = [_encode_apply(apply) for apply in state.applies[-MAX_APPLIES:]]
     if state.contests:
-        body["contests"] = state.contests
+        body["contests"] = min(state.contests, MAX_CONTESTS)
     if state.quarantines:
         body["quarantines"] = [_encode_quarantine(one) for one in state.quarantines[-MAX_QUARANTINES:]]
     return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def decode(text: str) -> ObjectState:
-    """Read the annotation. Raises UnreadableStateError with the reason."""
+def decode(text: str, limit: int = MAX_TEXT) -> ObjectState:
+    """Read the annotation, `limit` bytes at most. Raises UnreadableStateError with the reason."""
+    if len(text) > limit or len(text.encode(errors="replace")) > limit:
+        raise UnreadableStateError(f"it is longer than {limit // 1024} KiB, which this operator never writes")
     try:
-        body = json.loads(text)
-        if body["v"] != VERSION:
-            raise UnreadableStateError(f"state of version {body['v']!r}; this operator reads {VERSION}")
-        return ObjectState(
-            uid=str(body["uid"]),
-            leaves={
-                str(Path.parse(path)): _decode_held(held) for path, held in body.get("leaves", {}).items()
-            },
-            policies={str(uid): int(generation) for uid, generation in body.get("policies", {}).items()},
-            names={str(uid): str(name) for uid, name in body.get("names", {}).items()},
-            applies=tuple(_decode_apply(*apply) for apply in body.get("applies", [])),
-            contests=int(body.get("contests", 0)),
-            quarantines=tuple(_decode_quarantine(one) for one in body.get("quarantines", [])),
+        return read(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UnreadableStateError):
+            raise
+        raise UnreadableStateError(_not_readable(error)) from error
+
+
+def read(body: JSON) -> ObjectState:
+    """The state of a decoded annotation. Raises UnreadableStateError with the reason."""
+    if isinstance(body, dict) and body.get("v", VERSION) != VERSION:
+        raise UnreadableStateError(
+            f"state of version {harmless(repr(body['v']), 20)}; this operator reads {VERSION}"
         )
-    except UnreadableStateError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise UnreadableStateError(f"not readable as state of this operator: {error!r}") from error
+    try:
+        found = msgspec.convert(body, StateBody)
+        return ObjectState(
+            uid=found.uid,
+            leaves={str(Path.parse(path)): _held(held) for path, held in found.leaves.items()},
+            policies=found.policies,
+            names=found.names,
+            applies=tuple(_apply(*apply) for apply in found.applies),
+            contests=found.contests,
+            quarantines=tuple(_quarantine(one) for one in found.quarantines),
+        )
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise UnreadableStateError(_not_readable(error)) from error
+
+
+def _not_readable(error: Exception) -> str:
+    return f"not readable as state of this operator: {harmless(repr(error))}"
 
 
 def _encode_apply(apply: Apply) -> list[JSON]:
     return [_stamp(apply.at), apply.revision, *apply.repaired]
 
 
-def _decode_apply(at: str, revision: int, *repaired: str) -> Apply:
-    return Apply(_time(at), int(revision), tuple(str(rule) for rule in repaired))
+def _apply(at: str | int, revision: str | int, *repaired: str | int) -> Apply:
+    rules = tuple(rule for rule in repaired if isinstance(rule, str))
+    if not isinstance(at, str) or not isinstance(revision, int) or len(rules) < len(repaired):
+        raise TypeError("a write is a time, a revision and rules")
+    if not 0 <= revision <= MAX_REVISION:
+        raise ValueError("no revision of a Deployment")
+    return Apply(_time(at), revision, rules)
 
 
 def _encode_held(held: Held) -> dict[str, JSON]:
@@ -168,15 +226,11 @@ def _encode_held(held: Held) -> dict[str, JSON]:
     return body | ({"absent": held.depth} if held.was is ABSENT else {"was": held.was})
 
 
-def _decode_held(body: dict[str, JSON]) -> Held:
-    return Held(
-        rule=str(body["rule"]),
-        set=body["set"],
-        was=body.get("was", ABSENT),
-        depth=int(body.get("absent", 0)),
-        policies=tuple(str(uid) for uid in body.get("policies", [])),
-        revision=int(body.get("revision", 0)),
-    )
+def _held(body: HeldBody) -> Held:
+    was = ABSENT if body.was is msgspec.UNSET else body.was
+    if not (is_shallow(body.set) and (was is ABSENT or is_shallow(was))):
+        raise ValueError("a value is nested too deep")
+    return Held(body.rule, body.set, was, body.absent, body.policies, body.revision)
 
 
 def _encode_quarantine(quarantine: Quarantine) -> dict[str, JSON]:
@@ -190,15 +244,9 @@ def _encode_quarantine(quarantine: Quarantine) -> dict[str, JSON]:
     }
 
 
-def _decode_quarantine(body: dict[str, JSON]) -> Quarantine:
-    return Quarantine(
-        reason=str(body["reason"]),
-        message=str(body["message"]),
-        at=_time(body["at"]),
-        policies={str(uid): str(digest) for uid, digest in body["policies"].items()},
-        revision=int(body["revision"]),
-        rules=tuple(str(rule) for rule in body["rules"]),
-    )
+def _quarantine(body: QuarantineBody) -> Quarantine:
+    at = _time(body.at)
+    return Quarantine(body.reason, body.message, at, body.policies, body.revision, body.rules)
 
 
 def _stamp(at: datetime) -> str:

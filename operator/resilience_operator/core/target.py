@@ -27,6 +27,12 @@ class Watched:
     """The struct that an object is decoded into, as it lies on the wire."""
     keep: Callable[[Any], Any]
     """wire -> the observed struct: what is kept of the object."""
+    subject: bool = False
+    """Its objects are decided about, and may be written."""
+    beside: bool = False
+    """An object of it that cannot be read makes every decision in its namespace a guess."""
+    owners_matter: Callable[[Any], bool] = lambda _: False
+    """True of an object whose fields' owners are asked for: it is unreadable where they are."""
 
 
 @dataclass(frozen=True, slots=True)

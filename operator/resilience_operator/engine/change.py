@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from resilience_operator.core.findings import Finding, Scale, Skipped, State
+from resilience_operator.core.numbers import whole_number
 from resilience_operator.core.paths import JSON, Path
 from resilience_operator.core.refs import Key, ObjectRef, key_of
 from resilience_operator.core.state import ANNOTATION, Apply, Held, ObjectState, encode
@@ -86,7 +87,7 @@ class Change:
     def number(self) -> int:
         """What tells its Events from those of other changes of the object: a revision, or a version of what is ours."""
         version = self.resource_version if self.owner is not None else ""
-        return int(version) if version.isdecimal() else self.revision
+        return whole_number(version) or self.revision
 
     @property
     def forgets(self) -> bool:

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from resilience_operator.cluster.leaves import depth_present, observed_value, outline
 from resilience_operator.cluster.ownership import has_entry, in_force
+from resilience_operator.core.numbers import whole_number
 from resilience_operator.core.paths import ABSENT, Path
-from resilience_operator.core.state import Apply, Held, ObjectState, Quarantine
+from resilience_operator.core.state import Apply, Held, ObjectState, Quarantine, can_be_believed
 from resilience_operator.engine.causing import causing
 from resilience_operator.engine.change import Change, Result, Verb
 from resilience_operator.engine.contest import Patience, contests_after, lost
@@ -36,7 +37,10 @@ def apply(
     patience: Patience,
     keep: Keep,
 ) -> Change | None:
-    """Write what is free, and out of its place what of ours stood there; None where nothing is to be written."""
+    """Write what is free, and out of its place what of ours stood there; None where nothing is to be written.
+
+    Nor where so much would have to be remembered on the object that we would not believe it afterwards.
+    """
     written = tuple(judgement.demand.path for judgement in resolution.writes)
     recorded = _records(view, resolution, holds, written)
     if not written and recorded == dict(view.state.leaves):
@@ -55,6 +59,8 @@ def apply(
         contests=contests_after(view.state, repaired, view.now, patience),
         quarantines=keep(revision),
     )
+    if not can_be_believed(state):
+        return None
     return Change(
         verb=Verb.APPLY,
         result=Result.APPLIED,
@@ -203,7 +209,7 @@ def next_revision(view: View) -> int:
     """
     newest, own = newest_replica_set(view), view.target.metadata.annotations.get(REVISION, "")
     known = newest.revision if newest is not None else 0
-    return max(known, int(own) if own.isdecimal() else 0) + 1
+    return max(known, whole_number(own) or 0) + 1
 
 
 def _withdrawal(

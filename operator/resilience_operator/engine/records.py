@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from resilience_operator.cluster.plausible import CLOCKS_APART
 from resilience_operator.engine.change import Change, Decision, Result
 from resilience_operator.policy.policy import Policy
 
@@ -83,6 +84,12 @@ def identity(one: Record) -> tuple[str, ...]:
         str(ref.get("namespace", "")),
         str(ref.get("name", "")),
     )
+
+
+def believable(stored: Iterable[Any], now: datetime) -> list[Record]:
+    """Of what a status holds what we can have written: a record of the future would stay the newest for ever."""
+    latest = stamp(now + CLOCKS_APART)
+    return [one for one in stored if isinstance(one, Mapping) and str(one.get("time", "")) <= latest]
 
 
 def rebuilt(decisions: Iterable[Decision], policy: Policy) -> list[Record]:

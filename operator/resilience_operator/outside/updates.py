@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from resilience_operator.api.client import NotLeader
 from resilience_operator.api.write import Writer, Written
 from resilience_operator.cluster.leaves import CONFIGURATION
 from resilience_operator.cluster.objects.workloads import Addon
-from resilience_operator.core.errors import RequestFailed
+from resilience_operator.core.errors import RequestFailed, UnreadableObjectError
 from resilience_operator.core.kinds import DEPLOYMENT
 from resilience_operator.core.state import ADDON_ANNOTATION, ObjectState
 from resilience_operator.engine.change import Change, Verb
@@ -70,7 +71,9 @@ class AddonUpdates:
 
     async def _run(self, change: Change, now: datetime) -> None:
         services = self._services
-        view = services.store.look(addons.KEY, now, services.server_version)
+        view = None
+        with suppress(UnreadableObjectError):
+            view = services.store.look(addons.KEY, now, services.server_version)
         if services.addons is None or view is None:
             self._ended(Report(change, Done.AGAIN, now, "the add-on is not looked at any more", stale=True))
             return

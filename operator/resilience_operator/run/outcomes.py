@@ -7,9 +7,11 @@ Nothing of it is needed for safety: a restart decides anew from what is observed
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from resilience_operator.api.write import Forbidden
+from resilience_operator.core.errors import UnreadableObjectError
 from resilience_operator.core.refs import ObjectRef, key_of
 from resilience_operator.engine.change import Change, Verb
 from resilience_operator.engine.contest import MAX_REVERTS
@@ -115,7 +117,9 @@ class Aftermath:
 
     def _view(self, report: Report) -> View | None:
         key = key_of(report.change.subject)
-        return self._services.store.look(key, report.at, self._services.server_version)
+        with suppress(UnreadableObjectError):
+            return self._services.store.look(key, report.at, self._services.server_version)
+        return None
 
 
 def _read_of(ref: ObjectRef) -> ObjectRef:

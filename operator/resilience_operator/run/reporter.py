@@ -49,7 +49,7 @@ class Teller:
         self._learned = others | learned
         for key in learned.keys() & self._since.keys():
             self._since[key] = min(self._since[key], learned[key])
-        stored = status.get("remediations", [])
+        stored = records.believable(status.get("remediations") or (), self._services.now())
         self._records[policy.uid] = records.add(self._records.get(policy.uid, []), stored)
 
     def forget(self, policy: Policy) -> None:

@@ -66,6 +66,7 @@ from resilience_operator.cluster.objects.templates import (
     Volume,
     VolumeClaim,
 )
+from resilience_operator.core.numbers import whole_number
 from resilience_operator.core.refs import ObjectRef
 
 __all__ = [
@@ -219,7 +220,7 @@ class ReplicaSet(Observed, frozen=True):
     def revision(self) -> int:
         """The Deployment's revision that this ReplicaSet bears; 0 where it has none yet."""
         text = self.metadata.annotations.get("deployment.kubernetes.io/revision", "")
-        return int(text) if text.isdigit() else 0
+        return whole_number(text) or 0
 
     @property
     def template_hash(self) -> str:

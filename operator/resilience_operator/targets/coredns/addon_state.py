@@ -18,15 +18,18 @@ import msgspec
 
 from resilience_operator.cluster.leaves import CONFIGURATION
 from resilience_operator.cluster.objects.workloads import Addon, AddonReading, Claim, Deployment, Meta
+from resilience_operator.cluster.plausible import plausible
+from resilience_operator.core.saying import harmless
 from resilience_operator.core.state import (
     ADDON_ANNOTATION,
     FIELD_MANAGER,
+    MAX_ADDON_TEXT,
     Held,
     ObjectState,
     Quarantine,
     UnreadableStateError,
-    decode,
     encode,
+    read,
 )
 
 EKS_MANAGER = "eks"
@@ -114,14 +117,22 @@ def written(state: ObjectState, intent: Intent | None) -> str:
 
 def remembered(text: str) -> tuple[ObjectState, Intent | None]:
     """The annotation as it was written, whatever became of it. Raises UnreadableStateError."""
-    state = decode(text)
+    if len(text.encode(errors="replace")) > MAX_ADDON_TEXT:
+        raise UnreadableStateError(f"it is longer than {MAX_ADDON_TEXT // 1024} KiB")
     try:
-        body = json.loads(text).get("intent")
-        intent = Intent(**body) if body is not None else None
-    except (TypeError, AttributeError) as error:
-        raise UnreadableStateError(f"not readable as state of this operator: {error!r}") from error
+        body = json.loads(text)
+        noted = body.pop("intent", None) if isinstance(body, dict) else None
+        intent = msgspec.convert(noted, Intent | None)
+    except (ValueError, RecursionError) as error:
+        why = harmless(repr(error))
+        raise UnreadableStateError(f"not readable as state of this operator: {why}") from error
+    state = read(body)
     if not state.leaves.keys() <= {LEAF}:
-        raise UnreadableStateError(f"this operator never writes {sorted(state.leaves)} of an add-on")
+        raise UnreadableStateError(
+            f"this operator never writes {harmless(', '.join(sorted(state.leaves)))} of an add-on"
+        )
+    if not all(plausible(CONFIGURATION, held) for held in state.leaves.values()):
+        raise UnreadableStateError("a configuration is a text")
     return state, intent
 
 

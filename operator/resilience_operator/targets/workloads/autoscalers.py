@@ -7,12 +7,12 @@ Deployment whose container bears its flags is one (cmd/cluster-proportional-auto
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from resilience_operator.cluster.leaves import REPLICAS
 from resilience_operator.cluster.objects.workloads import Deployment
 from resilience_operator.cluster.state import believe
+from resilience_operator.core.caching import kept
 from resilience_operator.core.refs import Key
 
 BINARY = "cluster-proportional-autoscaler"
@@ -69,7 +69,7 @@ def stands_still(autoscaler: Deployment) -> bool:
     return autoscaler.replicas == 0 and str(REPLICAS) not in believe(autoscaler)[0].leaves
 
 
-@lru_cache(maxsize=256)
+@kept(256, longest=4096)
 def parse(argv: tuple[str, ...], namespace: str, container: str = "") -> Autoscaler | None:
     """The CPA of a command line; `namespace`: where it runs, which holds unless a flag says otherwise."""
     if not looks_like(argv):

@@ -20,6 +20,7 @@ from resilience_operator.cluster.objects.workloads import (
     Selector,
 )
 from resilience_operator.cluster.selection import selects
+from resilience_operator.core.numbers import whole_number
 from resilience_operator.core.state import FIELD_MANAGER
 
 if TYPE_CHECKING:
@@ -195,7 +196,5 @@ def of_it_alone(budget: PodDisruptionBudget, view: DeploymentView) -> bool:
 def _number(limit: int | str, replicas: int, *, unreadable: int) -> int:
     if isinstance(limit, int):
         return limit
-    number = limit.removesuffix("%")
-    if number == limit or not (number.isascii() and number.isdigit()):
-        return unreadable
-    return -(-int(number) * replicas // 100)
+    number = whole_number(limit.removesuffix("%")) if limit.endswith("%") else None
+    return unreadable if number is None else -(-number * replicas // 100)

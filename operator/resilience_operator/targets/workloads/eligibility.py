@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from resilience_operator.cluster.objects.workloads import RollingUpdate
 from resilience_operator.core.findings import Demand, Verdict
+from resilience_operator.core.numbers import whole_number
 from resilience_operator.core.paths import Path
 from resilience_operator.core.state import Held
 from resilience_operator.targets.workloads.placement import eligible
@@ -105,10 +106,10 @@ def _scaled(limit: int | str | None, replicas: int, *, up: bool) -> int:
     limit = DEFAULT_LIMIT if limit is None else limit
     if isinstance(limit, int):
         return limit
-    number = limit.removesuffix("%")
-    if number == limit or not (number.isascii() and number.isdigit()):
+    number = whole_number(limit.removesuffix("%")) if limit.endswith("%") else None
+    if number is None:
         raise ValueError(f"{limit!r} is neither a whole number nor a percentage")
-    hundredths = int(number) * replicas
+    hundredths = number * replicas
     return -(-hundredths // 100) if up else hundredths // 100
 
 

@@ -4,12 +4,10 @@ Declared by the targets deployments and coreDNS. An object is decoded straight i
 dropped, and what many objects have in common is shared.
 """
 
-from sys import intern
-
 from msgspec.structs import force_setattr
 
 from resilience_operator.cluster import wire as wires
-from resilience_operator.cluster.interning import interned, share, shared_labels
+from resilience_operator.cluster.interning import interned, share, share_text, shared_labels
 from resilience_operator.cluster.keep import REVISION, meta, ownership
 from resilience_operator.cluster.managed_fields import budget_claims
 from resilience_operator.cluster.objects import workloads as observed
@@ -59,7 +57,7 @@ def replica_set(wire: wires.WireReplicaSet) -> observed.ReplicaSet:
 def pod(wire: wires.WirePod) -> observed.Pod:
     """A pod with its condition Ready, and with PodScheduled while it is not."""
     status = observed.PodStatus(
-        intern(wire.status.phase),
+        share_text(wire.status.phase),
         share(tuple(_alike(found) for found in wire.status.conditions if _matters(found))),
         share(tuple(map(share, wire.status.container_statuses))),
     )
@@ -139,17 +137,17 @@ def application(wire: wires.WireApplication) -> observed.Application:
 
 
 WATCHED: tuple[Watched, ...] = (
-    Watched(kinds.DEPLOYMENT, wires.WireDeployment, deployment),
-    Watched(kinds.REPLICA_SET, wires.WireReplicaSet, replica_set),
-    Watched(kinds.POD, wires.WirePod, pod),
-    Watched(kinds.SERVICE, wires.WireService, service),
-    Watched(kinds.NAMESPACE, wires.WireNamespace, namespace),
+    Watched(kinds.DEPLOYMENT, wires.WireDeployment, deployment, subject=True),
+    Watched(kinds.REPLICA_SET, wires.WireReplicaSet, replica_set, beside=True),
+    Watched(kinds.POD, wires.WirePod, pod, beside=True),
+    Watched(kinds.SERVICE, wires.WireService, service, beside=True),
+    Watched(kinds.NAMESPACE, wires.WireNamespace, namespace, beside=True),
     Watched(kinds.NODE, wires.WireNode, node),
-    Watched(kinds.VOLUME_CLAIM, wires.WireVolumeClaim, volume_claim),
-    Watched(kinds.HPA, wires.WireHPA, hpa),
-    Watched(kinds.SCALED_OBJECT, wires.WireScaledObject, scaled_object),
-    Watched(kinds.CONFIG_MAP, wires.WireConfigMap, config_map),
-    Watched(kinds.BUDGET, wires.WireBudget, budget),
+    Watched(kinds.VOLUME_CLAIM, wires.WireVolumeClaim, volume_claim, beside=True),
+    Watched(kinds.HPA, wires.WireHPA, hpa, subject=True, beside=True),
+    Watched(kinds.SCALED_OBJECT, wires.WireScaledObject, scaled_object, subject=True, beside=True),
+    Watched(kinds.CONFIG_MAP, wires.WireConfigMap, config_map, subject=True),
+    Watched(kinds.BUDGET, wires.WireBudget, budget, beside=True, owners_matter=is_made_by_us),
     Watched(kinds.DAEMON_SET, wires.WireDaemonSet, daemon_set),
     Watched(kinds.APPLICATION, wires.WireApplication, application),
 )

@@ -117,8 +117,18 @@ def _holds(item: MatchExpression, labels: Mapping[str, str]) -> bool:
         return Requirement(item.key, item.operator, item.values).matches(labels)
     if item.key not in labels or len(item.values) != 1:
         return False
-    have, bound = int(labels[item.key]), int(item.values[0])
+    have, bound = _integer(labels[item.key]), _integer(item.values[0])
     return have > bound if item.operator == "Gt" else have < bound
+
+
+_LONGEST_INTEGER = 20
+"""Characters of an int64 with its sign: the scheduler reads no other (strconv.ParseInt)."""
+
+
+def _integer(text: str) -> int:
+    if len(text) > _LONGEST_INTEGER:
+        raise ValueError(f"no whole number of 64 bits: {text[:_LONGEST_INTEGER]!r}...")
+    return int(text)
 
 
 def domain(node: Node, topology_key: str) -> str:

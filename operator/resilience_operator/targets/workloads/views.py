@@ -82,7 +82,7 @@ class ViewBuilder:
             seen = self._seen(self._deployments.get(*addons.PLACE))
             state, distrust = (seen.state, seen.distrust) if seen is not None else (ObjectState(), "")
         else:
-            state, distrust = believe(found)
+            state, distrust = believe(found, now)
         scaled = self._scaled_views(self.scaled(found), now, server)
         return ScalerView(
             target=found,
@@ -122,7 +122,7 @@ class ViewBuilder:
         if found is None:
             return None
         replica_sets = self._index.replica_sets_of(found)
-        state, distrust = believe(found)
+        state, distrust = believe(found, now)
         claims = [
             self._cache[VOLUME_CLAIM].get(namespace, claim) for claim in sorted(set(claims_used(found)))
         ]
