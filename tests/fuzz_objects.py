@@ -1,7 +1,7 @@
 """Random objects of a tenant who means harm, or knows no better: decoded, kept, evaluated, planned and written.
 
-`python -m tests.fuzz_objects 1000000` runs a million; tests/cluster/test_hostile_objects.py runs some. Each object is put
-into a namespace of its own shape beside an honest twin; whatever raises beside UnreadableObjectError is a fault.
+`python -m tests.fuzz_objects 1000000` runs a million; tests/cluster/test_hostile_objects.py runs some. Each object is
+put into a namespace of its own shape beside an honest twin; whatever raises beside UnreadableObjectError is a fault.
 """
 
 import json

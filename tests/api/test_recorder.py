@@ -232,6 +232,57 @@ async def test_a_full_queue_drops_the_oldest_and_counts_it() -> None:
     await desk.stop()
 
 
+async def test_a_namespace_that_has_much_to_tell_delays_no_others() -> None:
+    desk = Desk()
+    loud = [replace(WEB, namespace="ci", name=f"web-{number}", uid=f"uid-{number}") for number in range(600)]
+    await desk.tell(*(replace(NOTICE, regarding=ref, note="loud") for ref in loud))
+    await desk.tell(replace(NOTICE, note="quiet"), replace(NOTICE, generation=2, note="again"), wait=1)
+    assert {"quiet", "again"} <= set(desk.server.notes)
+    await desk.time.advance(3)
+    warning = replace(loud[0], namespace="ci", name="late", uid="uid-late")
+    await desk.tell(replace(NOTICE, regarding=warning, note="warned", type="Warning"), wait=1)
+    assert "warned" in desk.server.notes, "Warnings go first"
+    await desk.stop()
+
+
+async def test_warnings_without_end_starve_nobody() -> None:
+    desk = Desk()
+    loud = [replace(WEB, name=f"web-{number}", uid=f"uid-{number}") for number in range(600)]
+    await desk.tell(*(replace(NOTICE, regarding=ref, note="loud", type="Warning") for ref in loud))
+    await desk.tell(replace(NOTICE, note="normal"), wait=1)
+    assert "normal" in desk.server.notes
+    await desk.stop()
+
+
+async def test_a_namespace_that_takes_no_events_keeps_no_other_from_being_told_of() -> None:
+    desk = Desk()
+    real = desk.server.request
+
+    async def refuse(method: str, path: str, **options: Any) -> bytes:
+        if "/namespaces/evil/" in path:
+            raise ApiError(500, "", "failed calling webhook")
+        return await real(method, path, **options)
+
+    desk.server.request = refuse  # type: ignore[method-assign]
+    await desk.tell(replace(NOTICE, regarding=replace(WEB, namespace="evil", uid="uid-evil")))
+    await desk.tell(NOTICE, wait=1)
+    assert desk.server.notes == ["3 replicas spread"]
+    await desk.stop()
+
+
+async def test_a_full_queue_drops_the_oldest_of_the_loudest() -> None:
+    desk = Desk(queue=4)
+    desk.server.leading = False
+    refs = [replace(WEB, namespace="ci", name=f"ci-{number}", uid=f"uid-{number}") for number in range(6)]
+    await desk.tell(
+        replace(NOTICE, note="quiet"), *(replace(NOTICE, regarding=ref, note=ref.name) for ref in refs)
+    )
+    desk.server.leading = True
+    await desk.time.advance(60)
+    assert (sorted(desk.server.notes), desk.dropped) == (["ci-3", "ci-4", "ci-5", "quiet"], 3)
+    await desk.stop()
+
+
 @pytest.mark.parametrize(
     "failure",
     [

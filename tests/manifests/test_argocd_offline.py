@@ -28,6 +28,7 @@ from tests.support.statuses import (
     UNHEALTHY,
     WAITING,
     WELL,
+    WRITES,
     Causes,
     every,
     written,
@@ -51,6 +52,7 @@ TOLERATED = {
     WELL: "",
     STOPPED: f"stopped: {STOPPED_SAYS}",
     FAILED: "a rollout failed: shop/web: container web of the new pod web-1 is in a crash loop (2 restarts)",
+    WRITES: "a write fails: the last write of shop/db failed: failed calling webhook",
     UNHEALTHY: "halted: 9 of 40 targets are unhealthy, more than 20 % (shop/web is one)",
     DISTRUST: "not believed: shop/db: resilience.dev/state is of another object",
 }
@@ -103,7 +105,7 @@ def expected(causes: Causes) -> str:
 
 def test_every_status_that_the_operator_can_write_has_its_health(ask: Ask, tmp_path: Path) -> None:
     every_one = list(every())
-    assert len(every_one) == 204
+    assert len(every_one) == 240
     together = asked_together(ask, tmp_path, [written(causes) for causes in every_one])
     assert together == [expected(causes) for causes in every_one]
     assert {answer.split("\n")[0] for answer in together} == {
@@ -146,7 +148,7 @@ def test_these_are_all_conditions_that_the_code_can_set() -> None:
         for one in written(causes)["status"]["conditions"]
     }
     assert seen == set(conditions_in_the_code())
-    assert len(seen) == 16
+    assert len(seen) == 17
 
 
 def conditions_in_the_code() -> Iterable[tuple[str, str, str]]:
@@ -199,6 +201,7 @@ def test_a_policy_is(ask: Ask, causes: Causes, health: str, message: str) -> Non
     ("thresholds", "several"),
     [
         ({}, False),
+        ({"threshold": 0}, True),
         ({"threshold": 2}, True),
         ({"section_threshold": 2}, True),
         ({"threshold": 3, "section_threshold": 1}, False),

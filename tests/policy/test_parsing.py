@@ -53,7 +53,7 @@ FULL = Policy(
             ),
         ),
     ),
-    rollout=Rollout(3, 2, 0, 300, 2),
+    rollout=Rollout(3, 2, 0, 300, 2, 3),
     deployments=Deployments(
         mode=Mode.AUDIT,
         conflicts=Conflicts.REPORT,

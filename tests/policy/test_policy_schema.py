@@ -98,6 +98,9 @@ DEFAULTS = {
     "spec.rollout.soakSeconds": f"{DEFAULT_ROLLOUT.soak_seconds} if left out",
     "spec.rollout.progressDeadlineSeconds": f"{DEFAULT_ROLLOUT.progress_deadline_seconds} if left out",
     "spec.rollout.failureThreshold": f"{DEFAULT_ROLLOUT.failure_threshold} if left out",
+    "spec.rollout.failureThresholdPerNamespace": (
+        f"{DEFAULT_ROLLOUT.failure_threshold_per_namespace} if left out"
+    ),
     "spec.deployments.namespaces.include": f'["{NamespaceScope().include[0]}"] if left out',
     "spec.deployments.spread.constraints": (
         "kubernetes.io/hostname and topology.kubernetes.io/zone, each with maxSkew 1 and ScheduleAnyway"

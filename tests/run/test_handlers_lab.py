@@ -40,6 +40,10 @@ class Listener:
         """Nothing, for ever."""
         await asyncio.Event().wait()
 
+    def broken(self) -> tuple[str, ...]:
+        """Nothing is."""
+        return ()
+
     def wake(self) -> None:
         """Count."""
         self.wakes += 1

@@ -206,6 +206,7 @@ def test_the_metrics_are_those_of_the_contract() -> None:
     metrics.leader_is(lambda: True)
     metrics.requested("patch", "deployments", "200")
     metrics.event_dropped()
+    metrics.pass_failed()
     lines = metrics.exposition().decode().splitlines()
     samples = [line for line in lines if not line.startswith("#") and "_bucket" not in line]
     assert samples == [
@@ -218,6 +219,7 @@ def test_the_metrics_are_those_of_the_contract() -> None:
         "resilience_queue_depth 4.0",
         "resilience_rollouts_in_flight 1.0",
         "resilience_leader 1.0",
+        "resilience_pass_failures_total 1.0",
         'resilience_api_requests_total{code="200",resource="deployments",verb="patch"} 1.0',
         "resilience_events_dropped_total 1.0",
     ]
@@ -290,7 +292,7 @@ async def test_doubt_stops_and_what_cannot_be_read_is_as_it_was(
         found = left.pop(0)
         if isinstance(found, Exception):
             raise found
-        return found
+        return {"metadata": {"name": "resilience-operator", "resourceVersion": "7"}, **found}
 
     switch = PauseSwitch(FakeApi(answer), "home", lambda: changes.append(switch.paused()))
     assert switch.paused()

@@ -72,18 +72,18 @@ class Operator:
 
     def decisions(self) -> dict[Key, Decision]:
         """The decision about every object, from what the API server has, and who is stopped by it."""
-        found = self._decide({})
-        stopped = self.schedule(found).stopped
-        return self._decide(stopped) if stopped else found
+        found = self._decide(Schedule())
+        plan = self.schedule(found)
+        return self._decide(plan) if plan.stopped or plan.stopped_in else found
 
-    def _decide(self, stopped: Mapping[str, str]) -> dict[Key, Decision]:
+    def _decide(self, plan: Schedule) -> dict[Key, Decision]:
         store, policies = self.store(), self.parsed()
         directory = {policy.uid: policy for policy in policies.values()}
-        around = Surroundings(directory, self.patience, stopped=stopped)
         found = {}
         for key in self.cluster.stored:
             view = store.look(key, self.cluster.now)
             assert view is not None
+            around = Surroundings(directory, self.patience, stopped=plan.stopped_for(key[0]))
             decision = judge(view, policies.values(), around, "resilience-system")
             if decision is not None:
                 found[key] = decision

@@ -16,6 +16,12 @@ def fails_with(*fields: str) -> Any:
     return lambda template: not (set(fields) & template["spec"].keys())
 
 
+def stopped(world: World) -> list[str]:
+    """The policies that start nothing more, anywhere or in the one namespace that there is."""
+    plan = world.operator.plan()
+    return sorted({*plan.stopped, *(name for name, _ in plan.stopped_in)})
+
+
 def verbs(world: World) -> list[str]:
     return [verb for verb, _ in world.operator.writes]
 
@@ -34,7 +40,7 @@ def test_two_policies_that_fail_on_one_deployment_fail_once_each() -> None:
         {"web": ["dns-config Quarantined"]},
         {"web": ["spread Quarantined"]},
     )
-    assert sorted(world.operator.plan().stopped) == ["a", "b"]
+    assert stopped(world) == ["a", "b"]
     assert world.pod("web") == before
 
 
@@ -43,14 +49,18 @@ def test_two_rules_of_one_policy_that_fail_one_after_the_other_fail_once_each() 
     world.create("web")
     world.controller.well = fails_with("dnsConfig", "topologySpreadConstraints")
     world.label("web", **{"resilience.dev/ignore": "spread"})
-    world.operator.policy(deployments={**DNS, **SPREAD}, rollout={**SOON, "failureThreshold": 2})
+    world.operator.policy(deployments={**DNS, **SPREAD}, rollout={**SOON, "failureThresholdPerNamespace": 2})
     world.turns(40)
     world.label("web", **{"resilience.dev/ignore": None})
     world.turns(200)
     assert verbs(world) == ["apply", "withdraw", "apply", "withdraw"]
     assert world.states() == {"web": ["spread Quarantined", "dns-config Quarantined"]}
-    assert world.operator.plan().stopped == {
-        "p": "2 rollouts failed, shop/web last; the policy is stopped until its spec changes (failureThreshold: 2)"
+    assert world.operator.plan().stopped == {}
+    assert world.operator.plan().stopped_in == {
+        ("p", "shop"): (
+            "2 rollouts failed in namespace shop, shop/web last; the policy is stopped there until its spec changes "
+            "(failureThresholdPerNamespace: 2)"
+        )
     }
 
 
@@ -64,7 +74,7 @@ def test_a_failure_of_another_policy_does_not_start_a_stopped_one_again() -> Non
         "b", deployments={**SPREAD, "selector": {"matchLabels": {"app": "web"}}}, rollout=SOON
     )
     world.turns(40)
-    assert sorted(world.operator.plan().stopped) == ["a", "b"]
+    assert stopped(world) == ["a", "b"]
     writes = len(world.operator.writes)
     world.turns(100)
     assert len(world.operator.writes) == writes
@@ -77,7 +87,7 @@ def test_a_stopped_policy_holds_nobody_elses_rules_back() -> None:
     world.controller.well = fails_with("dnsConfig")
     world.operator.policy("a", deployments=DNS, rollout=SOON)
     world.turns(60)
-    assert list(world.operator.plan().stopped) == ["a"]
+    assert stopped(world) == ["a"]
     world.operator.policy("b", deployments=SPREAD, rollout=SOON)
     world.turns(60)
     assert "topologySpreadConstraints" in world.pod("web")
@@ -85,7 +95,7 @@ def test_a_stopped_policy_holds_nobody_elses_rules_back() -> None:
     ((judged,),) = [one.of("a") for one in world.operator.decisions().values() if one.key == key("web")]
     assert f"{judged.finding.rule} {judged.state}" == "dns-config Pending"
     assert judged.why.startswith(
-        "1 rollout failed, shop/aaa last; the policy is stopped until its spec changes"
+        "1 rollout failed in namespace shop, shop/aaa last; the policy is stopped there until its spec changes"
     )
 
 
@@ -97,7 +107,7 @@ def test_what_a_stopped_policy_holds_is_carried_on() -> None:
     world.create("bbb")
     world.controller.well = fails_with("dnsConfig")
     world.turns(60)
-    assert list(world.operator.plan().stopped) == ["a"]
+    assert stopped(world) == ["a"]
     world.controller.well = lambda template: True
     world.operator.policy("b", deployments=SPREAD, rollout=SOON)
     world.turns(60)
@@ -110,7 +120,7 @@ def test_giving_back_another_rule_does_not_lift_a_quarantine() -> None:
     world.operator.policy("s", deployments=SPREAD, rollout=SOON, onRelease="Revert")
     world.until(world.converged)
     world.controller.well = fails_with("dnsConfig")
-    world.operator.policy("d", deployments=DNS, rollout={**SOON, "failureThreshold": 5})
+    world.operator.policy("d", deployments=DNS, rollout={**SOON, "failureThresholdPerNamespace": 5})
     world.turns(40)
     assert world.states("d") == {"web": ["dns-config Quarantined"]}
     world.operator.delete_policy("s")
@@ -124,17 +134,17 @@ def test_a_rollout_that_failed_before_counts_until_the_policy_changes() -> None:
     world = World()
     world.create("web")
     world.controller.well = fails_with("dnsConfig")
-    world.operator.policy(deployments=DNS, rollout={**SOON, "failureThreshold": 2})
+    world.operator.policy(deployments=DNS, rollout={**SOON, "failureThresholdPerNamespace": 2})
     world.turns(40)
     world.push("web", "shop/web:2")
     world.turns(40)
     assert verbs(world) == ["apply", "withdraw", "apply", "withdraw"]
-    assert "2 rollouts failed" in world.operator.plan().stopped["p"]
+    assert "2 rollouts failed" in world.operator.plan().stopped_in["p", "shop"]
     world.controller.well = lambda template: True
     world.push("web", "shop/web:3")
     world.turns(20)
     assert "dnsConfig" not in world.pod("web"), "stopped until its spec changes"
-    world.operator.policy(deployments=DNS, rollout={**SOON, "failureThreshold": 3})
+    world.operator.policy(deployments=DNS, rollout={**SOON, "failureThresholdPerNamespace": 3})
     world.until(world.converged)
     assert "dnsConfig" in world.pod("web")
 
@@ -173,7 +183,7 @@ def test_what_a_stopped_policy_wrote_is_not_overwritten_by_another(priority: int
         world.operator.delete_policy("low")
     world.controller.well = fails_with("dnsConfig")
     world.turns(60)
-    assert "high" in world.operator.plan().stopped
+    assert "high" in stopped(world)
     world.controller.well = lambda template: True
     world.operator.policy("low", deployments=edns, rollout=SOON)
     writes = [key_ for _, key_ in world.operator.writes]

@@ -80,7 +80,9 @@ def test_what_fails_is_withdrawn_quarantined_and_not_repeated_by_a_new_leader() 
     world.create("web")
     before = world.pod("web")
     world.controller.well = lambda template: "dnsConfig" not in template["spec"]
-    world.operator.policy(deployments=DNS, rollout={"progressDeadlineSeconds": 60, "failureThreshold": 2})
+    world.operator.policy(
+        deployments=DNS, rollout={"progressDeadlineSeconds": 60, "failureThresholdPerNamespace": 2}
+    )
     world.until(lambda: len(world.operator.writes) == 2)
     assert world.operator.writes == [("apply", key("web")), ("withdraw", key("web"))]
     world.turns(40)
@@ -99,7 +101,7 @@ def test_a_value_that_fails_after_one_that_worked_is_not_tried_for_ever() -> Non
         {"name": "timeout", "value": "2"} not in template["spec"].get("dnsConfig", {}).get("options", [])
     )
     world.operator.writes.clear()
-    rollout = {"progressDeadlineSeconds": 60, "failureThreshold": 5, "soakSeconds": 0}
+    rollout = {"progressDeadlineSeconds": 60, "failureThresholdPerNamespace": 5, "soakSeconds": 0}
     world.operator.policy(deployments=two, rollout=rollout)
     world.turns(100)
     assert world.operator.writes == [("apply", key("web")), ("withdraw", key("web"))]
@@ -109,7 +111,7 @@ def test_our_own_change_for_another_rule_does_not_lift_a_quarantine() -> None:
     world = World()
     world.create("web")
     world.controller.well = lambda template: "dnsConfig" not in template["spec"]
-    rollout = {"progressDeadlineSeconds": 60, "failureThreshold": 5, "soakSeconds": 0}
+    rollout = {"progressDeadlineSeconds": 60, "failureThresholdPerNamespace": 5, "soakSeconds": 0}
     world.operator.policy("dns", deployments=DNS, rollout=rollout)
     world.until(lambda: len(world.operator.writes) == 2)
     world.turns(5)
@@ -488,7 +490,7 @@ def test_rollbacks_and_what_is_given_back_count_against_the_limit() -> None:
     world = World()
     world.create("a", "b", "c", "d")
     world.controller.well = lambda template: "dnsConfig" not in template["spec"]
-    rollout = {"progressDeadlineSeconds": 30, "failureThreshold": 100, "soakSeconds": 0}
+    rollout = {"progressDeadlineSeconds": 30, "failureThresholdPerNamespace": 100, "soakSeconds": 0}
     limits = {"maxConcurrent": 2, "maxConcurrentPerNamespace": 2}
     world.operator.policy(deployments=DNS, rollout=rollout | limits)
     world.turns(80)
@@ -525,15 +527,13 @@ def test_a_deployment_that_is_deleted_in_the_middle_of_our_rollout_is_no_failure
     assert (world.operator.plan().stopped, world.states()) == ({}, {"aaa": [], "web": []})
 
 
-def paused_in_the_middle(limits: OperatorLimits, **rollout: int) -> World:
-    """Our rollout of shop/aaa, paused by a person, and shop/web, which waits."""
+def in_the_middle(limits: OperatorLimits, **rollout: int) -> World:
+    """Our rollout of shop/aaa, and shop/web, which waits."""
     world = World()
     world.create("aaa", "web")
     world.operator.limits = limits
     world.operator.policy(deployments=DNS, rollout={"soakSeconds": 0, **rollout})
     world.turn()
-    world.cluster.update(key("aaa"), "kubectl-rollout", lambda raw: raw["spec"].update(paused=True))
-    world.turns(20, seconds=3600)
     return world
 
 
@@ -548,5 +548,5 @@ def paused_in_the_middle(limits: OperatorLimits, **rollout: int) -> World:
     ],
 )
 def test_who_waits_for_a_slot_is_told_who_has_it(rollouts: int, limits: dict[str, int], why: str) -> None:
-    world = paused_in_the_middle(OperatorLimits(rollouts, max_unhealthy_percent=100), **limits)
+    world = in_the_middle(OperatorLimits(rollouts, max_unhealthy_percent=100), **limits)
     assert [*world.operator.plan().waiting.values()] == [f"waits for a slot: {why} (shop/aaa is one)"]

@@ -79,7 +79,7 @@ LIMITS = {
     "maxConcurrent": 2,
     "maxConcurrentPerNamespace": 2,
     "progressDeadlineSeconds": 60,
-    "failureThreshold": 50,
+    "failureThresholdPerNamespace": 50,
 }
 histories = settings(
     max_examples=40,

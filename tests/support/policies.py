@@ -67,6 +67,7 @@ rollout:
   soakSeconds: 0
   progressDeadlineSeconds: 300
   failureThreshold: 2
+  failureThresholdPerNamespace: 3
 deployments:
   mode: Audit
   conflicts: Report

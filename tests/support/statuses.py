@@ -34,11 +34,12 @@ OFFICE = {
 }
 IDLE, WAITING, ROLLING = "Idle", "Waiting", "RollingOut"
 PROGRESS = (IDLE, WAITING, ROLLING)
-WELL, STOPPED, FAILED, OPERATOR, UNHEALTHY, DISTRUST = DEGRADED = (
+WELL, STOPPED, FAILED, OPERATOR, WRITES, UNHEALTHY, DISTRUST = DEGRADED = (
     "AsExpected",
     "FailureThresholdReached",
     "RolloutFailed",
     "OperatorDegraded",
+    "WriteFailed",
     "TooManyUnhealthy",
     "StateNotBelieved",
 )
@@ -47,6 +48,7 @@ TROUBLE = {
     STOPPED: "1 rollout failed, shop/web last; the policy is stopped until its spec changes (failureThreshold: 1)",
     FAILED: "container web of the new pod web-1 is in a crash loop (2 restarts)",
     OPERATOR: "the stream of pods is stale",
+    WRITES: "failed calling webhook",
     UNHEALTHY: "halted: 9 of 40 targets are unhealthy, more than 20 % (shop/web is one)",
     DISTRUST: "resilience.dev/state is of another object",
 }
@@ -64,7 +66,7 @@ class Causes:
     contested: bool = False
     suspend: bool = False
     mode: str = "Enforce"
-    threshold: int = 0
+    threshold: int = 1
     section_threshold: int = 0
     dns_threshold: int = 0
 
@@ -111,7 +113,8 @@ def written(causes: Causes) -> Body:
     decisions = _decisions(causes, policy)
     trouble = TROUBLE[causes.degraded]
     schedule = Schedule(
-        waiting=_waiting(policy, decisions),
+        waiting=_waiting(policy, decisions[:1]),
+        failing={("shop", "db"): trouble} if causes.degraded == WRITES else {},
         stopped={policy.name: trouble} if causes.degraded == STOPPED else {},
         breaker=trouble if causes.degraded == UNHEALTHY else "",
     )
@@ -133,6 +136,8 @@ def _decisions(causes: Causes, policy: Policy) -> list[Decision]:
         web = _rolling(web, policy, Phase.PROGRESSING, "rolling out")
     if causes.degraded == FAILED:
         web = _rolling(web, policy, Phase.FAILED, TROUBLE[FAILED])
+    if causes.degraded == WRITES:
+        db = replace(db, change=_change(db.object, policy))
     if causes.degraded == DISTRUST:
         db = replace(db, distrust=TROUBLE[DISTRUST])
     return [api, db, web]

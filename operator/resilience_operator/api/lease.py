@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from resilience_operator.api.answers import whole
 from resilience_operator.api.client import Client, Clock, micro_time
 from resilience_operator.core.errors import ApiError, NotLeader, RequestFailed
 from resilience_operator.core.kinds import LEASE
@@ -178,7 +179,7 @@ class Lease:
             if error.status == 404:
                 return None
             raise
-        return self._see(json.loads(answer))
+        return self._see(whole(answer))
 
     def _see(self, body: dict[str, Any]) -> Record:
         known = self._record
@@ -227,14 +228,14 @@ class Lease:
             # Somebody else wrote: the next round reads who.
             self._trust_write = False
             return False
-        self._see(json.loads(answer))
+        self._see(whole(answer))
         self._trust_write = True
         self._leads_until = started + self.settings.trusted_for
         return True
 
     async def _write(self, record: Record, changes: dict[str, Any]) -> None:
         spec = record.spec | changes | {"renewTime": micro_time(self._clock.now())}
-        self._see(json.loads(await self._put("PUT", self._path, record.body | {"spec": spec})))
+        self._see(whole(await self._put("PUT", self._path, record.body | {"spec": spec})))
 
     async def _put(self, method: str, path: str, body: dict[str, Any]) -> bytes:
         return await self._client.request(

@@ -42,7 +42,7 @@ class Metrics:
         )
         self._evaluation = Histogram(
             "resilience_evaluation_seconds",
-            "Seconds that one pass took to evaluate all that had changed.",
+            "Seconds that evaluating one object took, on average over a pass.",
             buckets=_SECONDS,
             registry=self._registry,
         )
@@ -58,21 +58,29 @@ class Metrics:
             ("kind",),
             registry=self._registry,
         )
+        self._waiting = Gauge(
+            "resilience_changes_waiting",
+            "Changes that do not go now, by the gate that holds them.",
+            ("gate",),
+            registry=self._registry,
+        )
         self._queue_depth = self._gauge("resilience_queue_depth", "Objects that wait to be evaluated.")
         self._rollouts = self._gauge(
             "resilience_rollouts_in_flight", "Rollouts that the operator started, not complete."
         )
         self._leader = self._gauge("resilience_leader", "1 while this replica holds the Lease, else 0.")
+        self._failed_passes = self._counter(
+            "resilience_pass_failures", "Passes that ended by an error of ours."
+        )
         self._requests = Counter(
             "resilience_api_requests",
             "Requests to the API server by verb, resource and HTTP code (`error`: no answer).",
             ("verb", "resource", "code"),
             registry=self._registry,
         )
-        self._events_dropped = Counter(
+        self._events_dropped = self._counter(
             "resilience_events_dropped",
             "Events that were never sent: too many of one object, too many waiting, or refused.",
-            registry=self._registry,
         )
 
     def findings(self, policy: str, counts: Mapping[tuple[str, str], int]) -> None:
@@ -86,8 +94,18 @@ class Metrics:
         self._remediations.labels(policy, rule, result).inc()
 
     def evaluated(self, seconds: float) -> None:
-        """One evaluation took so long."""
+        """An evaluation of one object took so long, on average over a pass."""
         self._evaluation.observe(seconds)
+
+    def waiting(self, counts: Mapping[str, int]) -> None:
+        """Replace the number of changes that each gate holds; `counts` is by gate."""
+        self._waiting.clear()
+        for gate, number in counts.items():
+            self._waiting.labels(gate).set(number)
+
+    def pass_failed(self) -> None:
+        """Count one pass that ended by an error of our own."""
+        self._failed_passes.inc()
 
     def queue_depth(self, number: int) -> None:
         """Objects that wait to be evaluated."""
@@ -121,6 +139,9 @@ class Metrics:
     def exposition(self) -> bytes:
         """All metrics in the text format of Prometheus."""
         return generate_latest(self._registry)
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(name, text, registry=self._registry)
 
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, registry=self._registry)

@@ -4,10 +4,10 @@ Run by serving, asked by reconcile before anything is written. Doubt stops: what
 was, and paused if it was never read; a value that is neither true nor false is a pause.
 """
 
-import json
 import logging
 from collections.abc import Callable
 
+from resilience_operator.api.answers import whole
 from resilience_operator.api.client import Client, Clock
 from resilience_operator.core.errors import ApiError, RequestFailed
 from resilience_operator.core.kinds import CONFIG_MAP
@@ -66,7 +66,7 @@ class PauseSwitch:
             if error.status == 404:
                 return False
             raise
-        value = (json.loads(answer).get("data") or {}).get(KEY, "")
+        value = (whole(answer).get("data") or {}).get(KEY, "")
         return str(value).strip().lower() not in _NOT_PAUSED
 
     def _consequence(self) -> str:

@@ -3,8 +3,8 @@ it.
 
 Reconcile calls `notify`, which only queues; a task of its own (`run`, started by the host) sends, within
 the rates that keep an Event storm off the API server, and tries again without end while the API server does
-not answer. An Event's name is a hash of what it is about, so that a repeat after a restart is the same
-Event and no second one.
+not answer. Namespaces are told of by turns, and Warnings first, so that one namespace delays no other's. An
+Event's name is a hash of what it is about, so that a repeat after a restart is the same Event and no second one.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import json
 import logging
 import random
 import re
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 CONTROLLER = "resilience.dev/operator"
 NOTE_BYTES = 1024
 MERGE_PATCH = "application/merge-patch+json"
+NORMAL_EVERY = 5
+"""Of so many Events one is a Normal one where there is any: Warnings without end starve nobody."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _POINTLESS = frozenset({400, 404, 405, 409, 413, 422})
 _FORBIDDEN_ATTEMPTS = 5
@@ -96,7 +99,11 @@ class Recorder:
         self._objects: OrderedDict[str, Bucket] = OrderedDict()
         self._all = Bucket(self._rates.burst, self._rates.per_second, self._clock.monotonic())
         self._wake = asyncio.Event()
-        self._failures = 0
+        self._queued: Counter[str] = Counter()
+        self._served: dict[str, int] = {}
+        self._sends = 0
+        self._failures: Counter[str] = Counter()
+        self._rests: dict[str, float] = {}
 
     def notify(self, notice: Notice) -> None:
         """Queue a notice; never blocks, never raises. A repeat becomes a count on the Event that is there."""
@@ -120,8 +127,8 @@ class Recorder:
             told, wait = self._next()
             if told is None:
                 await self._rest(wait)
-            elif not await self._try(told):
-                await self._clock.sleep(self._backoff())
+            elif not await self._try(told) and told.notice.namespace not in self._rests:
+                await self._clock.sleep(self._backoff(""))
 
     async def flush(self) -> None:
         """Send what is queued, without regard to rates, up to the first failure; the program ends."""
@@ -144,23 +151,49 @@ class Recorder:
 
     def _enqueue(self, told: _Told) -> None:
         self._queue.append(told)
+        self._queued[told.notice.namespace] += 1
         while len(self._queue) > self._rates.queue:
-            oldest = self._queue.popleft()
+            ((loudest, _),) = self._queued.most_common(1)
+            oldest = next(one for one in self._queue if one.notice.namespace == loudest)
+            self._remove(oldest)
             self._told.pop((oldest.notice.namespace, oldest.notice.name), None)
             self._on_drop()
+
+    def _remove(self, told: _Told) -> None:
+        namespace = told.notice.namespace
+        self._queue.remove(told)
+        self._queued[namespace] -= 1
+        if not self._queued[namespace]:
+            del self._queued[namespace]
+            self._rests.pop(namespace, None)
 
     def _next(self) -> tuple[_Told | None, float | None]:
         """The first that may go now, or None and the seconds until one may (None: nothing is queued)."""
         if not self._queue:
             return None, None
         now = self._clock.monotonic()
-        told = min(self._queue, key=lambda told: told.not_before) if self._queue[0].not_before > now else None
-        told = told or self._queue[0]
-        wait = max(told.not_before - now, self._all.wait(now))
+        due = [told for told in self._queue if self._not_before(told) <= now]
+        wait = self._all.wait(now)
+        if not due:
+            wait = max(wait, min(self._not_before(told) for told in self._queue) - now)
         if wait > 0:
             return None, wait
         self._all.take(now)
+        self._sends += 1
+        turn = self._sends % NORMAL_EVERY == 0
+        told = min(
+            due,
+            key=lambda told: (
+                (told.notice.type == "Warning") is turn,
+                self._served.get(told.notice.namespace, 0),
+            ),
+        )
+        self._served[told.notice.namespace] = self._sends
+        self._served = {name: at for name, at in self._served.items() if name in self._queued}
         return told, None
+
+    def _not_before(self, told: _Told) -> float:
+        return max(told.not_before, self._rests.get(told.notice.namespace, 0.0))
 
     async def _rest(self, seconds: float | None) -> None:
         if seconds is None:
@@ -170,7 +203,7 @@ class Recorder:
 
     async def _try(self, told: _Told) -> bool:
         """Send one; False where it stays queued, because nobody answers or we do not lead."""
-        count = told.count
+        count, namespace = told.count, told.notice.namespace
         try:
             if told.sent:
                 await self._repeat(told, count)
@@ -179,35 +212,38 @@ class Recorder:
         except NotLeader:
             return False
         except ApiError as error:
-            if not self._give_up(error):
+            if not self._give_up(error, namespace):
+                self._rests[namespace] = self._clock.monotonic() + self._backoff(namespace)
                 return False
             log.warning("an Event on %s was refused: %s", told.notice.regarding, error)
             self._told.pop((told.notice.namespace, told.notice.name), None)
             self._on_drop()
             count = told.count
         except RequestFailed as error:
-            self._failures += 1
+            self._failures[""] += 1
             log.info("an Event on %s waits: %s", told.notice.regarding, error)
             return False
-        self._failures = 0
+        for failed in ("", namespace):
+            self._failures.pop(failed, None)
+        self._rests.pop(namespace, None)
         self._done(told, count)
         return True
 
     def _done(self, told: _Told, count: int) -> None:
-        self._queue.remove(told)
+        self._remove(told)
         told.sent = count
         told.not_before = self._clock.monotonic() + self._rates.series_every
         if told.count > count:
             self._enqueue(told)
 
-    def _give_up(self, error: ApiError) -> bool:
-        self._failures += 1
+    def _give_up(self, error: ApiError, namespace: str) -> bool:
+        self._failures[namespace] += 1
         terminating = error.status == 403 and "terminated" in error.message
-        tired = error.status == 403 and self._failures >= _FORBIDDEN_ATTEMPTS
+        tired = error.status == 403 and self._failures[namespace] >= _FORBIDDEN_ATTEMPTS
         return error.status in _POINTLESS or terminating or tired
 
-    def _backoff(self) -> float:
-        wait = min(self._rates.longest_wait, 2.0 ** min(self._failures, 10))
+    def _backoff(self, namespace: str) -> float:
+        wait = min(self._rates.longest_wait, 2.0 ** min(self._failures[namespace], 10))
         return wait * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
 
     async def _create(self, told: _Told) -> None:

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from resilience_operator.api.answers import whole
 from resilience_operator.api.client import Client, Clock
 from resilience_operator.api.write import JSON_PATCH
 from resilience_operator.core.errors import ApiError, NotLeader, RequestFailed
 from resilience_operator.core.kinds import POLICY
+from resilience_operator.core.plain import named
 from resilience_operator.core.refs import ObjectRef
 
 log = logging.getLogger(__name__)
@@ -142,6 +144,9 @@ class StatusWriter:
             desk.settled, desk.stored = True, None
         except RequestFailed as error:
             self._later(desk, wanted, error)
+        except Exception as error:
+            log.exception("the status of policy %s cannot be written", desk.ref.name)
+            self._later(desk, wanted, RequestFailed(named(error)))
         else:
             desk.failures = 0
             desk.settled = desk.wanted is wanted
@@ -179,8 +184,8 @@ class StatusWriter:
             if error.status == 404:
                 raise LookupError(policy.name) from error
             raise
-        body: dict[str, Any] = json.loads(answer)
-        if body["metadata"]["uid"] != policy.uid:
+        body = whole(answer)
+        if body["metadata"].get("uid") != policy.uid:
             raise LookupError(f"{policy.name} is another policy now")
         return body
 
@@ -203,8 +208,7 @@ class StatusWriter:
             if error.status == 404 or "uid mismatch" in error.message or "metadata.uid" in error.message:
                 raise LookupError(policy.name) from error
             raise
-        found: dict[str, Any] = json.loads(answer)
-        return found
+        return whole(answer)
 
     async def _finalizers(self, policy: ObjectRef, change: Callable[[list[str]], list[str]]) -> None:
         for attempt in range(1, _ATTEMPTS + 1):

@@ -13,8 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
+from resilience_operator.api.answers import deleted, meta, whole
 from resilience_operator.api.client import Client
 from resilience_operator.core.errors import ApiError, NotLeader, RequestFailed
 from resilience_operator.core.kinds import Kind
@@ -144,15 +143,15 @@ class Writer:
         return outcome
 
     async def read(self, kind: Kind, ref: ObjectRef) -> dict[str, Any]:
-        """The whole object as it is now. Raises ApiError (404: gone) or Unreachable."""
+        """The whole object as it is now. Raises ApiError (404: gone), or Unreachable where nothing sensible came."""
         path = kind.path(ref.namespace, ref.name)
-        found: dict[str, Any] = json.loads(await self._client.request("GET", path, timeout=self._timeout))
-        return found
+        return whole(await self._client.request("GET", path, timeout=self._timeout))
 
     async def refresh(self, kind: Kind, ref: ObjectRef) -> bool:
         """Read an object whose last write had no answer; True once what is there (or that it is gone) is known."""
         try:
             raw = await self._client.request("GET", kind.path(ref.namespace, ref.name), timeout=self._timeout)
+            meta(raw)
         except ApiError as error:
             if error.status == 404:
                 self._on_deleted(kind, ref)
@@ -187,25 +186,16 @@ class Writer:
             return judge(error)
         except RequestFailed as error:
             return Failed(str(error))
-        if "dryRun" not in params and method != "DELETE":
+        try:
+            if method == "DELETE":
+                deleted(raw)
+                return Written(raw, "")
+            version = meta(raw).resource_version
+        except RequestFailed as error:
+            return Failed(str(error))
+        if "dryRun" not in params:
             self._on_written(kind, raw)
-        return Written(raw, resource_version(raw))
-
-
-class _Meta(msgspec.Struct, rename="camel"):
-    resource_version: str = ""
-
-
-class _Object(msgspec.Struct):
-    metadata: _Meta
-
-
-_decode = msgspec.json.Decoder(_Object).decode
-
-
-def resource_version(raw: bytes) -> str:
-    """metadata.resourceVersion of an encoded object. Raises msgspec.DecodeError where it is none."""
-    return _decode(raw).metadata.resource_version
+        return Written(raw, version)
 
 
 def judge(error: ApiError) -> Outcome:

@@ -20,7 +20,7 @@ from resilience_operator.core.kinds import POLICY, Kind
 from resilience_operator.core.refs import Key
 from resilience_operator.engine.change import Decision
 from resilience_operator.engine.decide import PolicyVerdict, Surroundings
-from resilience_operator.engine.queue import stopped_policies
+from resilience_operator.engine.failures import Stopped, failures_of, stopped_by
 from resilience_operator.policy.decode import parse
 from resilience_operator.policy.policy import Policy
 from resilience_operator.targets import KINDS, decode_list, judge, new_store, verdict_of
@@ -62,19 +62,22 @@ class Cluster:
         """What the operator would decide about every object, under these policies (default: the cluster's)."""
         asked = self.policies if policies is None else policies
         directory = {policy.uid: policy for policy in asked.values()}
-        found = self._decide(asked, Surroundings(directory))
-        stopped = stopped_policies(found, directory)
-        return self._decide(asked, Surroundings(directory, stopped=stopped)) if stopped else found
+        found = self._decide(asked, directory, Stopped())
+        stopped = stopped_by(failures_of(found, directory), directory)
+        return self._decide(asked, directory, stopped) if stopped != Stopped() else found
 
     def verdicts(self, view: View) -> tuple[PolicyVerdict, ...]:
         """What the rules of the cluster's policies say about an object, as `decisions` has it from them."""
         found = (verdict_of(policy, view) for policy in self.policies.values())
         return tuple(one for one in found if one is not None)
 
-    def _decide(self, asked: Mapping[str, Policy], around: Surroundings) -> list[Decision]:
+    def _decide(
+        self, asked: Mapping[str, Policy], directory: Mapping[str, Policy], stopped: Stopped
+    ) -> list[Decision]:
         found = []
         for key in self.store.subjects():
             view = self.look(key)
+            around = Surroundings(directory, stopped=stopped.of(key[0]))
             decision = judge(view, tuple(asked.values()), around) if view is not None else None
             if decision is not None:
                 found.append(decision)

@@ -4,16 +4,27 @@ Everything is counted from the decisions, which were read from the objects: a ne
 strictest limit wins; doubt (an unreadable pause switch, a stale stream) lets nothing start.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 
 from resilience_operator.core.refs import Key, ObjectRef, key_of
 from resilience_operator.engine import windows
-from resilience_operator.engine.change import Change, Decision, Verb
-from resilience_operator.engine.quarantine import ROLLOUT_FAILED
+from resilience_operator.engine.change import Change, Decision
+from resilience_operator.engine.failures import Failure, Stopped, failures_of, stopped_by
+from resilience_operator.engine.gates import Context, Outcomes, held_by
 from resilience_operator.policy.policy import Policy
+
+NOTHING_TRIED = Outcomes()
+FEWEST_TARGETS = 3
+"""Enforced objects of which a share is spoken of: of fewer, one ill object would be too many."""
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+Proposed = tuple[Decision, Change]
+"""A change, and the decision that it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +43,25 @@ class OperatorLimits:
 class Schedule:
     """`now`: changes to carry out in this order; `waiting`: key of the object to change -> why that waits.
 
-    `stopped`: policy name -> why it stopped altogether; `breaker`: why nothing disruptive starts, "" where it may.
-    `wake_at`: when time alone may let something go.
+    `failing`: those of them whose writes failed several times in a row, and with which words last. `stopped`: policy
+    name -> why it stopped altogether; `stopped_in`: (policy name, namespace) -> why it stopped there. `breaker`: why
+    nothing disruptive starts, "" where it may. `wake_at`: when time alone may let something go. `failed`: the rollouts
+    that failed, for whoever remembers them. `gates`: how many changes each gate holds.
     """
 
     now: tuple[Change, ...] = ()
     waiting: Mapping[Key, str] = field(default_factory=dict)
+    failing: Mapping[Key, str] = field(default_factory=dict)
     stopped: Mapping[str, str] = field(default_factory=dict)
+    stopped_in: Mapping[tuple[str, str], str] = field(default_factory=dict)
     breaker: str = ""
     wake_at: datetime | None = None
+    failed: tuple[Failure, ...] = ()
+    gates: Mapping[str, int] = field(default_factory=dict)
+
+    def stopped_for(self, namespace: str) -> dict[str, str]:
+        """Policy name -> why it starts nothing in that namespace."""
+        return Stopped(self.stopped, self.stopped_in).of(namespace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +73,41 @@ class Health:
     example: str = ""
 
 
-def health_of(decisions: Iterable[Decision]) -> Health:
-    """Count the health of all decisions; whoever keeps many counts as they change."""
+def health_of(decisions: Iterable[Decision]) -> dict[str, Health]:
+    """Namespace -> the health of its enforced objects; whoever keeps many decisions counts as they change."""
     targets = [decision for decision in decisions if decision.target]
-    unhealthy = [decision for decision in targets if not decision.healthy]
-    return Health(len(targets), len(unhealthy), str(unhealthy[0].object) if unhealthy else "")
+    counts = Counter(decision.object.namespace for decision in targets)
+    return health_by(counts, (decision.object for decision in targets if not decision.healthy))
+
+
+def health_by(targets: Mapping[str, int], unhealthy: Iterable[ObjectRef]) -> dict[str, Health]:
+    """Namespace -> health, from the number of its enforced objects and those of them that are unhealthy."""
+    ill: defaultdict[str, list[ObjectRef]] = defaultdict(list)
+    for ref in unhealthy:
+        ill[ref.namespace].append(ref)
+    return {
+        namespace: Health(number, len(ill[namespace]), str(min(ill[namespace], default="")))
+        for namespace, number in sorted(targets.items())
+        if number
+    }
 
 
 class Slots:
     """Rollouts running, by operator, policy and (policy, namespace): what is left of each limit, and who has it."""
 
-    def __init__(self, decisions: Iterable[Decision], limits: OperatorLimits) -> None:
-        """Count the rollouts of ours that the decisions show as running."""
+    def __init__(
+        self, decisions: Iterable[Decision], limits: OperatorLimits, outcomes: Outcomes, now: datetime
+    ) -> None:
+        """Count the rollouts of ours that run, and those that a write may have started without an answer."""
         self._limits = limits
         self._all: list[ObjectRef] = []
         self._policy: defaultdict[str, list[ObjectRef]] = defaultdict(list)
         self._namespace: defaultdict[tuple[str, str], list[ObjectRef]] = defaultdict(list)
         for decision in decisions:
-            if decision.rollout.running:
+            if outcomes.counts(decision, now):
                 self._take(decision.rollout_policies, decision.object)
+            elif decision.change is not None and decision.change.object.key in outcomes.unknown:
+                self.take(decision.change)
 
     def full_because(self, change: Change) -> str:
         """Why no rollout of this change may start now; "" where there is a slot."""
@@ -104,99 +141,154 @@ def _full(running: Sequence[ObjectRef], limit: int, whose: str) -> str:
     return f"waits for a slot: {len(running)} of {limit} rollouts {whose}{example}"
 
 
+class Turns:
+    """The order in which changes are asked about: urgent ones, then namespace after namespace, one rollout each.
+
+    The namespace goes first in which nothing was tried for the longest time, and in it what waits the longest.
+    """
+
+    def __init__(self, proposed: Iterable[Proposed], outcomes: Outcomes, now: datetime) -> None:
+        """Sort what is proposed; `now` (UTC) bounds the times that objects bear."""
+        self._urgent: list[Proposed] = []
+        self._queues: defaultdict[str, deque[Proposed]] = defaultdict(deque)
+        self._ended = False
+        tried = dict(outcomes.tried)
+        waits = []
+        for decision, change in proposed:
+            if change.urgent:
+                self._urgent.append((decision, change))
+                continue
+            waits.append((outcomes.since.get(change.object.key, NEVER), decision.key, decision, change))
+            namespace = change.object.namespace
+            last = max((apply.at for apply in decision.state.applies if apply.revision), default=NEVER)
+            tried[namespace] = max(tried.get(namespace, NEVER), min(last, now))
+        for _, _, decision, change in sorted(waits, key=lambda one: one[:2]):
+            self._queues[change.object.namespace].append((decision, change))
+        self._order = sorted(self._queues, key=lambda namespace: (tried[namespace], namespace))
+
+    def end(self) -> None:
+        """The change that came last restarts pods: it is the next namespace's turn."""
+        self._ended = True
+
+    def __iter__(self) -> Iterator[Proposed]:
+        """Each change once."""
+        yield from sorted(self._urgent, key=lambda one: one[0].key)
+        order = self._order
+        while order:
+            for namespace in order:
+                queue = self._queues[namespace]
+                self._ended = False
+                while queue and not self._ended:
+                    yield queue.popleft()
+            order = [namespace for namespace in order if self._queues[namespace]]
+
+
 def schedule(
     decisions: Iterable[Decision],
     policies: Mapping[str, Policy],
     limits: OperatorLimits,
     now: datetime,
-    health: Health | None = None,
+    health: Mapping[str, Health] | None = None,
+    outcomes: Outcomes = NOTHING_TRIED,
 ) -> Schedule:
-    """Order the changes of all decisions, by namespace and name; urgent ones first. `policies` is by uid.
+    """Decide about the changes of all decisions: urgent ones first, then by turns. `policies` is by uid.
 
-    `health`: of all objects, where `decisions` are only those with a change, a rollout or a quarantine.
+    `health`: by namespace, of all objects, where `decisions` are only those with a change, a rollout or a quarantine.
+    `outcomes`: of earlier writes.
     """
     every = sorted(decisions, key=lambda decision: decision.key)
     proposed = [(decision, change) for decision in every for change in decision.changes]
-    stopped = stopped_policies(every, policies)
-    breaker = breaker_open(health or health_of(every), limits)
-    slots = Slots(every, limits)
+    failed = [*failures_of(every, policies), *outcomes.failures]
+    stopped = stopped_by(failed, policies)
+    breakers = open_breakers(health_of(every) if health is None else health, limits)
+    slots = Slots(every, limits, outcomes, now)
+    context = partial(
+        Context,
+        halted=limits.halted,
+        outcomes=outcomes,
+        stopped=stopped.gates(),
+        breakers=breakers,
+        slots=slots,
+        now=now,
+    )
+    going, waiting, gates = _take_turns(Turns(proposed, outcomes, now), context, slots)
+    return Schedule(
+        now=tuple(going),
+        waiting=waiting,
+        failing=outcomes.failing_of(change for _, change in proposed),
+        stopped=stopped.everywhere,
+        stopped_in=stopped.namespaces,
+        breaker=breakers.get("") or next(iter(breakers.values()), ""),
+        wake_at=_wake_at(policies, now),
+        failed=tuple(failed),
+        gates=gates,
+    )
+
+
+def _take_turns(
+    turns: Turns, context_of: Callable[[Decision], Context], slots: Slots
+) -> tuple[list[Change], dict[Key, str], Counter[str]]:
+    """What goes, why the others wait, and how many of them wait at which gate."""
     going: list[Change] = []
     waiting: dict[Key, str] = {}
-    for decision, change in sorted(proposed, key=lambda one: (not one[1].urgent, one[0].key)):
+    gates: Counter[str] = Counter()
+    for decision, change in turns:
         if change.forgets and decision.rollout.running:
             continue
-        reason = limits.halted or decision.busy or _waits(decision, change, stopped, breaker, slots, now)
+        context = context_of(decision)
+        gate, reason = held_by(change, context)
         if reason:
             waiting[key_of(change.object)] = reason
+            gates[gate] += 1
             continue
         going.append(change)
-        if change.disruptive and not change.urgent:
+        if change.disruptive and not context.outcomes.counts(decision, context.now):
             slots.take(change)
+        if change.disruptive and not change.urgent:
+            turns.end()
+    return going, waiting, gates
+
+
+def _wake_at(policies: Mapping[str, Policy], now: datetime) -> datetime | None:
+    """When a window opens or closes next."""
     wakes = [
         windows.wake_at(policy.section_windows(section), now)
         for policy in policies.values()
         for section in policy.sections
     ]
-    return Schedule(tuple(going), waiting, stopped, breaker, min((at for at in wakes if at), default=None))
+    return min((at for at in wakes if at), default=None)
 
 
-def stopped_policies(decisions: Iterable[Decision], policies: Mapping[str, Policy]) -> dict[str, str]:
-    """Policies with as many failed rollouts as their threshold, until their spec changes."""
-    failed: Counter[str] = Counter()
-    examples: dict[str, Decision] = {}
-    for decision in decisions:
-        failures = [one for one in decision.state.quarantines if one.reason == ROLLOUT_FAILED]
-        for uid, digest in (pair for one in failures for pair in one.policies.items()):
-            policy = policies.get(uid)
-            if policy is not None and policy.digest == digest:
-                failed[uid] += 1
-                examples[uid] = decision
-    stopped = {}
-    for uid, count in failed.items():
-        policy = policies[uid]
-        threshold = policy.limits_of(()).failure_threshold
-        if count >= threshold:
-            what = "1 rollout" if count == 1 else f"{count} rollouts"
-            stopped[policy.name] = (
-                f"{what} failed, {examples[uid].object} last; the policy is stopped until its spec changes "
-                f"(failureThreshold: {threshold})"
-            )
-    return stopped
+def open_breakers(health: Mapping[str, Health], limits: OperatorLimits) -> dict[str, str]:
+    """Namespace -> why nothing disruptive may start there; "" as namespace: nowhere.
+
+    A namespace halts itself. All are halted where too many are unhealthy also without the worst of the namespaces: one
+    tenant alone halts nobody else.
+    """
+    halted = {
+        namespace: _words(one, limits, f" in namespace {namespace}" if len(health) > 1 else "")
+        for namespace, one in health.items()
+        if _too_many(one, limits)
+    }
+    worst = max(health.values(), key=lambda one: one.unhealthy, default=Health())
+    every = [one for one in health.values() if one.unhealthy]
+    total = Health(
+        sum(one.targets for one in health.values()),
+        sum(one.unhealthy for one in every),
+        every[0].example if every else "",
+    )
+    others = Health(total.targets - worst.targets, total.unhealthy - worst.unhealthy)
+    return halted | ({"": _words(total, limits, "")} if _too_many(others, limits) else {})
 
 
-def breaker_open(health: Health, limits: OperatorLimits) -> str:
-    """Why nothing disruptive may start: too large a share of the enforced objects is unhealthy."""
-    if health.unhealthy * 100 <= limits.max_unhealthy_percent * health.targets:
-        return ""
+def _too_many(health: Health, limits: OperatorLimits) -> bool:
+    """True where too large a share is unhealthy, of so many that a share means something."""
+    share = health.unhealthy * 100 > limits.max_unhealthy_percent * health.targets
+    return share and health.targets >= FEWEST_TARGETS
+
+
+def _words(health: Health, limits: OperatorLimits, where: str) -> str:
     return (
-        f"halted: {health.unhealthy} of {health.targets} targets are unhealthy, more than "
+        f"halted: {health.unhealthy} of {health.targets} targets{where} are unhealthy, more than "
         f"{limits.max_unhealthy_percent} % ({health.example} is one)"
-    )
-
-
-def _waits(
-    decision: Decision,
-    change: Change,
-    stopped: Mapping[str, str],
-    breaker: str,
-    slots: Slots,
-    now: datetime,
-) -> str:
-    """Why this change waits; "" where it goes."""
-    if change.urgent:
-        return ""
-    halted = next((stopped[policy.name] for policy in change.policies if policy.name in stopped), "")
-    if halted and change.verb not in (Verb.WITHDRAW, Verb.DELETE):
-        return halted
-    if not change.disruptive:
-        return ""
-    if decision.rollout.running:
-        return "waits for its own rollout to complete and soak"
-    closed = (
-        windows.closed_because(one, now)
-        for policy in change.policies
-        for one in policy.windows_of(change.rules)
-    )
-    return (
-        decision.blocked or breaker or next((one for one in closed if one), "") or slots.full_because(change)
     )

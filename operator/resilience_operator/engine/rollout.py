@@ -1,6 +1,6 @@
 """A rollout that we caused, as every decision and the queue count it. Judged by workloads/rollouts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -16,18 +16,26 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OurRollout:
-    """The newest rollout that we caused: `until` is when its phase ends by time alone."""
+    """The newest rollout that we caused: `until` is when its phase ends by time alone.
+
+    `slot_until`: until when it holds a slot at most, None where it holds none: paused, failed, or never seen to begin.
+    """
 
     phase: Phase
     revision: int = 0
     started: datetime | None = None
     until: datetime | None = None
     message: str = ""
+    slot_until: datetime | None = field(default=None, compare=False)
 
     @property
     def running(self) -> bool:
-        """True while it counts against the limits."""
+        """True while the object has a rollout of ours: nothing else of it is restarted."""
         return self.phase is not Phase.NONE
+
+    def holds_slot(self, now: datetime) -> bool:
+        """True while it counts against the limits, so that others wait for it."""
+        return self.slot_until is not None and now < self.slot_until
 
 
 NO_ROLLOUT = OurRollout(Phase.NONE)

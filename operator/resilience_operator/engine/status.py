@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resilience_operator.core.findings import State
-from resilience_operator.core.refs import key_of
+from resilience_operator.core.plain import plain
+from resilience_operator.core.refs import Key, key_of
 from resilience_operator.engine.change import Decision, Judged, Verb
 from resilience_operator.engine.queue import Schedule
 from resilience_operator.engine.records import SinceKey
@@ -28,13 +29,14 @@ class Known:
 
     `since`: (policy, rule, reason, kind, namespace, name) -> RFC 3339 time. `remediations`: newest first.
     `degraded`: sentences about the operator (a stale stream, lost rights), for every policy. `active`: the decisions
-    with a change, a rollout or a quarantine.
+    with a change, a rollout or a quarantine. `undecided`: objects about which nothing can be decided.
     """
 
     since: Mapping[SinceKey, str] = field(default_factory=dict)
     remediations: Sequence[Mapping[str, Any]] = ()
     degraded: tuple[str, ...] = ()
     active: Sequence[Decision] = ()
+    undecided: frozenset[Key] = frozenset()
 
 
 def summary(policy: Policy, tally: Tally) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def _finding(judged: Judged, decision: Decision, schedule: Schedule, known: Know
         "rule": finding.rule,
         "reason": finding.reason,
         "object": ref.as_status(),
-        "message": explained(judged, decision, schedule)[:MAX_MESSAGE],
+        "message": plain(explained(judged, decision, schedule), MAX_MESSAGE),
         "state": str(judged.state),
     }
     since = known.since.get((judged.policy, finding.rule, finding.reason, *ref.key))
@@ -137,7 +139,7 @@ def conditions(
     generation = policy.generation
     every = (
         ("Ready", *_ready(problems)),
-        ("Compliant", *_compliant(problems, numbers)),
+        ("Compliant", *_compliant(problems, numbers, known.undecided)),
         ("Progressing", *_progressing(policy, known.active, schedule)),
         ("Degraded", *_degraded(policy, tally, schedule, known)),
         ("Contested", *_contested(tally)),
@@ -147,7 +149,7 @@ def conditions(
             "type": kind,
             "status": value,
             "reason": reason,
-            "message": message[:MAX_MESSAGE],
+            "message": plain(message, MAX_MESSAGE),
             "observedGeneration": generation,
         }
         for kind, value, reason, message in every
@@ -164,12 +166,15 @@ def _ready(problems: Sequence[Problem]) -> Answer:
     return "True", "Accepted", "the policy is in force"
 
 
-def _compliant(problems: Sequence[Problem], numbers: Mapping[str, Any]) -> Answer:
+def _compliant(problems: Sequence[Problem], numbers: Mapping[str, Any], undecided: frozenset[Key]) -> Answer:
     if problems:
         return "Unknown", "NotEvaluated", "the policy is not accepted"
     drifting = numbers["evaluated"] - numbers["compliant"]
     if drifting:
         return "False", "DriftFound", f"{drifting} of {numbers['evaluated']} objects drift"
+    if undecided:
+        more = f" and {len(undecided) - 1} more" if len(undecided) > 1 else ""
+        return "Unknown", "NotEvaluated", f"nothing can be decided about {'/'.join(min(undecided)[:2])}{more}"
     return "True", "NoDrift", f"{numbers['evaluated']} objects are as the policy demands"
 
 
@@ -193,23 +198,55 @@ def _progressing(policy: Policy, decisions: Sequence[Decision], schedule: Schedu
 
 
 def _degraded(policy: Policy, tally: Tally, schedule: Schedule, known: Known) -> Answer:
-    if policy.name in schedule.stopped:
-        return "True", "FailureThresholdReached", schedule.stopped[policy.name]
-    failed = [
-        one
-        for one in known.active
-        if one.rollout.phase is Phase.FAILED and policy.uid in one.rollout_policies
-    ]
+    """The reason is that of the worst; the message has all of them, each as a sentence of its own."""
+    stopped = [schedule.stopped[policy.name]] if policy.name in schedule.stopped else []
+    failed = _failed(policy, schedule, known.active)
+    failing = _failing(policy, schedule, known.active)
+    distrusted = tally.distrusted[min(tally.distrusted)] if tally.distrusted else None
+    others = [schedule.breaker] if schedule.breaker else []
+    others += [f"{distrusted.object}: {distrusted.distrust}"] if distrusted is not None else []
+    message = "; ".join(map(plain, (*stopped, *failed, *known.degraded, *failing, *others)))
+    if stopped:
+        return "True", "FailureThresholdReached", message
     if failed:
-        return "True", "RolloutFailed", f"{failed[0].object}: {failed[0].rollout.message}"
+        return "True", "RolloutFailed", message
     if known.degraded:
-        return "True", "OperatorDegraded", "; ".join(known.degraded)
+        return "True", "OperatorDegraded", message
+    if failing:
+        return "True", "WriteFailed", message
     if schedule.breaker:
-        return "True", "TooManyUnhealthy", schedule.breaker
-    if tally.distrusted:
-        first = tally.distrusted[min(tally.distrusted)]
-        return "True", "StateNotBelieved", f"{first.object}: {first.distrust}"
+        return "True", "TooManyUnhealthy", message
+    if distrusted is not None:
+        return "True", "StateNotBelieved", message
     return "False", "AsExpected", "no rollout failed and every target is read"
+
+
+def _failed(policy: Policy, schedule: Schedule, decisions: Iterable[Decision]) -> list[str]:
+    """The first of the policy's rollouts that failed, and of the namespaces where it stopped, as sentences."""
+    stopped = [why for (name, _), why in sorted(schedule.stopped_in.items()) if name == policy.name]
+    there = [_first(stopped[0], stopped)] if stopped and policy.name not in schedule.stopped else []
+    failed = [
+        one for one in decisions if one.rollout.phase is Phase.FAILED and policy.uid in one.rollout_policies
+    ]
+    return [_first(f"{failed[0].object}: {failed[0].rollout.message}", failed), *there] if failed else there
+
+
+def _failing(policy: Policy, schedule: Schedule, decisions: Iterable[Decision]) -> list[str]:
+    """The first of the policy's writes that fail again and again, as a sentence."""
+    failing = [
+        change.object
+        for one in decisions
+        for change in one.changes
+        if key_of(change.object) in schedule.failing and policy in change.policies
+    ]
+    if not failing:
+        return []
+    words = schedule.failing[key_of(failing[0])]
+    return [_first(f"the last write of {failing[0]} failed: {words}", failing)]
+
+
+def _first(words: str, every: Sequence[object]) -> str:
+    return f"{words} (and {len(every) - 1} more)" if len(every) > 1 else words
 
 
 def _contested(tally: Tally) -> Answer:

@@ -183,6 +183,7 @@ def _rollout(outer: Reader) -> Rollout:
         soak_seconds=reader.whole("soakSeconds"),
         progress_deadline_seconds=reader.whole("progressDeadlineSeconds"),
         failure_threshold=reader.whole("failureThreshold"),
+        failure_threshold_per_namespace=reader.whole("failureThresholdPerNamespace"),
     )
     reader.done()
     return result

@@ -162,6 +162,7 @@ class Policy:
             max(one.soak_seconds for one in known),
             min(one.progress_deadline_seconds for one in known),
             min(one.failure_threshold for one in known),
+            min(one.failure_threshold_per_namespace for one in known),
         )
 
     def windows_of(self, rules: Iterable[str]) -> tuple[Windows, ...]:

@@ -72,6 +72,7 @@ class Rollout:
     soak_seconds: int | None = None
     progress_deadline_seconds: int | None = None
     failure_threshold: int | None = None
+    failure_threshold_per_namespace: int | None = None
 
     def over(self, outer: "Rollout") -> "Rollout":
         """This level's values, the outer level's where this one is silent."""
@@ -91,10 +92,11 @@ def values(rollout: Rollout) -> tuple[int | None, ...]:
         rollout.soak_seconds,
         rollout.progress_deadline_seconds,
         rollout.failure_threshold,
+        rollout.failure_threshold_per_namespace,
     )
 
 
-DEFAULT_ROLLOUT = Rollout(1, 1, 60, 600, 1)
+DEFAULT_ROLLOUT = Rollout(1, 1, 60, 600, 2, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +108,13 @@ class Limits:
     soak_seconds: int
     progress_deadline_seconds: int
     failure_threshold: int
+    """Namespaces in which a rollout failed, after which nothing more is started anywhere."""
+
+    failure_threshold_per_namespace: int
+    """Rollouts of one namespace that failed, after which nothing more is started there."""
 
 
-DEFAULT_LIMITS = Limits(1, 1, 60, 600, 1)
+DEFAULT_LIMITS = Limits(1, 1, 60, 600, 2, 1)
 """The limits of a policy that says nothing of them."""
 
 

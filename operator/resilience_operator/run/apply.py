@@ -35,13 +35,15 @@ FORGETS = 5
 class Done(StrEnum):
     """How a change ended: DONE on the server; AGAIN: decide anew from what is newer; REFUSED: not again like this.
 
-    UNDERWAY: accepted by somebody else than the API server, and told of when it is there.
+    UNDERWAY: accepted by somebody else than the API server, and told of when it is there. FAILED: tried several times
+    without an answer that decides anything; it is tried again, and people are told.
     """
 
     DONE = "Done"
     UNDERWAY = "Underway"
     AGAIN = "Again"
     REFUSED = "Refused"
+    FAILED = "Failed"
 
 
 @dataclass(frozen=True, slots=True)

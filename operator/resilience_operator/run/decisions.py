@@ -4,13 +4,14 @@ Kept so that a pass costs what changed and not what there is: ten thousand conve
 reconcile.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from resilience_operator.core.refs import Key
+from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.engine.change import Decision
-from resilience_operator.engine.queue import Health
+from resilience_operator.engine.queue import Health, health_by
 from resilience_operator.policy.policy import Policy
 from resilience_operator.policy.reading import Problem
 
@@ -47,7 +48,8 @@ class Decided:
         self._active: dict[Key, Decision] = {}
         self._wakes: dict[Key, datetime] = {}
         self._targets: set[Key] = set()
-        self._unhealthy: dict[Key, None] = {}
+        self._counts: Counter[str] = Counter()
+        self._unhealthy: dict[Key, ObjectRef] = {}
 
     def get(self, key: Key) -> Decision | None:
         """The decision about an object, or None where none was needed."""
@@ -57,7 +59,9 @@ class Decided:
         """Take a new decision, or forget the object."""
         for kept in (self._decisions, self._active, self._wakes, self._unhealthy):
             kept.pop(key, None)
-        self._targets.discard(key)
+        if key in self._targets:
+            self._targets.remove(key)
+            self._counts[key[0]] -= 1
         if decision is None:
             return
         self._decisions[key] = decision
@@ -67,8 +71,9 @@ class Decided:
             self._wakes[key] = decision.wake_at
         if decision.target:
             self._targets.add(key)
+            self._counts[key[0]] += 1
             if not decision.healthy:
-                self._unhealthy[key] = None
+                self._unhealthy[key] = decision.object
 
     def __iter__(self) -> Iterator[Decision]:
         """Every decision."""
@@ -84,10 +89,9 @@ class Decided:
         return list(self._active.values())
 
     @property
-    def health(self) -> Health:
-        """The health of all enforced objects."""
-        first = next(iter(self._unhealthy), None)
-        return Health(len(self._targets), len(self._unhealthy), "/".join(first[:2]) if first else "")
+    def health(self) -> dict[str, Health]:
+        """Namespace -> the health of its enforced objects."""
+        return health_by(self._counts, self._unhealthy.values())
 
     def woken(self, now: datetime) -> set[Key]:
         """The objects about which time alone may have changed the answer."""

@@ -10,7 +10,8 @@ from typing import Literal
 
 from resilience_operator.api.recorder import Notice
 from resilience_operator.core.findings import State
-from resilience_operator.engine.change import Decision, Judged, Result, Verb
+from resilience_operator.core.state import ANNOTATION
+from resilience_operator.engine.change import Change, Decision, Judged, Result, Verb
 from resilience_operator.engine.queue import Schedule
 from resilience_operator.engine.status import explained
 from resilience_operator.policy.policy import Policy
@@ -102,7 +103,7 @@ def outcomes(report: Report, generation: int) -> list[Notice]:
     change = report.change
     if report.done in (Done.AGAIN, Done.UNDERWAY):
         return []
-    failed = report.done is Done.REFUSED
+    failed = report.done in (Done.REFUSED, Done.FAILED)
     reason = "RemediationFailed" if failed else _RESULT_REASON[change.result]
     return [
         Notice(
@@ -165,6 +166,24 @@ def applied_since(decision: Decision, policies: Mapping[str, Policy], since: dat
         )
         for (uid, rule), paths in sorted(parts.items())
     ]
+
+
+def left_behind(change: Change, policy: Policy, why: str) -> Notice:
+    """The Event of what a policy that goes leaves on an object."""
+    return Notice(
+        regarding=change.subject,
+        related=policy.ref,
+        reason="RemediationFailed",
+        action=str(change.verb),
+        note=(
+            f"{', '.join(change.rules)}: not given back before policy {policy.name} was deleted: {why}; its values "
+            f"stay, and the annotation {ANNOTATION} says what was there before"
+        ),
+        type="Warning",
+        rule=change.rules[0] if change.rules else "",
+        policy_uid=policy.uid,
+        generation=change.number,
+    )
 
 
 def about_policy(policy: Policy, reason: str, note: str) -> Notice:

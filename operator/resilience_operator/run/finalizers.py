@@ -1,20 +1,30 @@
 """Our finalizer on policies: on before the first write, off once nothing is to be given back. Used by reconcile."""
 
 import logging
+from collections.abc import Sequence
 
 from resilience_operator.api.client import NotLeader
+from resilience_operator.api.recorder import Notice
 from resilience_operator.api.status import FINALIZER
 from resilience_operator.core.errors import RequestFailed
+from resilience_operator.core.plain import named, plain
 from resilience_operator.core.refs import Key, key_of
 from resilience_operator.engine.change import Change, Verb
+from resilience_operator.engine.queue import Schedule
 from resilience_operator.policy.policy import Policy
+from resilience_operator.run import events as announce
 from resilience_operator.run.decisions import Decided, served_by
-from resilience_operator.run.memory import Memory
+from resilience_operator.run.memory import LostRight, Memory
 from resilience_operator.run.services import Services
 from resilience_operator.targets.workloads.budgets import POLICY_LABEL, ours
 from resilience_operator.targets.workloads.view import DeploymentView
 
 log = logging.getLogger(__name__)
+
+LETTING_GO = "letting go of policy"
+
+HOLD_RETRY = 5.0
+"""Seconds between two tries to put our finalizer on a policy."""
 
 
 class Finalizers:
@@ -32,22 +42,41 @@ class Finalizers:
                 continue
             try:
                 await self._services.status.hold(policy.ref)
-            except (RequestFailed, NotLeader, LookupError) as error:
-                log.warning("policy %s cannot be held by its finalizer: %s", policy.name, error)
+            except Exception as error:  # noqa: BLE001 - without it nothing is written, whatever the error
+                log.warning("policy %s cannot be held by its finalizer: %s", policy.name, plain(str(error)))
+                why = f"putting our finalizer on policy {policy.name} failed: {plain(str(error))}"
+                self._memory.unheld[policy.uid] = LostRight(why, self._services.monotonic() + HOLD_RETRY)
                 return False
+            self._memory.unheld.pop(policy.uid, None)
             self._memory.held.add(policy.uid)
         return True
 
-    async def let_go(self) -> None:
-        """Let policies go that are being deleted, once nothing is to be given back for them any more."""
+    async def let_go(self, plan: Schedule) -> list[Notice]:
+        """Let policies go that are being deleted, once nothing is to be given back for them any more.
+
+        Objects that are paused, unhealthy or refuse it are waited for as long as a rollout may take; then what is ours
+        on them stays, their annotations say what it is, and the Events that are returned say so.
+        """
+        notices: list[Notice] = []
+        for step in [step for step in self._memory.faults if step.startswith(LETTING_GO)]:
+            del self._memory.faults[step]
         for known in list(self._cluster.policies.values()):
             policy = known.policy
-            if not policy.deleting or FINALIZER not in policy.finalizers or self._gives_back(policy):
+            if not policy.deleting or FINALIZER not in policy.finalizers:
                 continue
             try:
+                left = self._left(policy, plan) if self._gives_back(policy) else ()
+                if left is None:
+                    continue
                 await self._services.status.let_go(policy.ref)
+                self._memory.stuck.pop(policy.uid, None)
+                notices += left
             except (RequestFailed, NotLeader) as error:
                 log.warning("policy %s keeps its finalizer: %s", policy.name, error)
+            except Exception as error:
+                log.exception("policy %s keeps its finalizer", policy.name)
+                self._memory.faults[f"{LETTING_GO} {policy.name}"] = named(error)
+        return notices
 
     def _may_hold(self, uid: str, key: Key) -> bool:
         """True where the policy holds something on an object about which nothing can be decided, or nobody can tell."""
@@ -60,11 +89,30 @@ class Finalizers:
         labels = {budget.metadata.labels[POLICY_LABEL] for budget in made}
         return view is not None and uid in labels | view.state.uids()
 
+    def _left(self, policy: Policy, plan: Schedule) -> Sequence[Notice] | None:
+        """The Events about what is left behind; None while there is a prospect that it is given back."""
+        stuck, notices = not self._cluster.everything, []
+        for decision in self._cluster.active:
+            for change in decision.changes:
+                if policy not in change.policies or change.verb not in (Verb.WITHDRAW, Verb.DELETE):
+                    continue
+                why = plan.waiting.get(key_of(change.object), "")
+                theirs = why == decision.blocked or change.object.key in self._memory.backoffs
+                stuck = stuck and bool(why) and theirs
+                notices.append(announce.left_behind(change, policy, why))
+        monotonic, limits = self._services.monotonic(), policy.limits_of(())
+        if not stuck:
+            self._memory.stuck.pop(policy.uid, None)
+            return None
+        since = self._memory.stuck.setdefault(policy.uid, monotonic)
+        over = monotonic >= since + limits.progress_deadline_seconds + limits.soak_seconds
+        return notices if over else None
+
     def _gives_back(self, policy: Policy) -> bool:
         """True while something of the policy's is to be given back, or an object that it wrote is not yet read anew."""
         if self._cluster.everything:
             return True  # The decisions are older than the policies.
-        unknown = {key_of(ref) for ref in self._memory.unknown.values()}
+        unknown = {key_of(one.ref) for one in self._memory.unknown.values()}
         if any(key in unknown or self._may_hold(policy.uid, key) for key in self._memory.broken):
             return True
         unread = unknown | self._cluster.due

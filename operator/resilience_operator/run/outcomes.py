@@ -8,22 +8,27 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from resilience_operator.api.write import Forbidden
 from resilience_operator.core.errors import UnreadableObjectError
+from resilience_operator.core.plain import plain
 from resilience_operator.core.refs import ObjectRef, key_of
 from resilience_operator.engine.change import Change, Verb
 from resilience_operator.engine.contest import MAX_REVERTS
 from resilience_operator.run.apply import Done, Report, rehearse, show
 from resilience_operator.run.decisions import Decided
-from resilience_operator.run.memory import Memory, fingerprint
+from resilience_operator.run.memory import UNKNOWN_FOR, Memory, Unknown, fingerprint
 from resilience_operator.run.services import Services
 from resilience_operator.targets import KIND_BY_NAME
 from resilience_operator.targets.coredns import addon_state as addons
 from resilience_operator.targets.workloads.view import View
 
 log = logging.getLogger(__name__)
+
+READ_WAIT = 1.0
+"""Seconds that a pass waits for what is read of writes without an answer."""
 
 NO_REFRESH = 3600.0
 """Seconds until Argo CD is asked again to look, where the operator may not."""
@@ -37,6 +42,7 @@ class Aftermath:
         self._cluster = cluster
         self._memory = memory
         self._window = window
+        self._reads: dict[str, asyncio.Task[bool]] = {}
 
     async def find_refused_rules(self, report: Report) -> None:
         """A refused apply is rehearsed rule by rule, so that one bad rule does not take the others down."""
@@ -90,13 +96,25 @@ class Aftermath:
             self._memory.succeeded(place)
             self._memory.unknown.pop(_mark(report.change), None)
             return
-        log.warning("%s %s: %s", report.change.verb.lower(), report.change.object, report.message)
+        message, monotonic = plain(report.message), self._services.monotonic()
+        log.warning("%s %s: %s", report.change.verb.lower(), report.change.object, message)
         if report.forbidden:
-            self._memory.forbidden(place, report.message, self._services.monotonic())
+            self._memory.forbidden(place, message, monotonic)
         elif report.done is Done.AGAIN or report.change.verb in (Verb.WITHDRAW, Verb.DELETE):
-            self._memory.failed(place, self._services.monotonic(), report.retry_after, stale=report.stale)
+            self._memory.failed(place, monotonic, report.retry_after, message, stale=report.stale)
         if report.unknown:
-            self._memory.unknown[_mark(report.change)] = _read_of(report.change.object)
+            ref = _read_of(report.change.object)
+            self._memory.unknown[_mark(report.change)] = Unknown(place, ref, monotonic)
+
+    def told(self, report: Report) -> Report | None:
+        """The report as people are told of it; None where they know it, or where it is tried again first."""
+        if report.done is Done.AGAIN and self._memory.fails_for_good(report.change.object.key):
+            return replace(
+                report, done=Done.FAILED, message=f"the last write failed: {plain(report.message)}"
+            )
+        if report.done in (Done.AGAIN, Done.UNDERWAY):
+            return None
+        return report if self.remember(report) else None
 
     async def show(self, reports: Sequence[Report]) -> None:
         """Ask Argo CD to look at each Application of which something was given back, once for all of its objects."""
@@ -110,10 +128,33 @@ class Aftermath:
             self._memory.no_refresh_until = monotonic + NO_REFRESH
 
     async def learn_unknown_ends(self) -> None:
-        """Read every object whose last write may or may not have been done, before anything else is started."""
-        for mark, ref in list(self._memory.unknown.items()):
-            if await self._services.writer.refresh(KIND_BY_NAME[ref.kind], ref):
+        """Read every object whose last write may or may not have been done; a slow answer is taken by a later pass."""
+        for mark, one in list(self._memory.unknown.items()):
+            if mark not in self._reads:
+                self._reads[mark] = asyncio.create_task(self._read(one))
+        if self._reads:
+            await asyncio.wait(self._reads.values(), timeout=READ_WAIT)
+        monotonic = self._services.monotonic()
+        for mark, read in [(mark, read) for mark, read in self._reads.items() if read.done()]:
+            del self._reads[mark]
+            if read.result():
                 self._memory.unknown.pop(mark, None)
+        for mark, one in list(self._memory.unknown.items()):
+            if monotonic >= one.since + UNKNOWN_FOR:
+                log.warning("what became of the last write to %s is taken from its watch", one.ref)
+                self._memory.unknown.pop(mark)
+
+    async def _read(self, one: Unknown) -> bool:
+        try:
+            return await self._services.writer.refresh(KIND_BY_NAME[one.ref.kind], one.ref)
+        except Exception:
+            log.exception("what was read of %s cannot be taken over", one.ref)
+            return False
+
+    def stop(self) -> None:
+        """Nobody waits for what is being read."""
+        for read in self._reads.values():
+            read.cancel()
 
     def _view(self, report: Report) -> View | None:
         key = key_of(report.change.subject)

@@ -8,25 +8,29 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from resilience_operator.api.status import FINALIZER
 from resilience_operator.core.kinds import DEPLOYMENT
-from resilience_operator.core.refs import Key
+from resilience_operator.core.plain import named, plain
+from resilience_operator.core.refs import Key, ObjectRef, key_of
 from resilience_operator.engine.change import Change, Decision, Verb
 from resilience_operator.engine.contest import Patience
 from resilience_operator.engine.decide import Surroundings
+from resilience_operator.engine.failures import failures_of
 from resilience_operator.engine.queue import OperatorLimits, Schedule, schedule
 from resilience_operator.outside.updates import AddonUpdates
 from resilience_operator.policy.decode import parse
 from resilience_operator.policy.policy import Policy
 from resilience_operator.run import heap
 from resilience_operator.run.apply import Done, Report, carry_out
+from resilience_operator.run.containment import contained
 from resilience_operator.run.decisions import Decided, Known, served_by
 from resilience_operator.run.finalizers import Finalizers
 from resilience_operator.run.last_writes import Reminders
-from resilience_operator.run.memory import Memory
+from resilience_operator.run.memory import FAILED_PASSES, Memory
 from resilience_operator.run.outcomes import Aftermath
 from resilience_operator.run.reporter import Teller
 from resilience_operator.run.services import Services
@@ -47,6 +51,11 @@ CHUNK = 200
 WRITERS = 32
 """Writes that may be on their way at once: as many still end after a stop."""
 
+LONGEST_PAUSE = 60.0
+"""Seconds after a pass that failed, at most."""
+
+WHOLE = "a pass"
+
 PAUSED = "paused by ConfigMap resilience-operator (pause: true)"
 
 
@@ -62,7 +71,7 @@ class Reconciler:
         window = timedelta(seconds=settings.contest_window)
         self._aftermath = Aftermath(services, self._cluster, self._memory, window)
         self._reminders = Reminders()
-        self._teller = Teller(services)
+        self._teller = Teller(services, self._memory)
         self._addon = AddonUpdates(services, self._addon_ended)
         self._wake = asyncio.Event()
         self._patience = Patience(
@@ -70,7 +79,7 @@ class Reconciler:
         )
         self._last_full = float("-inf")
         self._last_plan: Schedule | None = None
-        self._stopped: Mapping[str, str] = {}
+        self._stopped = Schedule()
         self._writers = asyncio.Semaphore(WRITERS)
         services.store.wake_with(self.wake)
 
@@ -113,9 +122,36 @@ class Reconciler:
                         await self._wake.wait()
                     await asyncio.sleep(DEBOUNCE)
                 self._wake.clear()
-                wait = await self.one_pass()
+                wait = await self.guarded_pass()
         finally:
             self._addon.stop()
+            self._aftermath.stop()
+
+    def broken(self) -> tuple[str, ...]:
+        """Why this process had better be started anew, as a sentence; empty where it need not."""
+        failed = self._memory.failed_passes
+        if failed < FAILED_PASSES:
+            return ()
+        return (f"{failed} passes in a row failed: {self._memory.faults.get(WHOLE, '')}",)
+
+    async def guarded_pass(self) -> float:
+        """A pass; one that ends by an error of our own is told of, and tried again after a growing pause."""
+        memory = self._memory
+        try:
+            wait = await self.one_pass()
+        except Exception as error:
+            log.exception("a pass failed; the next one begins anew")
+            memory.failed_passes += 1
+            memory.faults[WHOLE] = named(error)
+            self._services.metrics.pass_failed()
+            self._cluster.everything = True
+            with contained("status", memory):
+                await self._tell(self._last_plan or Schedule(), memory.troubles(()), self._services.now())
+            return float(min(BUSY_POLL * 2 ** min(memory.failed_passes, 10), LONGEST_PAUSE))
+        if memory.faults.pop(WHOLE, None) is not None:
+            self._wake.set()  # The status still says so.
+        memory.failed_passes = 0
+        return wait
 
     async def one_pass(self) -> float:
         """Evaluate what changed, plan, write, tell; returns the seconds until time alone may change the answer."""
@@ -123,21 +159,32 @@ class Reconciler:
         now = services.now()
         stale = services.fresh()
         if stale:
-            await self._teller.tell(self._cluster, self._last_plan, self._memory.troubles(stale), now)
+            await self._tell(self._last_plan, self._memory.troubles(stale), now)
             return BUSY_POLL
-        await self._aftermath.learn_unknown_ends()
+        with contained("reading what became of writes", self._memory):
+            await self._aftermath.learn_unknown_ends()
         changed = await self._evaluate(now)
         if services.addons is not None:
             services.addons.want(services.lease.may_write() and self._addon_wanted())
         plan = self._last_plan = self._plan(now)
-        if plan.stopped != self._stopped:  # Their rules are left out of every decision from the next pass on.
-            self._stopped, self._cluster.everything = plan.stopped, True
-        self._teller.transitions(changed, self._cluster, plan)
+        services.metrics.waiting(plan.gates)
+        before = self._stopped
+        if (plan.stopped, plan.stopped_in) != (before.stopped, before.stopped_in):
+            # Their rules are left out of every decision from the next pass on.
+            self._stopped, self._cluster.everything = plan, True
+        with contained("telling of changes", self._memory):
+            self._teller.transitions(changed, self._cluster, plan)
         if services.lease.may_write():
-            await self._carry_out(plan, now)
-            await self._finalizers.let_go()
-        await self._teller.tell(self._cluster, plan, self._memory.troubles(()), now)
+            plan = self._last_plan = await self._carry_out(plan, now)
+            for notice in await self._finalizers.let_go(plan):
+                services.recorder.notify(notice)
+        await self._tell(plan, self._memory.troubles(()), now)
         return self._seconds_until_due(plan, services.now())
+
+    async def _tell(self, plan: Schedule | None, troubles: tuple[str, ...], now: datetime) -> None:
+        undecided = frozenset(self._memory.broken)
+        with contained("telling of policies", self._memory):
+            await self._teller.tell(self._cluster, plan, troubles, now, undecided)
 
     def _take(self, raw: dict[str, Any]) -> bool:
         """Parse a policy; True where it is another one than before."""
@@ -157,8 +204,10 @@ class Reconciler:
     async def _evaluate(self, now: datetime) -> dict[Key, Decision | None]:
         """Evaluate every dirty object; returns key -> the earlier decision of each about which it changed."""
         services, cluster = self._services, self._cluster
-        keys = services.store.take_dirty() | cluster.due
-        keys |= cluster.woken(now)
+        with contained("looking at what changed", self._memory) as looked:
+            keys = services.store.take_dirty() | cluster.due | cluster.woken(now)
+        if looked.failed:  # What was taken is lost: everything may have changed.
+            cluster.everything, keys = True, set()
         full = cluster.everything or services.monotonic() - self._last_full > services.settings.resync
         if full:
             keys = set(services.store.subjects()) | set(cluster.keys())
@@ -170,8 +219,7 @@ class Reconciler:
         services.metrics.queue_depth(len(keys))
         for number, key in enumerate(sorted(keys), start=1):
             earlier = cluster.get(key)
-            self._try_one(key, now, accepted, directory)
-            if cluster.get(key) != earlier:
+            if self._try_one(key, now, accepted, directory):
                 before[key] = earlier
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
@@ -184,15 +232,21 @@ class Reconciler:
 
     def _try_one(
         self, key: Key, now: datetime, accepted: tuple[Policy, ...], directory: Mapping[str, Policy]
-    ) -> None:
-        """Evaluate an object; an error of our own about it is told, and keeps no other from being evaluated."""
+    ) -> bool:
+        """Evaluate an object; True where the decision is another one than before.
+
+        An error of our own about it is told, and keeps no other from being evaluated.
+        """
+        earlier = self._cluster.get(key)
         self._memory.broken.pop(key, None)
         try:
             self._evaluate_one(key, now, accepted, directory)
+            return self._cluster.get(key) != earlier
         except Exception as error:
             log.exception("nothing can be decided about %s", "/".join(key))
-            self._memory.broken[key] = f"{type(error).__name__}: {error}"
+            self._memory.broken[key] = named(error)
             self._cluster.put(key, None)
+            return earlier is not None
 
     def _evaluate_one(
         self, key: Key, now: datetime, accepted: tuple[Policy, ...], directory: Mapping[str, Policy]
@@ -203,7 +257,7 @@ class Reconciler:
         if view is not None:
             view = self._reminders.remind(view)
             refused = self._memory.refused(view, accepted)
-            around = Surroundings(directory, self._patience, refused, self._stopped)
+            around = Surroundings(directory, self._patience, refused, self._stopped.stopped_for(key[0]))
             decision = judge(view, accepted, around, services.settings.namespace)
         self._cluster.put(key, decision)
 
@@ -218,23 +272,32 @@ class Reconciler:
     def _plan(self, now: datetime) -> Schedule:
         services = self._services
         halted = PAUSED if services.paused() else ""
-        if self._memory.unknown:
-            first = next(iter(self._memory.unknown.values()))
-            halted = f"waits to learn what became of the last write to {first}"
         limits = OperatorLimits(
             services.settings.max_rollouts, services.settings.max_unhealthy_percent, halted
         )
         active = self._cluster.active
-        self._memory.keep_rights(
-            {(change.object.namespace, change.object.kind) for one in active for change in one.changes}
-        )
-        services.metrics.rollouts_in_flight(sum(decision.rollout.running for decision in active))
-        return schedule(active, self._cluster.by_uid(), limits, now, self._cluster.health)
+        places = {change.object.key for one in active for change in one.changes}
+        running = [decision for decision in active if decision.rollout.running]
+        self._memory.take_over(running, services.lease.may_write(), now)
+        self._memory.keep_waiting(places, now)
+        self._memory.keep_policies(self._cluster.by_uid())
+        self._memory.keep_rights({(namespace, kind) for kind, namespace, _ in places})
+        services.metrics.rollouts_in_flight(len(running))
+        policies = self._cluster.by_uid()
+        self._memory.keep_failures(failures_of(active, policies), self._there)
+        outcomes = self._memory.outcomes(places, services.monotonic())
+        return schedule(active, policies, limits, now, self._cluster.health, outcomes)
 
-    async def _carry_out(self, plan: Schedule, now: datetime) -> None:
-        monotonic = self._services.monotonic()
-        going = [change for change in plan.now if not self._memory.waits(change.object.key, monotonic)]
-        going = [change for change in going if await self._finalizers.hold(change)]
+    def _there(self, ref: ObjectRef) -> bool:
+        """True while that very object is known."""
+        found = self._services.store.get(DEPLOYMENT, ref.namespace, ref.name)
+        return ref.kind != "Deployment" or (found is not None and found.metadata.uid == ref.uid)
+
+    async def _carry_out(self, plan: Schedule, now: datetime) -> Schedule:
+        """Send what may go; returns the plan with what it now waits for."""
+        for change in plan.now:
+            self._memory.try_now(change, now)
+        going = [change for change in plan.now if await self._finalizers.hold(change)]
         outside = [change for change in going if change.object.kind == addons.KIND]
         going = [change for change in going if change not in outside]
         for change in outside:  # AWS takes its time, and nothing else waits for it.
@@ -244,19 +307,38 @@ class Reconciler:
         unsent = [report for report in reports if report.unsent]
         if unsent:
             log.info("%d of %d changes are not sent: %s", len(unsent), len(reports), unsent[0].message)
-        told = [report for report in reports if self._aftermath.remember(report)]
         for report in reports:
-            self._aftermath.settle(report)
-            self._reminders.learn(report)
-        self._teller.done(told)
-        await self._aftermath.show(reports)
+            try:
+                self._take_in(report)
+            except Exception as error:
+                log.exception("what became of a write to %s cannot be told", report.change.object)
+                key = key_of(report.change.subject)
+                self._memory.broken[key] = named(error)
+                self._cluster.due.add(key)
+        with contained("asking Argo CD to look", self._memory):
+            await self._aftermath.show(reports)
+        return self._with_outcomes(plan)
+
+    def _take_in(self, report: Report) -> None:
+        """Remember what became of a change before anything of it is told: that may fail."""
+        self._aftermath.settle(report)
+        self._reminders.learn(report)
+        told = self._aftermath.told(report)
+        if told is not None:
+            self._teller.done([told])
+
+    def _with_outcomes(self, plan: Schedule) -> Schedule:
+        """The plan with what the writes of this pass wait for from now on."""
+        outcomes = self._memory.outcomes({one.object.key for one in plan.now}, self._services.monotonic())
+        waiting = {**plan.waiting, **outcomes.waits_of(plan.now)}
+        return replace(plan, waiting=waiting, failing={**plan.failing, **outcomes.failing_of(plan.now)})
 
     def _addon_ended(self, report: Report) -> None:
         change = report.change
         if report.done is Done.REFUSED and change.verb is Verb.APPLY:
             self._aftermath.refuse(report, dict.fromkeys(change.rules, report.message))
-        self._aftermath.settle(report)
-        self._teller.done([report])
+        with contained("what became of the EKS add-on's change", self._memory):
+            self._take_in(report)
         self.wake()
 
     def _overtaken(self, change: Change) -> str:
@@ -268,10 +350,14 @@ class Reconciler:
             overtaken = self._overtaken(change)
             if overtaken:
                 return Report(change, Done.AGAIN, now, overtaken, unsent=True)
-            log.info("%s %s: %s", change.verb.lower(), change.object, change.reason)
-            report = await carry_out(self._services.writer, change, now)
-            if report.done is Done.REFUSED and change.verb is Verb.APPLY:
-                await self._aftermath.find_refused_rules(report)
+            log.info("%s %s: %s", change.verb.lower(), change.object, plain(change.reason))
+            try:
+                report = await carry_out(self._services.writer, change, now)
+                if report.done is Done.REFUSED and change.verb is Verb.APPLY:
+                    await self._aftermath.find_refused_rules(report)
+            except Exception as error:
+                log.exception("%s %s ended by an error", change.verb.lower(), change.object)
+                return Report(change, Done.AGAIN, now, named(error), retry_after=1.0, unknown=True)
             return report
 
     def _seconds_until_due(self, plan: Schedule, now: datetime) -> float:
@@ -284,6 +370,8 @@ class Reconciler:
         ):
             soon = self._memory.next_try(self._services.monotonic())
             return max(0.01, min(BUSY_POLL, soon))
+        if plan.failing:
+            return BUSY_POLL
         wakes = [self._cluster.next_wake(), plan.wake_at]
         waits = [(at - now).total_seconds() for at in wakes if at is not None]
         waits += [self._teller.untold_for(), self._services.settings.resync]

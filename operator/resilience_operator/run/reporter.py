@@ -1,9 +1,12 @@
 """Says what passes found and did: status, Events, metrics, and the durable records behind them. Used by reconcile."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+from resilience_operator.core.plain import named
 from resilience_operator.core.refs import Key
 from resilience_operator.engine import records
 from resilience_operator.engine import status as report
@@ -13,8 +16,12 @@ from resilience_operator.engine.tally import Tally
 from resilience_operator.policy.policy import Policy
 from resilience_operator.run import events as announce
 from resilience_operator.run.apply import Done, Report
-from resilience_operator.run.decisions import Decided
+from resilience_operator.run.containment import contained
+from resilience_operator.run.decisions import Decided, Known
+from resilience_operator.run.memory import Memory
 from resilience_operator.run.services import Services
+
+log = logging.getLogger(__name__)
 
 SUMMARY_EVERY = 30.0
 """Seconds between two summary Events of one policy."""
@@ -29,8 +36,9 @@ STATUS_EVERY = 0.5
 class Teller:
     """Keeps what must outlive one pass to be told well: since when, what was done, what was told."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, memory: Memory) -> None:
         self._services = services
+        self._memory = memory
         self._since: dict[records.SinceKey, str] = {}
         self._learned: dict[records.SinceKey, str] = {}
         self._tallies: dict[str, Tally] = {}
@@ -68,8 +76,9 @@ class Teller:
         """Tell of what changed about each evaluated object; only the leader speaks."""
         self._untold = self._untold or bool(before)
         for key, earlier in before.items():
-            self._count(earlier, cluster.get(key))
-        self._remember_applies(before, cluster)
+            with self._about(key):
+                self._count(earlier, cluster.get(key))
+                self._remember_applies(key, cluster)
         policies = cluster.by_name()
         if not self._speaks(cluster):
             return
@@ -77,9 +86,19 @@ class Teller:
             decision = cluster.get(key)
             if decision is None:
                 continue
-            generation = self._services.store.generation(key)
-            for notice in announce.transitions(earlier, decision, plan, policies, generation):
-                self._services.recorder.notify(notice)
+            with self._about(key):
+                generation = self._services.store.generation(key)
+                for notice in announce.transitions(earlier, decision, plan, policies, generation):
+                    self._services.recorder.notify(notice)
+
+    @contextmanager
+    def _about(self, key: Key) -> Iterator[None]:
+        """An error of our own about one object keeps no other from being told of."""
+        try:
+            yield
+        except Exception as error:
+            log.exception("what changed about %s cannot be told", "/".join(key))
+            self._memory.broken[key] = named(error)
 
     def _speaks(self, cluster: Decided) -> bool:
         """True while this replica leads; as it begins to, it tells what the last leader may not have told."""
@@ -88,8 +107,9 @@ class Teller:
             since = max(now - UNTOLD_FOR, self._led_at or now - UNTOLD_FOR)
             policies = cluster.by_uid()
             for decision in cluster:
-                for notice in announce.applied_since(decision, policies, since):
-                    self._services.recorder.notify(notice)
+                with self._about(decision.key):
+                    for notice in announce.applied_since(decision, policies, since):
+                        self._services.recorder.notify(notice)
         self._leads, self._led_at = leads, now if leads else self._led_at
         return leads
 
@@ -98,7 +118,7 @@ class Teller:
         for one in reports:
             if one.done in (Done.AGAIN, Done.UNDERWAY):
                 continue
-            result = "Refused" if one.done is Done.REFUSED else str(one.change.result)
+            result = str(one.done) if one.done in (Done.REFUSED, Done.FAILED) else str(one.change.result)
             for policy, rule, _ in one.change.parts():
                 new = records.record(one.change, policy, rule, one.at, one.message, result)
                 self._records[policy.uid] = records.add(self._records.get(policy.uid, []), [new])
@@ -107,27 +127,43 @@ class Teller:
                 self._services.recorder.notify(notice)
 
     async def tell(
-        self, cluster: Decided, plan: Schedule | None, troubles: tuple[str, ...], now: datetime
+        self,
+        cluster: Decided,
+        plan: Schedule | None,
+        troubles: tuple[str, ...],
+        now: datetime,
+        undecided: frozenset[Key] = frozenset(),
     ) -> None:
         """Hand every policy's status over for writing; nothing before the first plan, not more often than pays.
 
         A policy that came or changed while the pass was under way is told of after the next one.
-        `troubles`: what the operator itself lacks, as sentences.
+        `troubles`: what the operator itself lacks, as sentences. `undecided`: objects about which nothing is known.
         """
         monotonic, judged = self._services.monotonic(), cluster.judged()
-        news = (tuple(judged), plan, troubles, self._services.lease.may_write())
+        news = (tuple(judged), plan, troubles, undecided, self._services.lease.may_write())
         self._untold = self._untold or news != self._told
         if plan is None or not news[-1] or not self._untold or monotonic < self._built + STATUS_EVERY:
             return
         self._built, self._untold, self._told = monotonic, False, news
+        active = cluster.active
         for known in judged:
-            policy = known.policy
-            tally = self._tallies.get(policy.name) or Tally(policy.name)
-            beside = report.Known(self._since, self._records.get(policy.uid, []), troubles, cluster.active)
-            status = report.status(policy, known.problems, tally, plan, beside)
-            await self._services.status.write(policy.ref, status)
-            self._services.metrics.findings(policy.name, +tally.findings)
-            self._summarise(policy, status)
+            with contained(f"telling the status of policy {known.policy.name}", self._memory):
+                await self._tell_policy(known, plan, troubles, (active, undecided))
+
+    async def _tell_policy(
+        self,
+        known: Known,
+        plan: Schedule,
+        troubles: tuple[str, ...],
+        seen: tuple[Sequence[Decision], frozenset[Key]],
+    ) -> None:
+        policy, (active, undecided) = known.policy, seen
+        tally = self._tallies.get(policy.name) or Tally(policy.name)
+        beside = report.Known(self._since, self._records.get(policy.uid, []), troubles, active, undecided)
+        status = report.status(policy, known.problems, tally, plan, beside)
+        await self._services.status.write(policy.ref, status)
+        self._services.metrics.findings(policy.name, +tally.findings)
+        self._summarise(policy, status)
 
     def untold_for(self) -> float:
         """Seconds until what the last pass found may be told; infinite where it was."""
@@ -154,10 +190,10 @@ class Teller:
         names = (*decision.evaluated, *decision.ignored)
         return [self._tallies.setdefault(name, Tally(name)) for name in names]
 
-    def _remember_applies(self, keys: Iterable[Key], cluster: Decided) -> None:
+    def _remember_applies(self, key: Key, cluster: Decided) -> None:
         """Records of writes that an object remembers, and status does not: whoever wrote them ended too soon."""
-        changed = [decision for key in keys if (decision := cluster.get(key)) is not None]
-        applied = [decision for decision in changed if decision.state.applies]
+        decision = cluster.get(key)
+        applied = [decision] if decision is not None and decision.state.applies else []
         for known in cluster.policies.values() if applied else ():
             remembered = self._records.get(known.policy.uid, [])
             held = {records.identity(one) for one in remembered}

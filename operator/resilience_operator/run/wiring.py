@@ -40,6 +40,10 @@ class Reconciling(PolicySink, Protocol):
         """Pass after pass, for ever."""
         ...
 
+    def broken(self) -> tuple[str, ...]:
+        """Sentences that say why this process should be started anew."""
+        ...
+
     def wake(self) -> None:
         """Something changed that no watch tells: leadership, or the pause switch."""
         ...
@@ -128,7 +132,8 @@ class Wiring:
     def broken(self) -> tuple[str, ...]:
         """Sentences that say why this process should be started anew."""
         ended = tuple(f"the task {name} has ended" for name in self.tasks.ended())
-        return ended + tuple(f"the watch of {name} does not try any more" for name in self._streams.stuck())
+        stuck = tuple(f"the watch of {name} does not try any more" for name in self._streams.stuck())
+        return ended + stuck + (self._reconciler.broken() if self._reconciler is not None else ())
 
     def stale(self) -> tuple[str, ...]:
         """Names of what is stale, or was not read yet."""

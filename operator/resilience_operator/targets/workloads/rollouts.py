@@ -22,6 +22,15 @@ CRASH_RESTARTS = 2
 DEFAULT_DEADLINE = 600
 """progressDeadlineSeconds where neither says otherwise (the Deployment API's default)."""
 
+MAX_MIN_READY = 600
+"""Seconds of a Deployment's minReadySeconds for which others wait."""
+
+LONGEST = 3
+"""How often deadline and soak may pass, by progress that never ends, before others go on."""
+
+WRONG_CLOCK = timedelta(minutes=5)
+"""By how much the clock of who wrote may have been ahead for its rollout to be waited for before it is seen."""
+
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -43,7 +52,32 @@ def our_rollout(view: DeploymentView, soak_seconds: int, deadline_seconds: int) 
     gives_back = all(held.revision != last.revision for held in view.state.leaves.values())
     if gives_back and (rollout.phase is Phase.FAILED or view.deployment.spec.paused):
         return NO_ROLLOUT
-    return rollout
+    return replace(
+        rollout, slot_until=_slot_until(view, applies[-1].at, rollout, soak_seconds, deadline_seconds)
+    )
+
+
+def _slot_until(
+    view: DeploymentView, written: datetime, rollout: OurRollout, soak_seconds: int, deadline_seconds: int
+) -> datetime | None:
+    """Until when others wait for it: the deadline after its last progress, and the soak; LONGEST of them in all.
+
+    What stands still by somebody's will, or has failed, keeps its own object only, and so does what says that it begins
+    later than any clock could be wrong.
+    """
+    if rollout.started is None or rollout.phase is Phase.FAILED or view.deployment.spec.paused:
+        return None
+    newest = view.newest_replica_set
+    unseen = newest is None or newest.revision < rollout.revision
+    if unseen and written > view.now + WRONG_CLOCK:
+        return None
+    spec = view.deployment.spec
+    deadline = min(deadline_seconds, spec.progress_deadline_seconds or DEFAULT_DEADLINE)
+    bound = timedelta(seconds=deadline + min(spec.min_ready_seconds, MAX_MIN_READY) + soak_seconds)
+    progress = view.deployment.status.condition("Progressing")
+    moved = progress.last_update_time if progress is not None and not unseen else None
+    last = max(rollout.started, min(moved, view.now)) if moved is not None else rollout.started
+    return min(last + bound, rollout.started + LONGEST * bound)
 
 
 def _past(view: DeploymentView, last: Apply) -> Apply:
