@@ -50,6 +50,6 @@ def noting(services: Services) -> Reconciling:
 
 
 if __name__ == "__main__":
-    code = main(["run", *sys.argv[2:]], noting)
+    code = main(["run", "--allow-unguarded", *sys.argv[2:]], noting)
     Path(sys.argv[1]).write_text("\n".join(LINES))
     sys.exit(code)

@@ -35,6 +35,7 @@ class OperatorProcess:
             "-m",
             "resilience_operator.run.host",
             "run",
+            "--allow-unguarded",
             f"--kubeconfig={kubeconfig}",
             f"--health-bind=127.0.0.1:{self.health}",
             f"--metrics-bind=127.0.0.1:{self.metrics}",

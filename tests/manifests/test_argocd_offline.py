@@ -148,7 +148,7 @@ def test_these_are_all_conditions_that_the_code_can_set() -> None:
         for one in written(causes)["status"]["conditions"]
     }
     assert seen == set(conditions_in_the_code())
-    assert len(seen) == 17
+    assert len(seen) == 18
 
 
 def conditions_in_the_code() -> Iterable[tuple[str, str, str]]:

@@ -4,7 +4,9 @@ The operator's ServiceAccount is made administrator of the whole cluster here, s
 by the guard and not for want of a right.
 """
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,11 @@ import pytest
 import yaml
 from requests import Response
 
+from resilience_operator.api.guard import GuardProof
+from resilience_operator.api.session import Session
+from resilience_operator.core.kinds import DEPLOYMENT
+from resilience_operator.core.paths import ABSENT
+from resilience_operator.core.state import Held, ObjectState, encode
 from tests.lab import Lab
 from tests.support.guarding import (
     ACCOUNT,
@@ -130,11 +137,34 @@ def test_an_apply_of_all_leaves_and_their_withdrawal_pass(guarded: Lab) -> None:
         "preStop": {"sleep": {"seconds": 15}},
     }
     assert changed["spec"]["replicas"] == 5
-    assert changed["metadata"]["annotations"]["resilience.dev/state"] == "{}"
+    assert changed["metadata"]["annotations"]["resilience.dev/state"] == STATE
     guarded.wait(withdraw, what="the withdrawal to pass")
     after = operator.read()
     assert after["spec"] == before["spec"]
     assert without_revision(after) == without_revision(before)
+
+
+def held(path: str, value: object, was: object) -> dict[str, Held]:
+    return {path: Held("rule", value, was, policies=("p-1",))}
+
+
+TEMPLATE = "spec.template.spec"
+STATE = encode(
+    ObjectState(
+        "u",
+        held("spec.replicas", 5, 2)
+        | held(f"{TEMPLATE}.terminationGracePeriodSeconds", 45, 30)
+        | held(f"{TEMPLATE}.containers[name=web].lifecycle.preStop", {"sleep": {"seconds": 15}}, ABSENT)
+        | held(f"{TEMPLATE}.dnsConfig.options", [], [{"name": "edns0"}])
+        | held(
+            f"{TEMPLATE}.topologySpreadConstraints"
+            "[topologyKey=kubernetes.io/hostname,whenUnsatisfiable=ScheduleAnyway]",
+            {},
+            ABSENT,
+        ),
+    )
+)
+"""What the operator remembers of the leaves of web."""
 
 
 def apply_body(before: Object) -> Object:
@@ -147,7 +177,7 @@ def apply_body(before: Object) -> Object:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": identity | {"annotations": {"resilience.dev/state": "{}"}},
+        "metadata": identity | {"annotations": {"resilience.dev/state": STATE}},
         "spec": {"replicas": 5, "template": {"spec": template}},
     }
 
@@ -275,9 +305,169 @@ def test_the_api_server_doubts_no_expression_of_the_guard(guarded: Lab) -> None:
     verdicts = guarded.wait(checked, what="all policies to be checked")
     assert set(verdicts) == {
         "resilience-operator-budgets",
+        "resilience-operator-events",
         "resilience-operator-floors",
         "resilience-operator-leaves",
         "resilience-operator-only-updates",
         "resilience-operator-own-kind",
     }
     assert all(verdict == {} for verdict in verdicts.values()), verdicts
+
+
+def fields_of(deployment: Object) -> tuple[int, Object]:
+    """Where the owner's entry of managedFields stands, and that entry."""
+    entries = deployment["metadata"]["managedFields"]
+    at = next(index for index, one in enumerate(entries) if not one.get("subresource"))
+    return at, entries[at]
+
+
+GROWS = "in managedFields, the entry of another manager may not grow, appear or change"
+LOSES = "in managedFields, the entry of another manager may lose published leaves alone"
+CLAIMS: dict[str, tuple[str, str, object, str]] = {
+    "another-manager": ("replace", "/AT/manager", "argocd-controller", GROWS),
+    "another-operation": ("replace", "/AT/operation", "Apply", GROWS),
+    "another-time": ("replace", "/AT/time", "2020-01-01T00:00:00Z", GROWS),
+    "a-status-entry": ("add", "/AT/subresource", "status", GROWS),
+    "one-field-more": ("add", "/AT/fieldsV1/f:spec/f:paused", {}, GROWS),
+    "a-root-more": ("add", "/AT/fieldsV1/f:status", {}, GROWS),
+    "a-label-more": ("add", "/AT/fieldsV1/f:metadata/f:labels/f:new", {}, GROWS),
+    "security": ("add", "/AT/fieldsV1/f:spec/f:template/f:spec/f:hostIPC", {}, GROWS),
+    "a-container-more": (
+        "add",
+        '/AT/fieldsV1/f:spec/f:template/f:spec/f:containers/k:{"name":"x"}',
+        {},
+        GROWS,
+    ),
+    "all-claims": ("replace", "", [], LOSES),
+    "reset": ("replace", "", [{}], LOSES),
+    "an-entry": ("remove", "/AT", None, LOSES),
+    "all-of-spec": ("remove", "/AT/fieldsV1/f:spec", None, LOSES),
+    "the-template": ("remove", "/AT/fieldsV1/f:spec/f:template", None, LOSES),
+    "the-strategy": ("remove", "/AT/fieldsV1/f:spec/f:strategy", None, LOSES),
+    "containers": ("remove", "/AT/fieldsV1/f:spec/f:template/f:spec/f:containers", None, LOSES),
+    "volumes": ("remove", "/AT/fieldsV1/f:spec/f:template/f:spec/f:volumes", None, LOSES),
+    "metadata": ("remove", "/AT/fieldsV1/f:metadata", None, LOSES),
+}
+
+
+@pytest.mark.parametrize("what", CLAIMS)
+def test_nobody_elses_claims_are_the_operators_to_give_or_take(operator: Api, what: str) -> None:
+    op, path, value, says = CLAIMS[what]
+    at, _ = fields_of(operator.read())
+    ops = [{"op": op, "path": "/metadata/managedFields" + path.replace("AT", str(at)), "value": value}]
+    assert denial(operator.patch(ops, JSON_PATCH), "resilience-operator-leaves") == says
+
+
+def test_a_claim_cannot_be_given_to_another_manager(operator: Api) -> None:
+    _, entry = fields_of(operator.read())
+    for name, operation in (("argocd-controller", "Apply"), ("kubectl-client-side-apply", "Apply")):
+        stolen = entry | {"manager": name, "operation": operation}
+        ops = [{"op": "add", "path": "/metadata/managedFields/-", "value": stolen}]
+        assert denial(operator.patch(ops, JSON_PATCH), "resilience-operator-leaves") == GROWS
+    under_another_name = operator.patch(
+        {"spec": {"replicas": 3}}, params=DRY | {"fieldManager": "argocd-controller"}
+    )
+    assert denial(under_another_name, "resilience-operator-leaves") == GROWS
+
+
+def test_a_json_patch_of_all_leaves_and_one_that_leaves_no_claim_pass(guarded: Lab) -> None:
+    operator = deployed(guarded)
+    manager = {"fieldManager": "resilience-operator"}
+    template = "/spec/template/spec"
+
+    def change() -> bool:
+        before = operator.read()
+        constraints = LEAVES["topologySpreadConstraints"]["patch"]["spec"]["template"]["spec"]
+        sleep = {"preStop": {"sleep": {"seconds": 15}}}
+        ops = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": before["metadata"]["resourceVersion"]},
+            {"op": "add", "path": "/spec/replicas", "value": 5},
+            {"op": "add", "path": f"{template}/terminationGracePeriodSeconds", "value": 45},
+            {"op": "add", "path": f"{template}/topologySpreadConstraints",
+             "value": constraints["topologySpreadConstraints"]},
+            {"op": "add", "path": f"{template}/dnsConfig/options/-", "value": {"name": "single-request-reopen"}},
+            {"op": "add", "path": f"{template}/containers/0/lifecycle/preStop", "value": sleep["preStop"]},
+            {"op": "add", "path": "/metadata/annotations/resilience.dev~1state", "value": STATE},
+        ]  # fmt: skip
+        return operator.patch(ops, JSON_PATCH, manager).ok
+
+    def forget() -> bool:
+        entries = operator.read()["metadata"]["managedFields"]
+        at = next(index for index, one in enumerate(entries) if one["manager"] == manager["fieldManager"])
+        path = f"/metadata/managedFields/{at}"
+        ops = [{"op": "test", "path": f"{path}/manager", "value": manager["fieldManager"]}]
+        return operator.patch([*ops, {"op": "remove", "path": path}], JSON_PATCH, manager).ok
+
+    guarded.wait(change, what="the leaves to be set")
+    guarded.wait(forget, what="our claim to be removed")
+    changed = operator.read()
+    assert "resilience-operator" not in {one["manager"] for one in changed["metadata"]["managedFields"]}
+    assert changed["spec"]["replicas"] == 5
+
+
+def test_what_nobody_reads_costs_nothing(guarded: Lab) -> None:
+    operator = deployed(guarded, {"annotations": {IGNORE: "," * 100_000}})
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        answer = operator.patch({"spec": {"replicas": 3}})
+        assert denial(answer, "resilience-operator-leaves") == opted_out_of(["everything"])
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(5)) < 0.5
+
+
+@pytest.mark.parametrize("controller", ["kubelet", "resilience.dev/operator"])
+def test_the_operator_speaks_for_itself_alone(guarded: Lab, controller: str) -> None:
+    events = Api(client(guarded, service_account=ACCOUNT), "default", "events.k8s.io/v1", "events")
+    body = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": "told"},
+        "eventTime": "2026-11-22T08:00:00.000000Z",
+        "reportingController": controller,
+        "reportingInstance": "x",
+        "action": "Evaluate",
+        "reason": "Told",
+        "type": "Normal",
+        "regarding": {"kind": "Namespace", "name": "default", "namespace": "default"},
+    }
+    answer = events.create(body)
+    if controller == "resilience.dev/operator":
+        assert accepted(answer)
+    else:
+        says = "the operator tells and changes Events of its own alone"
+        assert denial(answer, "resilience-operator-events") == says
+
+
+@pytest.mark.parametrize("policy", ["leaves", "budgets"])
+async def test_the_proof_fails_as_soon_as_a_binding_is_gone(guarded: Lab, policy: str) -> None:
+    operator = deployed(guarded)
+    config = str(guarded.kubeconfig(service_account=ACCOUNT))
+    session = await Session.connect(config, None, qps=50, burst=50, user_agent="guard-proof")
+    binding = f"resilience-operator-{policy}"
+    async with session:
+        places = [(DEPLOYMENT, operator.namespace, "web")]
+        proof = GuardProof(session, "resilience-system", lambda: places, lambda: None)
+        await proof.look()
+        assert proof.unguarded() == ""
+        guarded.kubectl("delete", "validatingadmissionpolicybinding", binding)
+        try:
+            for _ in range(100):
+                await proof.look()
+                if proof.unguarded():
+                    break
+                await asyncio.sleep(0.2)
+            what = {
+                "leaves": f"label Deployment {operator.namespace}/web",
+                "budgets": "make a PodDisruptionBudget that stops every eviction",
+            }[policy]
+            assert proof.unguarded().startswith(f"unguarded: the API server lets this user {what};")
+        finally:
+            guarded.kubectl("apply", "-f", "manifests/enforce/guard.yaml")
+        for _ in range(100):
+            await proof.look()
+            if not proof.unguarded():
+                break
+            await asyncio.sleep(0.2)
+        assert proof.unguarded() == ""

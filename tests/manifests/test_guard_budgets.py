@@ -50,6 +50,8 @@ LIMIT = "maxUnavailable of a budget of the operator is 1 or more, or 1% to 100%"
 EVICTS = "unhealthyPodEvictionPolicy of a budget of the operator is AlwaysAllow"
 SELECTS = "a budget of the operator selects the pods of one Deployment"
 
+NAMED = "a budget of the operator is named after its Deployment, so that there is one of each"
+
 OWNER = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "d-1"}
 Refused = dict[str, tuple[Object, str]]
 SAME: Refused = {  # refused alike when a budget is made and when it is changed
@@ -78,6 +80,19 @@ SAME: Refused = {  # refused alike when a budget is made and when it is changed
 }
 NEW: Refused = SAME | {
     "finalizer": ({"metadata": {"finalizers": ["x.dev/stay"]}}, "a budget of the operator has no finalizer"),
+    "a-second-one": ({"metadata": {"name": "web-resilience-2"}}, NAMED),
+    "of-another-name": ({"metadata": {"name": "api-resilience"}}, NAMED),
+    "all-but-one": (
+        {
+            "spec": {
+                "selector": {
+                    "matchLabels": None,
+                    "matchExpressions": [{"key": "x", "operator": "DoesNotExist"}],
+                }
+            }
+        },
+        SELECTS,
+    ),
 }
 CHANGED: Refused = SAME | {
     "finalizer": ({"metadata": {"finalizers": ["x.dev/stay"]}}, META),

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
+from resilience_operator.core.state import Held, ObjectState, encode
 from tests.lab import Lab
 from tests.standins.keda import scaled_object_crd
 from tests.support.guarding import (
@@ -210,10 +211,14 @@ def test_an_apply_with_its_state_and_the_withdrawal_pass(place: Place, kind: str
     part = "data" if "data" in before else "spec"
     ((leaf, value),) = KINDS[kind]["allowed"]["raise"][part].items()
     metadata = {name: before["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion")}
+    held = {
+        f"{part}.{leaf}": Held("replicas", KINDS[kind]["allowed"]["raise"][part][leaf], before[part][leaf])
+    }
+    state = encode(ObjectState(before["metadata"]["uid"], held))
     body = {
         "apiVersion": before["apiVersion"],
         "kind": before["kind"],
-        "metadata": metadata | {"annotations": {"resilience.dev/state": "{}"}},
+        "metadata": metadata | {"annotations": {"resilience.dev/state": state}},
         part: {leaf: value},
     }
     assert accepted(operator.patch(body, APPLY, manager | {"force": "true"}, name="back"))

@@ -204,6 +204,7 @@ def test_the_metrics_are_those_of_the_contract() -> None:
     metrics.queue_depth(4)
     metrics.rollouts_in_flight(1)
     metrics.leader_is(lambda: True)
+    metrics.guarded_is(lambda: True)
     metrics.requested("patch", "deployments", "200")
     metrics.event_dropped()
     metrics.pass_failed()
@@ -220,6 +221,7 @@ def test_the_metrics_are_those_of_the_contract() -> None:
         "resilience_rollouts_in_flight 1.0",
         "resilience_leader 1.0",
         "resilience_pass_failures_total 1.0",
+        "resilience_guarded 1.0",
         'resilience_api_requests_total{code="200",resource="deployments",verb="patch"} 1.0',
         "resilience_events_dropped_total 1.0",
     ]

@@ -23,7 +23,7 @@ NOT_ITS_OWN = (
     "the operator may not create or delete Deployments, ConfigMaps and autoscalers, nor write the scale or status of"
     " anything"
 )
-DRY: dict[str, str] = {"dryRun": "All"}
+DRY: dict[str, str] = {"dryRun": "All", "fieldManager": "resilience-operator"}
 Object = dict[str, Any]
 
 

@@ -69,6 +69,7 @@ class Causes:
     threshold: int = 1
     section_threshold: int = 0
     dns_threshold: int = 0
+    unguarded: bool = False
 
     @property
     def spec(self) -> Body:
@@ -99,6 +100,7 @@ def every() -> Iterator[Causes]:
         )  # as with ROLLING: what failed is still running
         if counted and running:
             yield Causes(invalid, drift, progress, degraded, contested, suspend)
+    yield Causes(drift=True, unguarded=True)
 
 
 def written(causes: Causes) -> Body:
@@ -118,7 +120,11 @@ def written(causes: Causes) -> Body:
         stopped={policy.name: trouble} if causes.degraded == STOPPED else {},
         breaker=trouble if causes.degraded == UNHEALTHY else "",
     )
-    known = Known(degraded=(trouble,) if causes.degraded == OPERATOR else (), active=decisions)
+    known = Known(
+        degraded=(trouble,) if causes.degraded == OPERATOR else (),
+        active=decisions,
+        unguarded="the guard is not in force" if causes.unguarded else "",
+    )
     found = status(policy, problems, Tally(policy.name, decisions), schedule, known)
     return raw | {"status": with_times(found, {}, "2026-11-22T08:00:00Z")}
 

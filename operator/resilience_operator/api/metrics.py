@@ -72,6 +72,10 @@ class Metrics:
         self._failed_passes = self._counter(
             "resilience_pass_failures", "Passes that ended by an error of ours."
         )
+        self._guarded = self._gauge(
+            "resilience_guarded",
+            "1 while the API server is proved to guard what the operator writes, else 0.",
+        )
         self._requests = Counter(
             "resilience_api_requests",
             "Requests to the API server by verb, resource and HTTP code (`error`: no answer).",
@@ -118,6 +122,10 @@ class Metrics:
     def leader_is(self, question: Callable[[], bool]) -> None:
         """Ask `question` at every scrape: leadership ends by time alone."""
         self._leader.set_function(lambda: float(question()))
+
+    def guarded_is(self, question: Callable[[], bool]) -> None:
+        """Ask `question` at every scrape."""
+        self._guarded.set_function(lambda: float(question()))
 
     def watch(self, kind: str, age: Callable[[], float], objects: Callable[[], int]) -> None:
         """Ask a stream at every scrape for its age in seconds and its number of objects."""

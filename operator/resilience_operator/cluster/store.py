@@ -120,6 +120,12 @@ class Store:
         """Every object of a kind that is known."""
         return iter(self.cache[kind])
 
+    def any_within(self, kind: Kind, namespaces: Iterable[str]) -> tuple[str, str] | None:
+        """(namespace, name) of some object of the kind in one of the namespaces, None where there is none."""
+        cache = self.cache[kind]
+        found = next((one for namespace in namespaces for one in cache.within(namespace)), None)
+        return (found.metadata.namespace, found.metadata.name) if found is not None else None
+
     def count(self, kind: Kind) -> int:
         """How many objects of a kind are known."""
         return len(self.cache[kind])

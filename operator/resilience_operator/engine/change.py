@@ -14,7 +14,7 @@ from resilience_operator.core.paths import JSON, Path
 from resilience_operator.core.refs import Key, ObjectRef, key_of
 from resilience_operator.core.state import ANNOTATION, Apply, Held, ObjectState, encode
 from resilience_operator.engine.patch import Op, annotate, escaped, patch, preconditions
-from resilience_operator.engine.rollout import NO_ROLLOUT, OurRollout
+from resilience_operator.engine.rollout import NO_ROLLOUT, OurRollout, Scaling
 from resilience_operator.policy.policy import Policy
 
 
@@ -47,7 +47,8 @@ class Change:
     `leaves`: for APPLY every leaf that is set, for WITHDRAW what is given back. `removed`: leaves of ours in whose
     place others are set. `outline`, `annotations`: of the object as observed, to place the patch. `state`: what we note
     afterwards, without this apply's time. `written`: the paths whose value changes. `revision`: what the rollout
-    becomes, 0 where no template changes. `disruptive`: pods restart. `urgent`: waits for no window and no limit.
+    becomes, 0 where no template changes. `disruptive`: pods restart. `scaling`: pods come or go. `urgent`: waits for
+    no window and no limit.
     `repaired`: rules of which it puts back what somebody took from us. `adopted`: written paths whose values are left
     as they are, because others have made them their own. `whole`: the object that is made, or the label and the spec
     that it gets, without preconditions; `owner`: the object beside which it stands.
@@ -66,6 +67,7 @@ class Change:
     reason: str
     revision: int = 0
     disruptive: bool = True
+    scaling: Scaling = Scaling.NONE
     urgent: bool = False
     pods: int = 0
     given_back: Mapping[str, Held] = field(default_factory=dict)
@@ -82,6 +84,11 @@ class Change:
     def subject(self) -> ObjectRef:
         """The object that was decided about: of an object of ours, the one that it stands beside."""
         return self.owner or self.object
+
+    @property
+    def paced(self) -> bool:
+        """True where it waits for a window and a slot: pods restart, come or go."""
+        return self.disruptive or self.scaling is not Scaling.NONE
 
     @property
     def number(self) -> int:

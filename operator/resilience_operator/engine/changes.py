@@ -17,7 +17,7 @@ from resilience_operator.engine.merge import Winner
 from resilience_operator.engine.ownership import Judgement
 from resilience_operator.engine.quarantine import ROLLOUT_FAILED
 from resilience_operator.engine.resolve import Resolution
-from resilience_operator.engine.rollout import OurRollout
+from resilience_operator.engine.rollout import OurRollout, Scaling
 from resilience_operator.engine.view import View, newest_replica_set
 from resilience_operator.policy.policy import OnRelease, Policy
 
@@ -77,6 +77,7 @@ def apply(
         outline=outline(view.target),
         annotations=_annotations(view),
         disruptive=bool(revision),
+        scaling=view.scaling(leaves),
         pods=view.workload.pods_replaced if revision and view.workload is not None else 0,
         repaired=repaired,
     )
@@ -227,7 +228,8 @@ def _withdrawal(
     paths = tuple(Path.parse(text) for text in sorted(released))
     revision = next_revision(view) if any(path.in_template for path in paths) else 0
     after = replace(after, quarantines=keep(revision))
-    if revision:  # Also what is given back rolls out, and is counted until it has.
+    scaling = view.scaling({path: released[str(path)].was for path in paths})
+    if revision or scaling is Scaling.DOWN:  # Also what is given back rolls out, and is counted until it has.
         after = replace(
             after,
             policies={policy.uid: policy.generation for policy in policies},
@@ -246,6 +248,7 @@ def _withdrawal(
         reason=reason,
         revision=revision,
         disruptive=bool(revision),
+        scaling=scaling,
         pods=view.workload.pods_replaced if revision and view.workload is not None else 0,
         given_back=released,
         application=view.application.ref if view.application is not None else None,

@@ -28,7 +28,7 @@ from resilience_operator.engine.optout import OptOut, optouts_of
 from resilience_operator.engine.own_objects import OwnObjects
 from resilience_operator.engine.quarantine import in_force, recorded, remembered, undone
 from resilience_operator.engine.resolve import Resolution, resolve
-from resilience_operator.engine.rollout import NO_ROLLOUT, OurRollout, Phase
+from resilience_operator.engine.rollout import OurRollout, Phase
 from resilience_operator.engine.view import View
 from resilience_operator.policy.policy import DEFAULT_LIMITS, SECTION_OF_RULE, Mode, Policy, family
 
@@ -208,14 +208,12 @@ def _covering(
 
 def _rollout(view: View, directory: Mapping[str, Policy], verdicts: tuple[PolicyVerdict, ...]) -> OurRollout:
     """Our rollout, judged by the strictest of the policies that caused it; of those that are here if they are gone."""
-    if view.workload is None:
-        return NO_ROLLOUT
     behind = [directory[uid] for uid in causing(view) if uid in directory]
     behind = behind or [one.policy for one in verdicts]
     rules = view.state.rules()
     limits = [policy.limits_of(rules) for policy in behind] or [DEFAULT_LIMITS]
     soak = max(one.soak_seconds for one in limits)
-    return view.workload.rollout(soak, min(one.progress_deadline_seconds for one in limits))
+    return view.rollout(soak, min(one.progress_deadline_seconds for one in limits))
 
 
 def _change(

@@ -39,7 +39,7 @@ def rolling_out(view: View, rollout: OurRollout, policies: Iterable[Policy]) -> 
     written = [held for held in view.state.leaves.values() if held.revision == rollout.revision]
     what = f"revision {rollout.revision} is rolling out: {view.workload.progress}"
     message = "soaking after its rollout" if rollout.phase is Phase.SOAKING else what
-    message = rollout.message if rollout.phase is Phase.FAILED else message
+    message = rollout.message if rollout.phase is Phase.FAILED or not rollout.revision else message
     return [
         Judged(policy.name, Finding(rule, "RollingOut", view.ref, message), State.ROLLING_OUT)
         for policy in policies

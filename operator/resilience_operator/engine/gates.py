@@ -15,6 +15,7 @@ from resilience_operator.core.refs import Key, key_of
 from resilience_operator.engine import windows
 from resilience_operator.engine.change import Change, Decision, Verb
 from resilience_operator.engine.failures import Failure
+from resilience_operator.engine.rollout import Scaling
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,10 @@ class Outcomes:
 
 
 class Slot(Protocol):
-    """What is left of the limits of rollouts: `planning.queue.Slots`."""
+    """What is left of the limits of rollouts: `engine.queue.Slots`."""
+
+    homeless: str
+    """One of those that run whose pods find no node, "" where there is none."""
 
     def full_because(self, change: Change) -> str:
         """Why no rollout of this change may start now; "" where there is a slot."""
@@ -152,6 +156,13 @@ def breaker(change: Change, context: Context) -> str:
     return context.breakers.get("") or context.breakers.get(change.object.namespace, "")
 
 
+def homeless(change: Change, context: Context) -> str:
+    """More pods are asked for where ours find no node already."""
+    if change.urgent or change.scaling is not Scaling.UP or not context.slots.homeless:
+        return ""
+    return f"waits: pods of ours find no node ({context.slots.homeless} has some)"
+
+
 def window(change: Change, context: Context) -> str:
     """The clock."""
     if not _paced(change):
@@ -166,7 +177,7 @@ def slot(change: Change, context: Context) -> str:
 
 
 def _paced(change: Change) -> bool:
-    return change.disruptive and not change.urgent
+    return change.paced and not change.urgent
 
 
 GATES: tuple[Callable[[Change, Context], str], ...] = (
@@ -178,6 +189,7 @@ GATES: tuple[Callable[[Change, Context], str], ...] = (
     own_rollout,
     unhealthy,
     breaker,
+    homeless,
     window,
     slot,
 )

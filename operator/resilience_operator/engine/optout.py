@@ -15,6 +15,8 @@ IGNORE = "resilience.dev/ignore"
 IGNORE_UNTIL = "resilience.dev/ignore-until"
 IGNORE_REASON = "resilience.dev/ignore-reason"
 ALL = "all"
+MAX_LENGTH = 1024
+"""Characters of a list of rules; a longer one is not read, and opts out of everything, as for the guard."""
 
 TOGETHER = SPECIAL | {special: general for general, special in SPECIAL.items()}
 """Rule -> the one that writes the same, and is opted out of together with it; manifests/enforce repeats it."""
@@ -34,7 +36,8 @@ def opted_out(
 ) -> OptOut | None:
     """The opt-out of `rule`, or of what writes the same, that these labels and annotations say; `now` is aware."""
     named = {labels.get(IGNORE, "").strip()}
-    named |= {part.strip() for part in annotations.get(IGNORE, "").split(",")}
+    listed = annotations.get(IGNORE, "")
+    named |= {part.strip() for part in listed.split(",")} if len(listed) <= MAX_LENGTH else {ALL}
     if not named & {ALL, rule, TOGETHER.get(rule, rule)}:
         return None
     reason, text = annotations.get(IGNORE_REASON, ""), annotations.get(IGNORE_UNTIL, "").strip()

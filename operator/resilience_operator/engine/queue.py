@@ -93,19 +93,24 @@ def health_by(targets: Mapping[str, int], unhealthy: Iterable[ObjectRef]) -> dic
 
 
 class Slots:
-    """Rollouts running, by operator, policy and (policy, namespace): what is left of each limit, and who has it."""
+    """Rollouts running, by operator, policy and (policy, namespace): what is left of each limit, and who has it.
+
+    `homeless`: one of them whose pods find no node, "" where there is none.
+    """
 
     def __init__(
         self, decisions: Iterable[Decision], limits: OperatorLimits, outcomes: Outcomes, now: datetime
     ) -> None:
         """Count the rollouts of ours that run, and those that a write may have started without an answer."""
         self._limits = limits
+        self.homeless = ""
         self._all: list[ObjectRef] = []
         self._policy: defaultdict[str, list[ObjectRef]] = defaultdict(list)
         self._namespace: defaultdict[tuple[str, str], list[ObjectRef]] = defaultdict(list)
         for decision in decisions:
             if outcomes.counts(decision, now):
                 self._take(decision.rollout_policies, decision.object)
+                self.homeless = self.homeless or (str(decision.object) if decision.rollout.homeless else "")
             elif decision.change is not None and decision.change.object.key in outcomes.unknown:
                 self.take(decision.change)
 
@@ -242,9 +247,9 @@ def _take_turns(
             gates[gate] += 1
             continue
         going.append(change)
-        if change.disruptive and not context.outcomes.counts(decision, context.now):
+        if change.paced and not context.outcomes.counts(decision, context.now):
             slots.take(change)
-        if change.disruptive and not change.urgent:
+        if change.paced and not change.urgent:
             turns.end()
     return going, waiting, gates
 

@@ -5,6 +5,14 @@ from datetime import datetime
 from enum import StrEnum
 
 
+class Scaling(StrEnum):
+    """What a change makes of the number of pods: nothing, more of them, or fewer."""
+
+    NONE = ""
+    UP = "Up"
+    DOWN = "Down"
+
+
 class Phase(StrEnum):
     """Where a rollout of ours stands; SOAKING counts as running, FAILED is to be withdrawn."""
 
@@ -16,17 +24,18 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OurRollout:
-    """The newest rollout that we caused: `until` is when its phase ends by time alone.
-
-    `slot_until`: until when it holds a slot at most, None where it holds none: paused, failed, or never seen to begin.
-    """
+    """The newest rollout that we caused, or change of a number of pods (`revision` 0)."""
 
     phase: Phase
     revision: int = 0
     started: datetime | None = None
     until: datetime | None = None
+    """When its phase ends by time alone."""
     message: str = ""
     slot_until: datetime | None = field(default=None, compare=False)
+    """Until when it holds a slot at most, None where it holds none: paused, failed, or never seen to begin."""
+    homeless: bool = False
+    """Pods of it find no node."""
 
     @property
     def running(self) -> bool:

@@ -12,6 +12,7 @@ from resilience_operator.core.findings import State
 from resilience_operator.core.plain import plain
 from resilience_operator.core.refs import Key, key_of
 from resilience_operator.engine.change import Decision, Judged, Verb
+from resilience_operator.engine.holds import rests
 from resilience_operator.engine.queue import Schedule
 from resilience_operator.engine.records import SinceKey
 from resilience_operator.engine.rollout import Phase
@@ -29,7 +30,8 @@ class Known:
 
     `since`: (policy, rule, reason, kind, namespace, name) -> RFC 3339 time. `remediations`: newest first.
     `degraded`: sentences about the operator (a stale stream, lost rights), for every policy. `active`: the decisions
-    with a change, a rollout or a quarantine. `undecided`: objects about which nothing can be decided.
+    with a change, a rollout or a quarantine. `undecided`: objects about which nothing can be decided. `unguarded`: why
+    nothing is enforced, "" where it may be.
     """
 
     since: Mapping[SinceKey, str] = field(default_factory=dict)
@@ -37,6 +39,7 @@ class Known:
     degraded: tuple[str, ...] = ()
     active: Sequence[Decision] = ()
     undecided: frozenset[Key] = frozenset()
+    unguarded: str = ""
 
 
 def summary(policy: Policy, tally: Tally) -> dict[str, Any]:
@@ -138,7 +141,7 @@ def conditions(
     """All five conditions, in the contract's order."""
     generation = policy.generation
     every = (
-        ("Ready", *_ready(problems)),
+        ("Ready", *_ready(problems, "" if rests(policy) else known.unguarded)),
         ("Compliant", *_compliant(problems, numbers, known.undecided)),
         ("Progressing", *_progressing(policy, known.active, schedule)),
         ("Degraded", *_degraded(policy, tally, schedule, known)),
@@ -160,9 +163,11 @@ Answer = tuple[str, str, str]
 """A condition's status, reason and message."""
 
 
-def _ready(problems: Sequence[Problem]) -> Answer:
+def _ready(problems: Sequence[Problem], unguarded: str) -> Answer:
     if problems:
         return "False", "Invalid", "; ".join(f"{problem.path}: {problem.message}" for problem in problems)
+    if unguarded:
+        return "False", "Unguarded", unguarded
     return "True", "Accepted", "the policy is in force"
 
 

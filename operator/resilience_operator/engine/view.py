@@ -10,10 +10,10 @@ from typing import Any, Protocol
 from resilience_operator.cluster.argocd import Application
 from resilience_operator.cluster.objects.meta import Claim, Meta
 from resilience_operator.cluster.objects.neighbours import Namespace
-from resilience_operator.core.paths import Path
+from resilience_operator.core.paths import JSON, Path
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.state import Held, ObjectState
-from resilience_operator.engine.rollout import OurRollout
+from resilience_operator.engine.rollout import OurRollout, Scaling
 
 
 class Observed(Protocol):
@@ -66,10 +66,6 @@ class Workload(Protocol):
     @property
     def unhealthy_because(self) -> str:
         """Why no rollout may start now, as a sentence's end; "" where one may."""
-        ...
-
-    def rollout(self, soak_seconds: int, deadline_seconds: int) -> OurRollout:
-        """How the rollout stands that our last change of the template caused."""
         ...
 
 
@@ -134,6 +130,14 @@ class View(Protocol):
     @property
     def own_objects(self) -> tuple[ObjectRef, ...]:
         """The objects of our own that stand beside it."""
+        ...
+
+    def rollout(self, soak_seconds: int, deadline_seconds: int) -> OurRollout:
+        """How the rollout stands, or the change of a number of pods, that our last write caused."""
+        ...
+
+    def scaling(self, written: Mapping[Path, JSON]) -> Scaling:
+        """Whether pods come or go when these leaves get these values."""
         ...
 
     def held(self, path: str) -> Held | None:

@@ -24,7 +24,9 @@ _REASON: Mapping[State, str] = {
     State.REPORT_ONLY: "DriftDetected",
     State.DRIFTED: "DriftDetected",
 }
-_WARNING = frozenset({"Quarantined", "Contested", "DriftDetected", "RemediationFailed", "RolledBack"})
+_WARNING = frozenset(
+    {"Quarantined", "Contested", "DriftDetected", "RemediationFailed", "RolledBack", "Unguarded"}
+)
 _RESULT_REASON: Mapping[Result, str] = {
     Result.APPLIED: "RemediationApplied",
     Result.ROLLED_BACK: "RolledBack",

@@ -78,6 +78,8 @@ def _where(run: argparse.ArgumentParser) -> None:
     )
     add("--eks-cluster", default="", metavar="NAME",
         help="name of the EKS cluster, else found by the tags of its nodes' instances")  # fmt: skip
+    add("--allow-unguarded", action="store_true",
+        help="enforce although the API server does not guard what this user writes (manifests/enforce)")  # fmt: skip
     add("--log-format", choices=("text", "json"), default=_DEFAULTS.log_format, help="of the lines on stderr")
 
 

@@ -257,9 +257,9 @@ class Memory:
     def try_now(self, change: Change, now: datetime) -> None:
         """The change has its turn: whatever becomes of it, others come first afterwards."""
         self.since[change.object.key] = now
-        if self.started is not None and change.revision:
+        if self.started is not None and change.paced:
             self.started[change.object.uid, change.revision] = now
-        if change.disruptive and not change.urgent:
+        if change.paced and not change.urgent:
             self.tried[change.object.namespace] = now
 
     def keep_failures(self, failed: Iterable[Failure], there: Callable[[ObjectRef], bool]) -> None:

@@ -271,7 +271,7 @@ class Reconciler:
 
     def _plan(self, now: datetime) -> Schedule:
         services = self._services
-        halted = PAUSED if services.paused() else ""
+        halted = PAUSED if services.paused() else services.unguarded()
         limits = OperatorLimits(
             services.settings.max_rollouts, services.settings.max_unhealthy_percent, halted
         )
@@ -343,7 +343,8 @@ class Reconciler:
 
     def _overtaken(self, change: Change) -> str:
         """Why a change is not to be sent any more: a pass may last for minutes, and a stop is meant at once."""
-        return PAUSED if self._services.paused() else self._cluster.overtaken(change.policies)
+        stopped = PAUSED if self._services.paused() else self._services.unguarded()
+        return stopped or self._cluster.overtaken(change.policies)
 
     async def _one(self, change: Change, now: datetime) -> Report:
         async with self._writers:

@@ -44,6 +44,7 @@ class Teller:
         self._tallies: dict[str, Tally] = {}
         self._records: dict[str, list[records.Record]] = {}
         self._summaries: dict[str, tuple[float, str]] = {}
+        self._warned: set[str] = set()
         self._built = float("-inf")
         self._untold = False
         self._told: object = None
@@ -64,6 +65,7 @@ class Teller:
         """The policy is gone."""
         self._records.pop(policy.uid, None)
         self._summaries.pop(policy.uid, None)
+        self._warned.discard(policy.uid)
         self._services.metrics.findings(policy.name, {})
         self._services.status.forget(policy.uid)
 
@@ -140,7 +142,8 @@ class Teller:
         `troubles`: what the operator itself lacks, as sentences. `undecided`: objects about which nothing is known.
         """
         monotonic, judged = self._services.monotonic(), cluster.judged()
-        news = (tuple(judged), plan, troubles, undecided, self._services.lease.may_write())
+        unguarded = self._services.unguarded()
+        news = (tuple(judged), plan, troubles, undecided, unguarded, self._services.lease.may_write())
         self._untold = self._untold or news != self._told
         if plan is None or not news[-1] or not self._untold or monotonic < self._built + STATUS_EVERY:
             return
@@ -148,22 +151,33 @@ class Teller:
         active = cluster.active
         for known in judged:
             with contained(f"telling the status of policy {known.policy.name}", self._memory):
-                await self._tell_policy(known, plan, troubles, (active, undecided))
+                await self._tell_policy(known, plan, troubles, (active, undecided, unguarded))
 
     async def _tell_policy(
         self,
         known: Known,
         plan: Schedule,
         troubles: tuple[str, ...],
-        seen: tuple[Sequence[Decision], frozenset[Key]],
+        seen: tuple[Sequence[Decision], frozenset[Key], str],
     ) -> None:
-        policy, (active, undecided) = known.policy, seen
+        policy, (active, undecided, unguarded) = known.policy, seen
         tally = self._tallies.get(policy.name) or Tally(policy.name)
-        beside = report.Known(self._since, self._records.get(policy.uid, []), troubles, active, undecided)
+        remembered = self._records.get(policy.uid, [])
+        beside = report.Known(self._since, remembered, troubles, active, undecided, unguarded)
         status = report.status(policy, known.problems, tally, plan, beside)
         await self._services.status.write(policy.ref, status)
         self._services.metrics.findings(policy.name, +tally.findings)
+        self._warn(policy, status)
         self._summarise(policy, status)
+
+    def _warn(self, policy: Policy, status: Mapping[str, Any]) -> None:
+        """One Event on the policy when it turns out that nothing guards what would be written for it."""
+        ready = next(one for one in status["conditions"] if one["type"] == "Ready")
+        if ready["reason"] != "Unguarded":
+            self._warned.discard(policy.uid)
+        elif policy.uid not in self._warned:
+            self._warned.add(policy.uid)
+            self._services.recorder.notify(announce.about_policy(policy, "Unguarded", ready["message"]))
 
     def untold_for(self) -> float:
         """Seconds until what the last pass found may be told; infinite where it was."""

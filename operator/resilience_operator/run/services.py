@@ -41,6 +41,12 @@ class Settings:
     log_format: str = "text"
     eks_cluster: str = ""
     eks_poll: float = 60.0
+    allow_unguarded: bool = False
+
+
+def not_asked() -> str:
+    """Nobody asks whether our user is guarded: no reason against enforcing."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,8 @@ class Services:
 
     `now`: UTC time of day. `monotonic`: seconds. `paused`: the global stop; True also while it cannot be
     known. `fresh`: names of the streams that are stale or not read yet, empty where all is known.
-    `server_version`: (major, minor) of the API server. `addons`: what asks AWS, None where nothing may.
+    `server_version`: (major, minor) of the API server. `addons`: what asks AWS, None where nothing may. `unguarded`:
+    why nothing may be enforced, "" where the API server is proved to guard our user, or need not.
     """
 
     settings: Settings
@@ -65,3 +72,4 @@ class Services:
     monotonic: Callable[[], float]
     server_version: tuple[int, int]
     addons: AddonFeed | None = None
+    unguarded: Callable[[], str] = not_asked

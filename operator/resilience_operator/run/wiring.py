@@ -7,11 +7,12 @@ then the Lease.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Protocol
 
 from resilience_operator.api.client import Clock
+from resilience_operator.api.guard import GuardProof, Place
 from resilience_operator.api.lease import Lease, LeaseSettings
 from resilience_operator.api.metrics import Metrics
 from resilience_operator.api.pause import PauseSwitch
@@ -22,13 +23,16 @@ from resilience_operator.api.status import StatusWriter
 from resilience_operator.api.streams import Streams
 from resilience_operator.api.write import Writer
 from resilience_operator.core.errors import RequestFailed
+from resilience_operator.core.kinds import CONFIG_MAP, DEPLOYMENT
 from resilience_operator.outside.feed import AddonFeed
-from resilience_operator.run.services import Services, Settings
+from resilience_operator.run.services import Services, Settings, not_asked
 from resilience_operator.run.supervision import Tasks
 from resilience_operator.targets import new_store
+from resilience_operator.targets.workloads.autoscalers import SYSTEM
 
 log = logging.getLogger(__name__)
 
+OWN_DEPLOYMENT = "resilience-operator"
 _TELLING = 3.0
 _RELEASING = 2.0
 
@@ -78,11 +82,14 @@ class Wiring:
         self._addons = AddonFeed(
             self._streams.store, fence, clock, cluster=settings.eks_cluster, every=settings.eks_poll
         )
+        self._guard = GuardProof(session, settings.namespace, self._patched, self._wake, clock)
         self._reconciler: Reconciling | None = None
+        metrics.guarded_is(lambda: not self._guard.unguarded())
         metrics.leader_is(self._lease.is_leader)
 
     def services(self) -> Services:
         """What the reconciler is given."""
+        unguarded = not_asked if self._settings.allow_unguarded else self._guard.unguarded
         return Services(
             settings=self._settings,
             store=self._streams.store,
@@ -97,7 +104,19 @@ class Wiring:
             monotonic=self._clock.monotonic,
             server_version=self._version,
             addons=self._addons,
+            unguarded=unguarded,
         )
+
+    def _patched(self) -> Iterator[Place]:
+        """What to try the guard on: our own Deployment and CPA's parameters, or others where no tenant has a say."""
+        store, home = self._streams.store, self._settings.namespace
+        own = store.get(DEPLOYMENT, home, OWN_DEPLOYMENT)
+        for kind in (DEPLOYMENT, CONFIG_MAP):
+            found = store.any_within(kind, (home, SYSTEM))
+            if own is not None and kind is DEPLOYMENT:
+                found = (home, OWN_DEPLOYMENT)
+            if found is not None:
+                yield kind, *found
 
     def start(self, reconciler: Reconciling) -> None:
         """Start every task; the policies come once all else can answer."""
@@ -111,6 +130,7 @@ class Wiring:
             "reconcile": reconciler.run,
             "policies": self.feed.run,
             "eks add-on": self._addons.run,
+            "guard": self._guard.run,
         }.items():
             self.tasks.start(name, run)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience_operator.cluster.nodes import REMEMBERED, Nodes
-from resilience_operator.cluster.objects.workloads import Deployment, RollingUpdate
+from resilience_operator.cluster.objects.workloads import Deployment, Node, RollingUpdate
 from resilience_operator.core.findings import Demand, Finding, Verdict
 from resilience_operator.core.paths import Path
 from resilience_operator.core.state import Held, ObjectState
@@ -278,3 +278,54 @@ def test_remembered_nodes_are_those_of_the_same_pod(pod: dict[str, object], name
     eligible(view(deployment(), nodes=nodes))
     for these in (nodes, nodes, made):
         assert eligible(view(deployment(pod=pod), nodes=these)).names == names
+
+
+def apart(key: str = "kubernetes.io/hostname", **more: object) -> dict[str, object]:
+    """A pod that bears no pod of its app beside it."""
+    term = {"topologyKey": key, "labelSelector": {"matchLabels": {"app": "web"}}, **more}
+    return {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
+
+
+def hard(**more: object) -> dict[str, object]:
+    """A pod that is spread over nodes, or not scheduled."""
+    entry = {"topologyKey": "kubernetes.io/hostname", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
+    return {"topologySpreadConstraints": [entry | {"labelSelector": {"matchLabels": {"app": "web"}}} | more]}
+
+
+THREE = [node("a", zone="x"), node("b", zone="x"), node("c", zone="y")]
+TAINTED = node("d", taints=[{"key": "gpu", "effect": "NoSchedule"}])
+ON_HOSTS = "required podAntiAffinity on kubernetes.io/hostname with 3 replicas in 3 eligible domains"
+FULL = "DoNotSchedule on kubernetes.io/hostname with 3 replicas and room for 3, because a domain that counts takes none"
+
+
+@pytest.mark.parametrize(
+    ("pod", "nodes", "strategy", "why"),
+    [
+        (apart(), THREE, {}, ON_HOSTS),
+        (apart(), [*THREE, TAINTED], {}, ON_HOSTS),
+        (apart(), [*THREE, node("e")], {}, ""),
+        (apart(), THREE, {"rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}, ""),
+        (apart(matchLabelKeys=["pod-template-hash"]), THREE, {}, ""),
+        (apart(labelSelector={"matchLabels": {"app": "other"}}), THREE, {}, ""),
+        (
+            apart("topology.kubernetes.io/zone"),
+            THREE,
+            {},
+            "required podAntiAffinity on topology.kubernetes.io/zone with 3 replicas in 2 eligible domains",
+        ),
+        (hard(), THREE, {}, ""),
+        (hard(), [*THREE, TAINTED], {}, FULL),
+        (hard(nodeTaintsPolicy="Honor"), [*THREE, TAINTED], {}, ""),
+        (hard(minDomains=4), THREE, {}, FULL),
+        (hard(minDomains=4, maxSkew=2), THREE, {}, ""),
+        (hard(matchLabelKeys=["pod-template-hash"]), [*THREE, TAINTED], {}, ""),
+        (hard(whenUnsatisfiable="ScheduleAnyway"), [*THREE, TAINTED], {}, ""),
+        (hard(), [*THREE, TAINTED], {"rollingUpdate": {"maxUnavailable": 1}}, ""),
+        (hard() | {"nodeSelector": {"kubernetes.io/hostname": "a"}}, [*THREE, TAINTED], {}, ""),
+    ],
+)
+def test_a_new_pod_without_a_place_beside_the_old_ones_is_never_asked_for(
+    pod: dict[str, object], nodes: list[Node], strategy: dict[str, object], why: str
+) -> None:
+    expected = f"{why} leaves a new pod no place" if why else ""
+    assert never_enforced(view(deployment(pod=pod, strategy=strategy), nodes=nodes)) == expected

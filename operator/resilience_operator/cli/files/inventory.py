@@ -154,7 +154,7 @@ class Inventory:
         described = autoscaler_of(found)
         if described is not None:
             self._described[place] = described
-            for key in described.deployments:
+            for key in described.claimed:
                 self._autoscalers[key][place] = None
 
     def _add_scaler(self, manifest: Manifest, found: Scaler) -> None:
@@ -184,7 +184,8 @@ class Inventory:
             one for one in every if selects(one.spec.selector, labels) or one.metadata.name == name
         )
         sharing = self._sharing.setdefault(namespace, Sharing(lambda within: self._placed[within].values()))
-        readers = self._autoscalers.get(place, ())
+        claiming = self._autoscalers.get(place, ())
+        readers = [one for one in claiming if place in self._described[one].deployments]
         described = (self._described[reader] for reader in readers)
         parameters = (self._config_maps.get((one.namespace, one.config_map)) for one in described)
         return DeploymentView(
@@ -192,6 +193,7 @@ class Inventory:
             now=now,
             scalers=tuple(one for _, one in sorted(self._scalers.get(place, {}).items())),
             autoscalers=tuple(self._by_name[reader] for reader in readers),
+            pretenders=tuple(one for one in claiming if one not in readers),
             config_maps=tuple(one for one in parameters if one is not None),
             rollouts=tuple(self._rollouts.get(place, ())),
             known=self._known,

@@ -50,11 +50,12 @@ class PodPlacement(Observed, frozen=True):
 
 
 class PodStatus(Observed, frozen=True):
-    """A pod's status."""
+    """A pod's status; `nominated_node_name`: where the scheduler evicts others to make room for it."""
 
     phase: str = ""
     conditions: tuple[Condition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
+    nominated_node_name: str = ""
 
 
 class Pod(Observed, frozen=True):
@@ -70,6 +71,19 @@ class Pod(Observed, frozen=True):
         return self.metadata.deletion_timestamp is None and any(
             condition.type == "Ready" and condition.status == "True" for condition in self.status.conditions
         )
+
+    @property
+    def homeless(self) -> bool:
+        """The scheduler found no node for it."""
+        return not self.spec.node_name and any(
+            condition.type == "PodScheduled" and condition.reason == "Unschedulable"
+            for condition in self.status.conditions
+        )
+
+    @property
+    def preempting(self) -> bool:
+        """The scheduler evicts others to make room for it."""
+        return not self.spec.node_name and bool(self.status.nominated_node_name)
 
 
 class ServicePort(Observed, frozen=True):

@@ -39,6 +39,10 @@ _FLOOR_REASONS = {
         "and ladder, of another type than it takes, or leave open what counts; the message says what is wrong. It "
         "refuses most of these, and does not scale."
     ),
+    "StrayScaler": (
+        "A Deployment of another namespace has the command line of an autoscaler of this one. It is not believed, and"
+        " the floor is written nevertheless."
+    ),
     HELD_VALUE_DIFFERS: HELD,
 }
 _BUDGET_REASONS = {

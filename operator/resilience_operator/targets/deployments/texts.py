@@ -28,6 +28,10 @@ NEVER_ENFORCED: Final = (
     "an effective maxUnavailable of all replicas",
     "a ReadWriteOnce or ReadWriteOncePod volume, or a claim that cannot be read",
     "hostPort or hostNetwork with as many replicas as nodes, or more",
+    (
+        "no place for a new pod beside all old ones (required podAntiAffinity with as many replicas as nodes; a "
+        "DoNotSchedule constraint that counts a node which takes no pod), where maxUnavailable lets none go first"
+    ),
     "a controller in ownerReferences: it would revert the change",
 )
 """Why a Deployment is reported and never changed, whatever the rule (workloads/eligibility)."""

@@ -19,6 +19,7 @@ BINARY = "cluster-proportional-autoscaler"
 DEFAULT_PARAMS = "default-params"
 _FLAG = re.compile(r"--?(namespace|target|configmap|default[-_]params)(?:(=).*)?", re.DOTALL)
 _KINDS = ("deployment", "replicaset", "statefulset", "replicationcontroller")
+SYSTEM = "kube-system"
 MODES = frozenset({"linear", "ladder"})
 """The keys of its ConfigMap."""
 
@@ -36,11 +37,22 @@ class Autoscaler:
     config_map: str
     default_params: str
     container: str = ""
+    home: str = ""
+    """The namespace in which it runs itself."""
+
+    @property
+    def claimed(self) -> list[Key]:
+        """The keys of the Deployments that it says it scales."""
+        return [(self.namespace, name) for kind, name in self.targets if kind == "deployment"]
 
     @property
     def deployments(self) -> list[Key]:
-        """The keys of the Deployments that it scales."""
-        return [(self.namespace, name) for kind, name in self.targets if kind == "deployment"]
+        """The keys of the Deployments that it scales.
+
+        A command line is no proof, and anybody may write one: it is believed beside its target, where whoever wrote it
+        may change the target as well, and in kube-system, where tenants write nothing. A file may leave it open.
+        """
+        return self.claimed if self.home in {"", self.namespace, SYSTEM} else []
 
 
 def looks_like(argv: Sequence[str]) -> bool:
@@ -64,6 +76,12 @@ def autoscaler_of(deployment: Deployment) -> Autoscaler | None:
     return None
 
 
+def scales(autoscaler: Deployment, key: Key) -> bool:
+    """True where the CPA that this Deployment runs scales the Deployment with that key, and may be believed."""
+    found = autoscaler_of(autoscaler)
+    return found is not None and key in found.deployments
+
+
 def stands_still(autoscaler: Deployment) -> bool:
     """True where its owner keeps a CPA's Deployment at 0 replicas: it scales nobody. One that we stopped will again."""
     return autoscaler.replicas == 0 and str(REPLICAS) not in believe(autoscaler)[0].leaves
@@ -82,6 +100,7 @@ def parse(argv: tuple[str, ...], namespace: str, container: str = "") -> Autosca
         said.get("configmap", ""),
         said.get(DEFAULT_PARAMS, ""),
         container,
+        namespace,
     )
 
 

@@ -11,7 +11,7 @@ from resilience_operator.core.findings import Demand, Verdict
 from resilience_operator.core.numbers import whole_number
 from resilience_operator.core.paths import Path
 from resilience_operator.core.state import Held
-from resilience_operator.targets.workloads.placement import eligible
+from resilience_operator.targets.workloads.placement import eligible, room_for_surge
 from resilience_operator.targets.workloads.sizes import replicas_of
 from resilience_operator.targets.workloads.view import DeploymentView, View
 
@@ -144,10 +144,21 @@ def _host_ports(view: DeploymentView) -> str:
     return f"{what} with {replicas} replicas on {nodes} eligible nodes leaves a new pod no free node"
 
 
+def _no_place(view: DeploymentView) -> str:
+    """Where no old pod may go first, the new one needs a place of its own."""
+    limits = view.deployment.spec.strategy.rolling_update or RollingUpdate()
+    replicas = replicas_of(view)
+    if not (view.known.nodes and view.nodes) or replicas == 0 or max_unavailable(limits, replicas) > 0:
+        return ""
+    why = room_for_surge(view)
+    return f"{why} leaves a new pod no place" if why else ""
+
+
 _DOUBTS: tuple[Callable[[DeploymentView], str], ...] = (
     _controlled,
     _recreate,
     _all_unavailable,
     _single_attach,
     _host_ports,
+    _no_place,
 )

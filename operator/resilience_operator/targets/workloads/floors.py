@@ -59,6 +59,23 @@ class FloorRequest:
 
 def of_deployment(request: FloorRequest, view: DeploymentView) -> Verdict:
     """The floor of a Deployment that nobody scales; what others scale is judged on the scaler, or reported."""
+    return _pretended(request, view) + _of_deployment(request, view)
+
+
+def _pretended(request: FloorRequest, view: DeploymentView) -> Verdict:
+    """Whoever says from another namespace that it scales this Deployment; it changes nothing of the floor."""
+    if not view.pretenders:
+        return EMPTY
+    names = " and ".join("/".join(key) for key in view.pretenders[:3])
+    message = (
+        f"by its command line, Deployment {names} scales {view.ref} from another namespace; it is not believed:"
+        " an autoscaler counts in its target's namespace and in kube-system"
+    )
+    why = "whether it is one is for people to find out"
+    return Verdict((Finding(request.rule, "StrayScaler", view.ref, message, report_only=why),))
+
+
+def _of_deployment(request: FloorRequest, view: DeploymentView) -> Verdict:
     scaling, replicas = who_scales(view), view.deployment.replicas
     if scaling.by is By.SEVERAL:
         message = f"{scaling.who} scale it, each against the other"

@@ -60,6 +60,7 @@ def pod(wire: wires.WirePod) -> observed.Pod:
         share_text(wire.status.phase),
         share(tuple(_alike(found) for found in wire.status.conditions if _matters(found))),
         share(tuple(map(share, wire.status.container_statuses))),
+        share_text(wire.status.nominated_node_name) if not wire.spec.node_name else "",
     )
     return observed.Pod(meta(wire.metadata), share(wire.spec), status)
 

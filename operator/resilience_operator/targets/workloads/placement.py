@@ -18,14 +18,17 @@ from resilience_operator.cluster.objects.workloads import (
     Selector,
     Taint,
     Toleration,
+    TopologySpreadConstraint,
 )
 from resilience_operator.cluster.selection import selects as matches
 from resilience_operator.core.paths import JSON
 from resilience_operator.core.selectors import Requirement
+from resilience_operator.targets.workloads.sizes import replicas_of
 from resilience_operator.targets.workloads.view import DeploymentView
 
 HOSTNAME = "kubernetes.io/hostname"
 TEMPLATE_HASH = "pod-template-hash"
+DO_NOT_SCHEDULE = "DoNotSchedule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +64,57 @@ def eligible(view: DeploymentView, *topology_keys: str) -> Eligible:
 
 def accepts(node: Node, pod: PodSpec) -> bool:
     """True where the node is Ready and schedulable, selected by the pod, and without a taint in its way."""
+    return node.ready and not node.spec.unschedulable and _chosen(node, pod) and _endured(node, pod)
+
+
+def _chosen(node: Node, pod: PodSpec) -> bool:
     labels = node.metadata.labels
-    return (
-        node.ready
-        and not node.spec.unschedulable
-        and all(labels.get(key) == value for key, value in pod.node_selector.items())
-        and _affine(node, pod.affinity)
-        and all(_tolerated(taint, pod.tolerations) for taint in node.spec.taints)
-    )
+    wanted = all(labels.get(key) == value for key, value in pod.node_selector.items())
+    return wanted and _affine(node, pod.affinity)
+
+
+def _endured(node: Node, pod: PodSpec) -> bool:
+    return all(_tolerated(taint, pod.tolerations) for taint in node.spec.taints)
+
+
+def room_for_surge(view: DeploymentView) -> str:
+    """Why a pod beside all present ones would find no node, by what the pods themselves demand; "" where it may."""
+    replicas = replicas_of(view)
+    for key in _repelling(view):
+        found = eligible(view, key).domains[key]
+        if replicas >= found:
+            return f"required podAntiAffinity on {key} with {replicas} replicas in {found} eligible domains"
+    for constraint in view.deployment.spec.template.spec.topology_spread_constraints:
+        places = _places(view, constraint)
+        if places is not None and replicas >= places:
+            return (
+                f"{DO_NOT_SCHEDULE} on {constraint.topology_key} with {replicas} replicas and room for {places},"
+                " because a domain that counts takes none"
+            )
+    return ""
+
+
+def _places(view: DeploymentView, constraint: TopologySpreadConstraint) -> int | None:
+    """How many pods a constraint admits at all; None where there is always one more place.
+
+    The emptiest domain that counts is the measure, and a node that takes no pod counts all the same (taints do, unless
+    nodeTaintsPolicy is Honor): it stays empty, and all others are full at maxSkew.
+    """
+    template, key = view.deployment.spec.template, constraint.topology_key
+    counts_itself = matches(constraint.label_selector, template.metadata.labels)
+    if constraint.when_unsatisfiable != DO_NOT_SCHEDULE or not counts_itself:
+        return None
+    if TEMPLATE_HASH in constraint.match_label_keys:
+        return None
+    counted = {
+        domain(node, key)
+        for node in view.nodes
+        if (constraint.node_affinity_policy == "Ignore" or _chosen(node, template.spec))
+        and (constraint.node_taints_policy != "Honor" or _endured(node, template.spec))
+    } - {""}
+    usable = eligible(view, key).domains[key]
+    few = constraint.min_domains is not None and len(counted) < constraint.min_domains
+    return usable * constraint.max_skew if few or usable < len(counted) else None
 
 
 def _tolerated(taint: Taint, tolerations: tuple[Toleration, ...]) -> bool:
@@ -134,6 +180,21 @@ def _integer(text: str) -> int:
 def domain(node: Node, topology_key: str) -> str:
     """The topology domain of a node, "" where it has none; its name stands in for a hostname label."""
     return node.metadata.labels.get(topology_key, node.metadata.name if topology_key == HOSTNAME else "")
+
+
+def _repelling(view: DeploymentView) -> list[str]:
+    """Topology keys in whose domains pods of the Deployment bear none of any of its templates beside them."""
+    template = view.deployment.spec.template
+    terms = _dig(template.spec.affinity, "podAntiAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
+    found = [
+        _dig(term, "topologyKey")
+        for term in (terms if isinstance(terms, list) else ())
+        if TEMPLATE_HASH not in (_dig(term, "matchLabelKeys") or ())
+        and TEMPLATE_HASH not in (_dig(term, "labelSelector", "matchLabels") or ())
+        and _in_namespace(term, view.deployment.metadata.namespace)
+        and matches(_selector(_dig(term, "labelSelector")), template.metadata.labels)
+    ]
+    return [key for key in found if isinstance(key, str) and key]
 
 
 def repelled(view: DeploymentView, topology_key: str) -> bool:

@@ -89,11 +89,11 @@ class Index:
             _discard(mapping, key, (meta.namespace, meta.name))
 
     def _scaled_by(self, found: Deployment) -> Iterator[tuple[dict[Key, set[Key]], Key]]:
-        """Where a CPA is entered: by each Deployment that it scales, and by its ConfigMap."""
+        """Where a CPA is entered: by each Deployment that it says it scales, and by its ConfigMap."""
         autoscaler = autoscaler_of(found)
         if autoscaler is None:
             return
-        for scaled in autoscaler.deployments:
+        for scaled in autoscaler.claimed:
             yield self._autoscalers, scaled
         yield self._parameters, (autoscaler.namespace, autoscaler.config_map)
 
@@ -115,7 +115,7 @@ class Index:
         return tuple(each for _, each in sorted(self._scalers.get(key, {}).items()))
 
     def autoscalers_of(self, key: Key) -> list[Key]:
-        """The Deployments of CPAs that scale that Deployment."""
+        """The Deployments of CPAs that say they scale that Deployment."""
         return sorted(self._autoscalers.get(key, ()))
 
     def readers_of(self, config_map: Key) -> list[Key]:

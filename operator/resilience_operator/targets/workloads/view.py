@@ -26,14 +26,15 @@ from resilience_operator.cluster.objects.workloads import (
     Scaler,
     Service,
 )
-from resilience_operator.core.paths import ABSENT, Path
-from resilience_operator.core.refs import ObjectRef
+from resilience_operator.core.paths import ABSENT, JSON, Path
+from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.core.state import Held, ObjectState
-from resilience_operator.engine.rollout import OurRollout
+from resilience_operator.engine.rollout import OurRollout, Scaling
 from resilience_operator.targets.coredns.cluster_dns import DNSNeighbours, is_cluster_dns
 from resilience_operator.targets.workloads import budgets, rollouts
 from resilience_operator.targets.workloads.autoscalers import stands_still
 from resilience_operator.targets.workloads.foreign_pods import Stranger
+from resilience_operator.targets.workloads.replica_changes import our_scaling, scaling_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,10 @@ class DeploymentView:
     """A Deployment, its ReplicaSets and pods, the Services that select its pods, its claims, and all nodes.
 
     `scalers`: HPAs and ScaledObjects that target it. `autoscalers`: Deployments of CPAs that target it, and
-    `config_maps` the parameters of those. `rollouts`: names of Rollouts of Argo Rollouts that scale it down in favour
-    of their own pods, known from files alone. `scaled`: the Deployment that it scales itself, where it is a CPA, and
-    `scaled_too` those that it scales beside that one.
+    `config_maps` the parameters of those; `pretenders`: keys of Deployments that say so and are not believed.
+    `rollouts`: names of Rollouts of Argo Rollouts that scale it down in favour of their own pods, known from files
+    alone. `scaled`: the Deployment that it scales itself, where it is a CPA, and `scaled_too` those that it scales
+    beside that one.
     `addon`: the EKS add-on that keeps it, None where none does or AWS was not asked.
     `budgets`: PodDisruptionBudgets that select its pods, that we made for it, or that bear the name of ours.
     `strangers`: pods of other controllers that its selector selects as well.
@@ -83,6 +85,7 @@ class DeploymentView:
     nodes: tuple[Node, ...] = ()
     scalers: tuple[HorizontalPodAutoscaler | ScaledObject, ...] = ()
     autoscalers: tuple[Deployment, ...] = ()
+    pretenders: tuple[Key, ...] = ()
     config_maps: tuple[ConfigMap, ...] = ()
     rollouts: tuple[str, ...] = ()
     scaled: "DeploymentView | None" = None
@@ -139,8 +142,13 @@ class DeploymentView:
         return rollouts.unhealthy_because(self)
 
     def rollout(self, soak_seconds: int, deadline_seconds: int) -> OurRollout:
-        """How the rollout stands that our last change of the template caused."""
-        return rollouts.our_rollout(self, soak_seconds, deadline_seconds)
+        """How the rollout stands, or the change of the number of pods, that our last write caused."""
+        found = rollouts.our_rollout(self, soak_seconds, deadline_seconds)
+        return found if found.running else our_scaling(self, soak_seconds, deadline_seconds)
+
+    def scaling(self, written: Mapping[Path, JSON]) -> Scaling:
+        """Whether pods come or go when these leaves get these values."""
+        return scaling_of(self, written)
 
     @property
     def busy(self) -> str:
@@ -210,6 +218,14 @@ class ScalerView:
     @property
     def workload(self) -> None:
         """None: a change of a scaler restarts nothing."""
+
+    def rollout(self, soak_seconds: int, deadline_seconds: int) -> OurRollout:
+        """How the change of the number of pods stands that our last write caused."""
+        return our_scaling(self, soak_seconds, deadline_seconds)
+
+    def scaling(self, written: Mapping[Path, JSON]) -> Scaling:
+        """Whether pods come or go when these leaves get these values."""
+        return scaling_of(self, written)
 
     @property
     def busy(self) -> str:

@@ -41,7 +41,7 @@ from resilience_operator.targets.coredns.cluster_dns import (
     neighbours,
     served,
 )
-from resilience_operator.targets.workloads.autoscalers import autoscaler_of
+from resilience_operator.targets.workloads.autoscalers import autoscaler_of, scales
 from resilience_operator.targets.workloads.budget_index import BudgetIndex
 from resilience_operator.targets.workloads.budgets import is_ours, name_of
 from resilience_operator.targets.workloads.foreign_pods import Strangers
@@ -140,6 +140,7 @@ class ViewBuilder:
             nodes=self._all_nodes(),
             scalers=self._index.scalers_of(key_of(found.ref)),
             autoscalers=autoscalers,
+            pretenders=self._pretenders(found, autoscalers),
             config_maps=self.parameters(autoscalers),
             addon=seen.addon if (seen := self._seen(found)) is not None else None,
             budgets=budgets,
@@ -202,7 +203,11 @@ class ViewBuilder:
 
     def _autoscalers(self, key: Key) -> tuple[Deployment, ...]:
         known = (self._deployments.get(*each) for each in self._index.autoscalers_of(key))
-        return tuple(each for each in known if each is not None)
+        return tuple(each for each in known if each is not None and scales(each, key))
+
+    def _pretenders(self, found: Deployment, believed: tuple[Deployment, ...]) -> tuple[Key, ...]:
+        scaling = {key_of(each.ref) for each in believed}
+        return tuple(key for key in self._index.autoscalers_of(key_of(found.ref)) if key not in scaling)
 
     def parameters(self, autoscalers: tuple[Deployment, ...]) -> tuple[ConfigMap, ...]:
         """The ConfigMaps from which those CPAs take their parameters."""
@@ -253,7 +258,7 @@ class ViewBuilder:
         """Of a CPA, what it scales and reads: it is looked at again with the CPA itself."""
         autoscaler = autoscaler_of(found)
         if autoscaler is not None:
-            yield from autoscaler.deployments
+            yield from autoscaler.claimed
             yield (autoscaler.namespace, autoscaler.config_map, CONFIG_MAP.kind)
 
     def judged_by(self, key: Key) -> Iterator[Key]:
