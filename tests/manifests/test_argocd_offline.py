@@ -105,7 +105,7 @@ def expected(causes: Causes) -> str:
 
 def test_every_status_that_the_operator_can_write_has_its_health(ask: Ask, tmp_path: Path) -> None:
     every_one = list(every())
-    assert len(every_one) == 240
+    assert len(every_one) == 241
     together = asked_together(ask, tmp_path, [written(causes) for causes in every_one])
     assert together == [expected(causes) for causes in every_one]
     assert {answer.split("\n")[0] for answer in together} == {
