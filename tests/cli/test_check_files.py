@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from resilience_operator.cli.explain import TEXTS
 from resilience_operator.cli.files import files
 from resilience_operator.cli.files.documents import TEMPLATE
 from resilience_operator.cli.main import main
-from resilience_operator.targets import RULES
 from tests.support import ROOT
 
 GOOD = """apiVersion: apps/v1
@@ -231,7 +231,7 @@ def test_an_empty_file_alone_is_bad_input_and_beside_others_is_nothing(check: An
 def test_a_directory_without_manifests_is_bad_input(check: Any) -> None:
     write("docs/readme.md", "# hello")
     write("docs/.hidden/web.yaml", GOOD)
-    assert check("docs")[::2] == (2, ["docs: has no file that ends in .yaml, .yml or .json"])
+    assert check("docs")[::2] == (2, ["docs: has no file that ends in .yaml, .yml, .json or .toml"])
 
 
 def test_a_path_that_is_not_there_is_bad_input_and_the_others_are_checked(check: Any) -> None:
@@ -655,7 +655,7 @@ def test_sarif_output_has_what_the_standard_requires(check: Any) -> None:
     log = json.loads("\n".join(out))
     (run,) = log["runs"]
     assert (code, log["version"]) == (2, "2.1.0")
-    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(RULES)
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(TEXTS)
     assert run["invocations"][0]["executionSuccessful"] is False
     (notification,) = run["invocations"][0]["toolExecutionNotifications"]
     region = notification["locations"][0]["physicalLocation"]["region"]

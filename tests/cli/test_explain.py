@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from resilience_operator import targets
+from resilience_operator.cli.explain import TEXTS
 from resilience_operator.cli.main import main
 from resilience_operator.cli.policies import recommended
 from resilience_operator.policy.policy import SECTION_OF_RULE, Mode
@@ -92,7 +93,7 @@ def test_a_rule_that_is_not_there_is_bad_input(capsys: pytest.CaptureFixture[str
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == (
         "",
-        f"there is no rule 'dns'; there are {', '.join(RULES)}\n",
+        f"there is no rule 'dns'; there are {', '.join(TEXTS)}\n",
     )
 
 

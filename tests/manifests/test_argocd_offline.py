@@ -82,6 +82,8 @@ def says(health: str, message: str) -> str:
 
 def expected(causes: Causes) -> str:
     """The health of a policy from what there is to say about it, worst first."""
+    if causes.unguarded:
+        return says("Degraded", "not in force: the guard is not in force")
     if causes.invalid:
         return says("Degraded", INVALID_SAYS)
     if causes.degraded == OPERATOR:

@@ -13,7 +13,10 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 """A link into the repository, without its anchor."""
 
 
-@pytest.mark.parametrize(("page", "command"), [("rules.md", ["explain", "--markdown"])])
+@pytest.mark.parametrize(
+    ("page", "command"),
+    [("rules.md", ["explain", "--markdown"]), ("bottlerocket.md", ["explain", "--bottlerocket"])],
+)
 def test_a_printed_page_is_up_to_date(
     page: str, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

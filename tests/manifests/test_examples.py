@@ -15,6 +15,12 @@ from tests.e2e.dns import DEFAULTS, LINEAR
 EXAMPLES = Path("examples")
 GITOPS = "gitops"
 """A repository and no incident: test_gitops_example."""
+LAUNCH = {
+    "logs-out-of-reach": "toml",
+    "node-eats-itself": "toml",
+    "two-disks": "yaml",
+}
+"""Launch settings of nodes, which `check` judges in files: incident -> ending of its files. No policy asks yet."""
 INCIDENTS = ("dns-five-seconds", "dns-scale-down", "one-node-pileup", "ungraceful-ingress")
 RULES = {
     "dns-five-seconds": {"dns-config"},
@@ -53,7 +59,9 @@ def deployments(incident: str) -> dict[str, dict[str, Any]]:
 
 
 def test_there_is_an_example_for_each_incident() -> None:
-    assert sorted(path.name for path in EXAMPLES.iterdir() if path.name != GITOPS) == sorted(INCIDENTS)
+    assert sorted(path.name for path in EXAMPLES.iterdir() if path.name != GITOPS) == sorted(
+        (*INCIDENTS, *LAUNCH)
+    )
 
 
 @pytest.mark.parametrize("incident", INCIDENTS)
@@ -120,3 +128,19 @@ def test_the_parameters_of_dns_scale_down_are_what_the_end_to_end_tests_hold() -
     assert found["ConfigMap", "coredns-autoscaler"]["data"] == {"linear": LINEAR}
     (container,) = found["Deployment", "coredns-autoscaler"]["spec"]["template"]["spec"]["containers"]
     assert f"--default-params={DEFAULTS}" in container["command"]
+
+
+@pytest.mark.parametrize(("incident", "ending"), LAUNCH.items())
+def test_the_readme_of_launch_settings_shows_what_check_prints(
+    incident: str, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = EXAMPLES / incident
+    assert main(["check", f"{folder}/broken.{ending}"]) == 1
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"```\n{capsys.readouterr().out}```" in text
+    assert "**The incident.**" in text
+
+
+@pytest.mark.parametrize(("incident", "ending"), LAUNCH.items())
+def test_fixed_launch_settings_have_no_finding(incident: str, ending: str) -> None:
+    assert main(["check", f"{EXAMPLES / incident}/fixed.{ending}"]) == 0

@@ -50,6 +50,7 @@ class Call:
     body: bytes | None = None
     content_type: str = "application/json"
     before_send: Callable[[], None] | None = None
+    more_headers: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def payload(self) -> bytes | _FencedBody | None:
@@ -66,6 +67,7 @@ class Call:
     def headers(self, authorization: str) -> dict[str, str]:
         """The headers that differ from request to request."""
         headers = {"Authorization": authorization} if authorization else {}
+        headers |= self.more_headers
         return headers | ({"Content-Type": self.content_type} if self.payload is not None else {})
 
     @property

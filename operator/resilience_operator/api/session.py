@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Self
 
 import aiohttp
@@ -26,11 +27,28 @@ CONNECT_TIMEOUT = 10.0
 GOODBYE = 0.05
 """Seconds for the end of TLS connections."""
 
+PARTIAL = 206
+CHUNK = 1 << 16
+"""Bytes of a download that are held at once."""
+
 RequestHook = Callable[[str, str, str], None]
 """Called with (verb, resource, code) of every request; code "error": there was no answer."""
 
 _BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
 _decode_version = msgspec.json.Decoder(dict[str, str]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file as it comes; `start`: the offset of the first byte; `size` of the whole file, None where it is not said.
+
+    `version` tells the file from a later one of the same name; "" where the server does not.
+    """
+
+    chunks: AsyncIterator[bytes]
+    start: int
+    size: int | None
+    version: str
 
 
 class Session:
@@ -132,6 +150,26 @@ class Session:
             if error.status == 401:
                 await self._credentials.renew()
             raise
+
+    @asynccontextmanager
+    async def download(
+        self, path: str, stall_timeout: float, start: int = 0, unchanged: str = ""
+    ) -> AsyncIterator[Download]:
+        """A file that the API server passes on, as it comes: never held in memory.
+
+        `start`: bytes that are there already; they are left out only where the file is still the one of
+        `unchanged` (Download.version), so look at Download.start. Raises ApiError; Unreachable where it breaks.
+        """
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        if start and unchanged:
+            headers |= {"Range": f"bytes={start}-", "If-Range": unchanged}
+        call = Call("GET", path, more_headers=headers)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=stall_timeout)
+        async with self._answer(call, limits) as response:
+            begin = start if response.status == PARTIAL else 0
+            size = None if response.content_length is None else begin + response.content_length
+            version = response.headers.get("Last-Modified", "")
+            yield Download(response.content.iter_chunked(CHUNK), begin, size, version)
 
     async def _exchange(self, call: Call, limits: aiohttp.ClientTimeout, most: int | None) -> bytes:
         async with self._answer(call, limits) as response:

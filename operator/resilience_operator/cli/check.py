@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from resilience_operator.cli import output
+from resilience_operator.cli import launch, output
 from resilience_operator.cli.files.files import DEFAULT_MAX_SIZE, load
 from resilience_operator.cli.files.inventory import Inventory
 from resilience_operator.cli.files.manifests import Problem
@@ -73,7 +73,9 @@ def check_files(policy: Policy, arguments: Namespace) -> Result:
     with Bar("files") as bar:
         loaded = load(arguments.paths, arguments.max_size, bar.show)
     inventory = Inventory(loaded.manifests, loaded.takeovers, loaded.beside)
-    judgement = judge(policy, inventory.subjects(datetime.now(UTC)))
+    now = datetime.now(UTC)
+    judgement = judge(policy, inventory.subjects(now))
+    launch.judge(judgement, loaded.launch, now)
     if not loaded.objects and not loaded.problems:
         loaded.problems += [Problem(path, 0, NOTHING) for path in arguments.paths]
     return Result(judgement, loaded.problems, loaded.uncovered + loaded.incomplete, len(loaded.strangers))

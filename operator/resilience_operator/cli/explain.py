@@ -12,6 +12,8 @@ from resilience_operator.cli.policies import recommended_text
 from resilience_operator.core.findings import RuleText
 from resilience_operator.engine.gitops import REASONS
 from resilience_operator.targets import RULES
+from resilience_operator.targets.bottlerocket.docs import page
+from resilience_operator.targets.bottlerocket.texts import TEXTS as LAUNCH_TEXTS
 
 WIDTH = 100
 OPT_OUT = (
@@ -19,6 +21,12 @@ OPT_OUT = (
     'resilience.dev/ignore: "{rule}"; resilience.dev/ignore-until: "2026-12-31" ends it after that day, and '
     "resilience.dev/ignore-reason says why."
 )
+OPT_OUT_LAUNCH = (
+    'annotate the EC2NodeClass or NodePool resilience.dev/ignore: "{rule}"; resilience.dev/ignore-until and '
+    "resilience.dev/ignore-reason hold as for a Deployment. A file of user data has no opt-out: leave it out of PATH."
+)
+TEXTS = {rule: one.text for rule, one in RULES.items()} | LAUNCH_TEXTS
+"""Rule id -> its text, of all that `check` may find."""
 _HEAD = """# Rules
 
 Printed by `kubectl-resilience explain --markdown`; do not edit. Each rule answers a production incident, is asked \
@@ -41,6 +49,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("rule", nargs="?", metavar="RULE", help="one rule; all of them if left out")
     add("--policy", dest="show_policy", action="store_true", help="print the recommended policy")
+    add(
+        "--bottlerocket",
+        action="store_true",
+        help="print docs/bottlerocket.md: launch settings and their values",
+    )
     add("--markdown", action="store_true", help="as docs/rules.md")
 
 
@@ -49,10 +62,13 @@ def run(arguments: Namespace) -> int:
     if arguments.show_policy:
         print(recommended_text(), end="")
         return 0
-    if arguments.rule and arguments.rule not in RULES:
-        print(f"there is no rule {arguments.rule!r}; there are {', '.join(RULES)}", file=sys.stderr)
+    if arguments.bottlerocket:
+        print(page())
+        return 0
+    if arguments.rule and arguments.rule not in TEXTS:
+        print(f"there is no rule {arguments.rule!r}; there are {', '.join(TEXTS)}", file=sys.stderr)
         return 2
-    texts = [RULES[rule].text for rule in ([arguments.rule] if arguments.rule else RULES)]
+    texts = [TEXTS[rule] for rule in ([arguments.rule] if arguments.rule else TEXTS)]
     print(markdown(texts) if arguments.markdown else "\n\n".join(map(plain, texts)))
     return 0
 
@@ -63,7 +79,7 @@ def plain(text: RuleText) -> str:
     return "\n".join(
         [
             f"{text.rule}: {text.title}",
-            f"  incident {text.incident}, asked for in spec.{text.section}",
+            f"  incident {text.incident}, {_asked(text)}",
             "",
             *_titled("demands", text.demands),
             *_titled("why", text.why),
@@ -73,9 +89,19 @@ def plain(text: RuleText) -> str:
             "reported, and never enforced, with",
             *(_wrap(f"- {why}", "  ") for why in text.never_enforced),
             "",
-            *_titled("opting out", OPT_OUT.format(rule=text.rule)),
+            *_titled("opting out", _opt_out(text)),
         ]
     ).rstrip()
+
+
+def _asked(text: RuleText, quote: str = "") -> str:
+    if not text.section:
+        return "judged in files by `check`; no policy asks for it yet"
+    return f"asked for in {quote}spec.{text.section}{quote}"
+
+
+def _opt_out(text: RuleText) -> str:
+    return (OPT_OUT if text.section else OPT_OUT_LAUNCH).format(rule=text.rule)
 
 
 def _titled(title: str, words: str) -> Iterator[str]:
@@ -105,7 +131,7 @@ def _section(text: RuleText) -> str:
     never = "\n".join(f"- {why}" for why in text.never_enforced)
     return f"""## `{text.rule}`: {text.title}
 
-Incident `{text.incident}`; asked for in `spec.{text.section}`.
+Incident `{text.incident}`; {_asked(text, "`")}.
 
 **Demands.** {text.demands}
 
@@ -119,5 +145,5 @@ Reported, and never enforced, with
 
 {never}
 
-**Opting out:** {OPT_OUT.format(rule=text.rule)}
+**Opting out:** {_opt_out(text)}
 """

@@ -59,7 +59,7 @@ class Ignored:
 class Judgement:
     """All that was found; `judged` counts objects of which something is asked, and not opted out of all of it.
 
-    `deployments`: how many of them are Deployments.
+    `deployments`: how many of them are Deployments; `launch`: how many are launch settings of nodes.
     """
 
     policy: Policy
@@ -68,6 +68,7 @@ class Judgement:
     ignored: list[Ignored] = field(default_factory=list)
     judged: int = 0
     deployments: int = 0
+    launch: int = 0
     out_of_scope: int = 0
 
     @property

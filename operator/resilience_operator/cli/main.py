@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": "what the operator would change in a cluster, in which order, and what waits for what",
     "explain": "what a rule demands, why, and how to opt out",
     "report": "every finding in a cluster, not only the worst as in a policy's status",
+    "node-logs": "fetch the support archive of a Bottlerocket node through the API",
     "revert": "write the values back that were there before the operator",
 }
 """Command (and module of this package) -> what it does."""
@@ -57,7 +58,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     for name, about in COMMANDS.items():
         command = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
         if name == asked:
-            module = import_module(f"resilience_operator.cli.{name}")
+            module = import_module(f"resilience_operator.cli.{name.replace('-', '_')}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return top.parse_args(argv)

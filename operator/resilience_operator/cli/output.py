@@ -62,7 +62,7 @@ def _skips(result: Result) -> Iterator[str]:
     for place in result.unjudged:
         if place.why != NOT_COVERED:
             yield f"skipped: {place.file}:{place.line} {place.ref.kind} {place.ref.name} {place.why}"
-    if result.files and result.judgement.judged and "spread" in _asked(result):
+    if result.files and result.judgement.judged > result.judgement.launch and "spread" in _asked(result):
         yield f"skipped: [spread] live placement: {SPEC_ALONE}"
     if result.strangers:
         yield f"skipped: {result.strangers} {_plural('document', result.strangers)} without apiVersion and kind"

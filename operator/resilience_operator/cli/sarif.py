@@ -16,19 +16,21 @@ from resilience_operator.cli.judging import Hit
 from resilience_operator.cli.output import Result, line_of_hit
 from resilience_operator.core.findings import RuleText
 from resilience_operator.targets import RULES
+from resilience_operator.targets.bottlerocket.texts import TEXTS as LAUNCH_TEXTS
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def as_sarif(result: Result) -> str:
     """One SARIF log with one run."""
-    rules = list(RULES)
+    texts = {rule: one.text for rule, one in RULES.items()} | LAUNCH_TEXTS
+    rules = list(texts)
     run = {
         "tool": {
             "driver": {
                 "name": "kubectl-resilience",
                 "semanticVersion": __version__,
-                "rules": [_rule(RULES[rule].text) for rule in rules],
+                "rules": [_rule(text) for text in texts.values()],
             }
         },
         "invocations": [
@@ -63,6 +65,8 @@ def _result(hit: Hit, rules: list[str]) -> dict[str, Any]:
     identity = f"{finding.rule} {finding.reason} {finding.object} {finding.path}"
     # Without the kind of a Deployment: code hosts know findings again by what was written before there were others.
     identity += "" if kind == "Deployment" else f" {kind}"
+    # One document may give a reason many times, and a file of user data has no paths.
+    identity += f" {finding.message}" if finding.rule in LAUNCH_TEXTS else ""
     location: dict[str, Any] = {
         "logicalLocations": [{"fullyQualifiedName": f"{kind}/{finding.object}", "kind": "resource"}]
     }

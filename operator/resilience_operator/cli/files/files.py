@@ -11,8 +11,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from resilience_operator.cli.files.manifests import Loaded, Problem, read
+from resilience_operator.cli.launch import STRANGER, looks_like_user_data, read_user_data
+from resilience_operator.cli.launch import SUFFIX as USER_DATA
 
-SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+SUFFIXES = frozenset({".yaml", ".yml", ".json", USER_DATA})
 STDIN = "-"
 STDIN_NAME = "<stdin>"
 DEFAULT_MAX_SIZE = 16 * 1024 * 1024
@@ -43,8 +45,10 @@ def load(paths: Sequence[str], max_size: int, progress: Progress = lambda done, 
         progress(done, len(files))
     strangers, loaded.strangers = loaded.strangers, []
     for stranger in strangers:
-        named = stranger.file in explicit or stranger.file == STDIN_NAME
-        (loaded.problems if named else loaded.strangers).append(stranger)
+        if stranger.file in explicit or stranger.file == STDIN_NAME:
+            loaded.problems.append(stranger)
+        elif not stranger.file.lower().endswith(USER_DATA):  # Most TOML is about something else.
+            loaded.strangers.append(stranger)
     return loaded
 
 
@@ -54,7 +58,7 @@ def _found(path: str, loaded: Loaded) -> list[str]:
         return [os.path.normpath(path)]
     found = sorted(_walk(Path(path), frozenset()))
     if not found:
-        loaded.problems.append(Problem(path, 0, "has no file that ends in .yaml, .yml or .json"))
+        loaded.problems.append(Problem(path, 0, "has no file that ends in .yaml, .yml, .json or .toml"))
     return found
 
 
@@ -146,4 +150,14 @@ def _decoded(data: bytes, file: str, *, is_json: bool) -> Loaded:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return Loaded(problems=[Problem(file, line, "is binary, or text that is not UTF-8")])
+    if file.lower().endswith(USER_DATA) or (file == STDIN_NAME and looks_like_user_data(text)):
+        return _user_data(data.decode("utf-8"), file)
     return read(text, file, is_json=is_json)
+
+
+def _user_data(text: str, file: str) -> Loaded:
+    """`text` with its byte order mark: who reads user data minds it."""
+    found = read_user_data(text, file)
+    if found is None:
+        return Loaded(strangers=[Problem(file, 1, STRANGER)])
+    return Loaded(launch=[found], objects=1)

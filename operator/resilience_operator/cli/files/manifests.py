@@ -15,6 +15,8 @@ import yaml
 
 from resilience_operator.cli.files.documents import TEMPLATE, Fault, documents, template_line
 from resilience_operator.cli.files.positions import child, landmarks, line_of_message
+from resilience_operator.cli.launch import KINDS as LAUNCH_KINDS
+from resilience_operator.cli.launch import LaunchSubject, read_manifest
 from resilience_operator.cluster.objects.workloads import DaemonSet, Deployment, DeploymentSpec, Object
 from resilience_operator.core.errors import UnreadableObjectError
 from resilience_operator.core.kinds import (
@@ -117,6 +119,7 @@ class Loaded:
 
     `beside`: namespace and pods of controllers that are not judged, but whose pods a Deployment may select as well.
     `incomplete`: Deployments that lack what the API server requires; they do not count as objects.
+    `launch`: user data of nodes, and what Karpenter starts them by.
     """
 
     manifests: list[Manifest] = field(default_factory=list)
@@ -127,6 +130,7 @@ class Loaded:
     objects: int = 0
     strangers: list[Problem] = field(default_factory=list)
     beside: list[tuple[str, Stranger]] = field(default_factory=list)
+    launch: list[LaunchSubject] = field(default_factory=list)
 
     def add(self, other: "Loaded") -> None:
         """Take over what another part gave."""
@@ -138,6 +142,7 @@ class Loaded:
         self.objects += other.objects
         self.strangers += other.strangers
         self.beside += other.beside
+        self.launch += other.launch
 
 
 def read(text: str, file: str, *, is_json: bool = False) -> Loaded:
@@ -190,6 +195,9 @@ class _Reader:
         if (group, kind) in UNCOVERED:
             self.loaded.takeovers += _takeovers(value) if (group, kind) == ROLLOUT else ()
             self._take_uncovered(value, node, ObjectRef(version, kind, *_names(value)))
+        elif (group, kind) in LAUNCH_KINDS:
+            subject = read_manifest(value, node, (group, kind), (self.file, self.offset))
+            self.loaded.launch.append(subject)
         elif found := READ.get((version, kind)):
             if found is not CONFIG_MAP or may_be_parameters(*_parameters(value)):
                 self._project(found, value, node)
