@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)
 
-.PHONY: help install lab demo check unit test test-all bench docs lock
+.PHONY: help install lab lab-real demo check unit test test-all bench docs lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ install: $(VENV)/.installed ## the project and what it needs, into .venv
 
 lab: install ## build the parts of the control plane, and Argo CD (first time 10-14 minutes, then seconds)
 	$(BIN)/python -m tests.lab build
+
+lab-real: lab ## also what real nodes run: kubelet, containerd, CoreDNS (root on Debian; first time 6 minutes)
+	$(BIN)/python -m tests.lab build --real
 
 demo: install ## a broken cluster, audited and repaired before your eyes (KEEP=1 leaves it up)
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)

@@ -19,7 +19,7 @@ pytest_plugins = ["tests.lab.fixtures"]
 LONGEST = ("test_pairs", "test_rights")
 """Files that take minutes: begun last, one process would still be at them when all others are done."""
 
-CLUSTER = {"lab", "own_lab", "argocd", "scene", "namespace"}
+CLUSTER = {"lab", "own_lab", "argocd", "scene", "namespace", "real_lab"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,11 +13,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import build
 from tests.lab.boot import FOREIGN, RUN, attach, start
 from tests.lab.errors import LabError
+from tests.lab.real import packages
 from tests.lab.state import Process, State
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -30,17 +32,19 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "build":
-            for programs in (build.LAB, build.ARGO_CD):
+            for programs in (build.REAL_NODES,) if options.real else (build.LAB, build.ARGO_CD):
                 print(build.binaries(programs))
+            if options.real:
+                print(packages.unpack())
             return 0
         directory: Path = options.dir.absolute()
         if options.command == "up":
-            return _up(directory, options.nodes, options.kubeconfig or directory / "kubeconfig")
+            return _up(directory, _Size.of(options), options.kubeconfig or directory / "kubeconfig")
         if options.command == "down":
             return _down(directory, directory / "kubeconfig")
         if options.command == "status":
             return _status(directory)
-        return _keep(directory, options.nodes)
+        return _keep(directory, _Size.of(options))
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
@@ -53,14 +57,18 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tests.lab", description="A real control plane on loopback."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="up | down | status | build")
-    commands.add_parser("build", help="only build its programs, and Argo CD")
+    builder = commands.add_parser("build", help="only build its programs, and Argo CD")
+    builder.add_argument("--real", action="store_true", help="those of real nodes instead")
     # `keep` is for `up` alone, and without a help text it is not listed.
     commands_of_a_lab = {"up": "start a lab", "down": "stop it", "status": "say how it is", "keep": None}
     for name, text in commands_of_a_lab.items():
         command = commands.add_parser(name, help=text) if text else commands.add_parser(name)
         command.add_argument("--dir", type=Path, default=_default(), help="the lab's directory (%(default)s)")
         if name in ("up", "keep"):
-            command.add_argument("--nodes", type=int, default=4, help="simulated nodes (%(default)s)")
+            command.add_argument("--nodes", type=int, help="simulated nodes (4, or none beside real ones)")
+            command.add_argument(
+                "--real", type=int, default=0, help="real nodes (%(default)s); needs root on Linux"
+            )
         if name == "up":
             command.add_argument(
                 "--kubeconfig", type=Path, help="where to write the kubeconfig (DIR/kubeconfig)"
@@ -73,13 +81,29 @@ def _default() -> Path:
     return Path(home) / "resilience-lab"
 
 
-def _up(directory: Path, nodes: int, copy: Path) -> int:
+@dataclass(frozen=True)
+class _Size:
+    """How many nodes a lab has."""
+
+    simulated: int
+    real: int
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> _Size:
+        simulated = options.nodes if options.nodes is not None else 0 if options.real else 4
+        return cls(simulated, options.real)
+
+
+def _up(directory: Path, size: _Size, copy: Path) -> int:
     state = _living(directory)
     if state:
         print("The lab is up already.")
     else:
         build.binaries()
-        state = _launch(directory, nodes)
+        if size.real:
+            build.binaries(build.REAL_NODES)
+            packages.unpack()
+        state = _launch(directory, size)
     lab = attach(directory)
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.unlink(missing_ok=True)
@@ -87,6 +111,8 @@ def _up(directory: Path, nodes: int, copy: Path) -> int:
     print(f"API server   {state.server}")
     print(f"kubectl      {lab.kubectl_program}")
     print(f"To reach it  export KUBECONFIG={copy}")
+    for network in sorted((directory / RUN).glob("real-*.network")):
+        print(f"In a node    nsenter --net={network} COMMAND")
     print(f"To stop it   python -m tests.lab down --dir {directory}")
     return 0
 
@@ -120,10 +146,11 @@ def _status(directory: Path) -> int:
     return 0
 
 
-def _launch(directory: Path, nodes: int) -> State:
+def _launch(directory: Path, size: _Size) -> State:
     directory.mkdir(parents=True, exist_ok=True)
     log = directory / "keeper.log"
-    argv = [sys.executable, "-m", "tests.lab", "keep", "--dir", str(directory), "--nodes", str(nodes)]
+    argv = [sys.executable, "-m", "tests.lab", "keep", "--dir", str(directory)]
+    argv += ["--nodes", str(size.simulated), "--real", str(size.real)]
     with log.open("wb") as output:
         keeper = subprocess.Popen(
             argv, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -149,7 +176,7 @@ def _await_state(directory: Path, keeper: subprocess.Popen[bytes], log: Path) ->
     raise LabError(f"the lab did not start within {_PATIENCE:g} s; see {log}")
 
 
-def _keep(directory: Path, nodes: int) -> int:
+def _keep(directory: Path, size: _Size) -> int:
     """The keeper: hold the lab until told to end."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # The lab to keep is one's own, whatever cluster the tests are told to use.
@@ -160,7 +187,7 @@ def _keep(directory: Path, nodes: int) -> int:
     except BlockingIOError as error:
         raise LabError(f"another lab lives or starts in {directory}") from error
     shutil.rmtree(directory / RUN, ignore_errors=True)
-    with lock, start(nodes=nodes, directory=directory / RUN) as lab:
+    with lock, start(nodes=size.simulated, directory=directory / RUN, real=size.real) as lab:
         parts = {name: Process.of(pid) for name, pid in lab.running().items()}
         State(Process.of(os.getpid()), parts, lab.server).save(_file(directory))
         while True:

@@ -11,21 +11,25 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from tests.lab import build, kubeconfig, parts
 from tests.lab.cluster import ADMIN, ADMIN_GROUPS, Lab
+from tests.lab.errors import LabError
 from tests.lab.parts import API_SERVER, CONTROLLER_MANAGER, ETCD, KWOK, SCHEDULER, Layout
 from tests.lab.pki import Authority
 from tests.lab.pods import install_policy
 from tests.lab.ports import Ports
 from tests.lab.process import Supervisor
+from tests.lab.real import network, packages
 
 FOREIGN = "RESILIENCE_TEST_KUBECONFIG"
 POWERS = frozenset({"parts", "nodes", "pods", "users", "audit"})
 # Where the command line's keeper puts the lab, inside the directory that it was given.
 RUN = "run"
 _LAYOUT = "layout.json"
+_COREDNS = Path(__file__).with_name("real") / "files" / "coredns.yaml"
 
 
 def start(
@@ -33,8 +37,9 @@ def start(
     zones: int = 2,
     flags: Mapping[str, Sequence[str]] | None = None,
     directory: Path | None = None,
+    real: int = 0,
 ) -> Lab:
-    """Start a control plane with this many nodes, all Ready; more flags per part, by the part's name.
+    """Start a control plane with this many simulated and real nodes, all Ready; more flags per part, by its name.
 
     With RESILIENCE_TEST_KUBECONFIG set it starts nothing and returns that cluster, without powers.
     """
@@ -47,11 +52,17 @@ def start(
     layout = Layout(
         scratch, programs, parts.ports(ports.take), {k: tuple(v) for k, v in (flags or {}).items()}
     )
+    if real:
+        layout = _inside(layout)
     supervisor = Supervisor(scratch, layout.logs)
-    lab = Lab(programs / "kubectl", _administrator(layout), POWERS, layout, supervisor, ports)
+    powers = POWERS | {"real nodes"} if real else POWERS
+    lab = Lab(programs / "kubectl", _administrator(layout), powers, layout, supervisor, ports)
     try:
+        if real:
+            lab.open_network()
         _start_parts(lab)
         lab.seconds_to_ready = time.monotonic() - began
+        _add_real_nodes(lab, real, zones)
         _add_nodes(lab, nodes, zones)
         _save(layout)
     except BaseException:
@@ -101,11 +112,34 @@ def _start_parts(lab: Lab) -> None:
 def _add_nodes(lab: Lab, nodes: int, zones: int) -> None:
     names = [f"node-{number + 1}" for number in range(nodes)]
     for number, name in enumerate(names):
-        lab.add_node(name, zone=f"zone-{chr(ord('a') + number % zones)}", wait_ready=False)
+        lab.add_node(name, zone=_zone(number, zones), wait_ready=False)
     for name in names:
         lab.wait_node(name)
     for part in (CONTROLLER_MANAGER, SCHEDULER, KWOK):
         lab.wait_part(part)
+
+
+def _inside(layout: Layout) -> Layout:
+    if what := packages.missing():
+        raise LabError(f"real nodes need {what}")
+    return network.inside(layout, Authority(layout.directory / "pki"))
+
+
+def _add_real_nodes(lab: Lab, nodes: int, zones: int) -> None:
+    names = [f"real-{number + 1}" for number in range(nodes)]
+    for number, name in enumerate(names):
+        lab.real.power_on(name, zone=_zone(number, zones))
+    for name in names:
+        lab.real.wait_ready(name)
+    if nodes:
+        lab.kubectl("apply", "-f", str(_COREDNS))
+        lab.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
+    for name in names:
+        lab.wait(partial(lab.real.resolves, name), what=f"cluster DNS answers on {name}")
+
+
+def _zone(number: int, zones: int) -> str:
+    return f"zone-{chr(ord('a') + number % zones)}"
 
 
 def _save(layout: Layout) -> None:

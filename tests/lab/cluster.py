@@ -25,6 +25,8 @@ from tests.lab.pki import Authority
 from tests.lab.pods import Pods
 from tests.lab.ports import Ports
 from tests.lab.process import Supervisor
+from tests.lab.real import network
+from tests.lab.real.nodes import RealNodes
 
 T = TypeVar("T")
 
@@ -53,6 +55,7 @@ class Lab(Nodes, Pods):
         self._ports = ports
         self._authority = Authority(layout.directory / "pki") if layout else None
         self._client: Api | None = None
+        self._real: RealNodes | None = None
 
     # Access
 
@@ -74,6 +77,13 @@ class Lab(Nodes, Pods):
     def directory(self) -> Path:
         """Where the lab keeps its files; it is removed when the lab stops."""
         return self._own().directory
+
+    @property
+    def real(self) -> RealNodes:
+        """Its real nodes."""
+        if self._real is None:
+            raise LabError("this lab has no real nodes, or another process keeps it: start(real=2)")
+        return self._real
 
     @property
     def audit(self) -> Audit:
@@ -212,13 +222,20 @@ class Lab(Nodes, Pods):
 
     # Life
 
+    def open_network(self) -> None:
+        """Make the network that the layout's command lines enter; before the first part starts."""
+        self._real = RealNodes(self._own(), self._processes(), self.api)
+        network.open_network(self._own(), self._processes())
+
     def stop(self) -> None:
         """End every part and remove the lab's files; nothing to do for a cluster that is not ours."""
         if self._supervisor:
             self._supervisor.close()
         if self._ports:
             self._ports.close()
-        self._supervisor = self._ports = None
+        if self._real:
+            self._real.wait_swept()
+        self._supervisor = self._ports = self._real = None
 
     def __enter__(self) -> Lab:
         return self

@@ -17,6 +17,7 @@ from tests.lab import build
 from tests.lab.argocd import ArgoCD
 from tests.lab.boot import FOREIGN, start
 from tests.lab.cluster import Lab
+from tests.lab.real import packages
 
 
 def argo_cd() -> Path:
@@ -47,6 +48,22 @@ def argocd(lab: Lab) -> Iterator[ArgoCD]:
 def argocd_cli() -> Path:
     """Argo CD's command, for what needs no cluster."""
     return argo_cd() / "argocd"
+
+
+def needs_real_nodes() -> None:
+    """Skip, by the name of what is missing, where real nodes cannot run."""
+    if cluster := os.environ.get(FOREIGN):
+        pytest.skip(f"needs nodes of its own, and {FOREIGN} is {cluster}")
+    if what := packages.missing():
+        pytest.skip(f"real nodes need {what}")
+
+
+@pytest.fixture(scope="module")
+def real_lab() -> Iterator[Lab]:
+    """A control plane with two real nodes and cluster DNS on them, in a network of its own; one per file of tests."""
+    needs_real_nodes()
+    with start(nodes=0, real=2) as started:
+        yield started
 
 
 @pytest.fixture

@@ -36,6 +36,8 @@ class Layout:
     binaries: Path
     ports: Mapping[str, int]
     flags: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    enter: Sequence[str] = ()
+    """What goes before every command line: into the lab's own network, where it has one."""
 
     @property
     def server(self) -> str:
@@ -67,7 +69,7 @@ def command(part: str, layout: Layout, authority: Authority) -> list[str]:
         SCHEDULER: _scheduler,
         KWOK: _kwok,
     }[part](layout, authority)
-    return [str(layout.binaries / part), *flags, *layout.flags.get(part, ())]
+    return [*layout.enter, str(layout.binaries / part), *flags, *layout.flags.get(part, ())]
 
 
 def ready(part: str, layout: Layout) -> bool:

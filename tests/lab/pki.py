@@ -16,10 +16,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tests.lab.real import addresses
+
 _AGE = datetime.timedelta(days=30)
 _SKEW = datetime.timedelta(minutes=5)
 _SERVER_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
-_SERVER_ADDRESSES = ("127.0.0.1", "10.96.0.1")
+# Loopback, the Service in the cluster, and the control plane in the network of real nodes.
+_SERVER_ADDRESSES = ("127.0.0.1", "10.96.0.1", addresses.CONTROL_PLANE)
 
 
 class Authority:

@@ -36,6 +36,11 @@ class Supervisor:
         self._channel = ours
         self._answers = ours.makefile("rb")
 
+    @property
+    def pid(self) -> int:
+        """The reaper's process id: when it has ended, so have the parts."""
+        return self._process.pid
+
     def start(self, name: str, argv: Sequence[str]) -> int:
         """Start a part; its output goes to its log."""
         return int(self._ask("start", name=name, argv=list(argv), log=str(self.log(name))))

@@ -1,0 +1,3 @@
+module resilience.dev/lab/traffic
+
+go 1.26.0
