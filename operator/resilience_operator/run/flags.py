@@ -1,8 +1,4 @@
-"""The flags of `resilience-operator run`, read into Settings.
-
-Used by host; and by handlers, which take them from $RESILIENCE_OPERATOR_FLAGS, for `kopf run` has flags of
-its own.
-"""
+"""The flags of `resilience-operator run`, read into Settings. Used by host."""
 
 import argparse
 import os
@@ -17,7 +13,6 @@ from resilience_operator.api.health import address
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.run.services import Settings
 
-ENVIRONMENT = "RESILIENCE_OPERATOR_FLAGS"
 _IN_CLUSTER_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _DEFAULTS = Settings()
 
