@@ -30,7 +30,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta
 
-from resilience_operator.core.selectors import SYSTEM_NAMESPACES, LabelSelector, Requirement
+from resilience_operator.core.selectors import LabelSelector, Requirement
 from resilience_operator.core.target import Catalog
 
 Schema = dict[str, Any]
@@ -348,6 +348,9 @@ _Glob = Annotated[
 ]
 
 
+SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+
+
 class NamespaceScope(Settings, frozen=True):
     """Globs over namespace names; system namespaces are in scope only where `include` names them literally."""
 
@@ -513,7 +516,7 @@ class SpecSettings(Settings, frozen=True):
     ] = Mode.AUDIT
     conflicts: Annotated[
         Conflicts | None,
-        conflicts_field("the section's own default, which is Report for deployments"),
+        conflicts_field("the section's own default, which is Report unless it says otherwise"),
     ] = None
     suspend: Annotated[
         bool,
@@ -568,7 +571,7 @@ class SectionSettings(Settings, frozen=True):
     mode: Annotated[Mode | None, Meta(description="Mode of this section; left out: spec's.")] = None
     conflicts: Annotated[
         Conflicts | None,
-        conflicts_field("the section's own default, which is Report for deployments"),
+        conflicts_field("the section's own default, which is Report unless it says otherwise"),
     ] = None
     windows: Annotated[Windows | None, _WINDOWS] = None
     rollout: Annotated[Rollout, _ROLLOUT] = Rollout()
