@@ -12,7 +12,7 @@ from resilience_operator.core.kinds import DEPLOYMENT
 from resilience_operator.engine.queue import Schedule
 from resilience_operator.engine.status import Known, status
 from resilience_operator.engine.tally import Tally
-from resilience_operator.policy.decode import parse
+from resilience_operator.targets import CATALOG, parse
 
 DENIED = "deployments.apps \"own\" is forbidden: ValidatingAdmissionPolicy 'resilience-operator-leaves' denied request"
 LACKS = 'deployments.apps "own" is forbidden: User "x" cannot patch resource "deployments"'
@@ -106,6 +106,8 @@ async def test_a_guard_that_is_taken_away_is_noticed_and_no_answer_changes_nothi
 def test_a_policy_that_enforces_says_that_nothing_guards_it(mode: str, ready: tuple[str, str, str]) -> None:
     meta = {"name": "p", "uid": "u", "generation": 1}
     policy, problems = parse({"metadata": meta, "spec": {"mode": mode, "deployments": {"replicas": {}}}})
-    told = status(policy, problems, Tally("p"), Schedule(), Known(unguarded="unguarded: why"))
+    told = status(
+        policy, problems, Tally("p", CATALOG.section_of), Schedule(), Known(unguarded="unguarded: why")
+    )
     found = next(one for one in told["conditions"] if one["type"] == "Ready")
     assert (found["status"], found["reason"], found["message"]) == ready

@@ -20,6 +20,7 @@ from resilience_operator.run.containment import contained
 from resilience_operator.run.decisions import Decided, Known
 from resilience_operator.run.memory import Memory
 from resilience_operator.run.services import Services
+from resilience_operator.targets import CATALOG
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +162,7 @@ class Teller:
         seen: tuple[Sequence[Decision], frozenset[Key], str],
     ) -> None:
         policy, (active, undecided, unguarded) = known.policy, seen
-        tally = self._tallies.get(policy.name) or Tally(policy.name)
+        tally = self._tallies.get(policy.name) or _tally(policy.name)
         remembered = self._records.get(policy.uid, [])
         beside = report.Known(self._since, remembered, troubles, active, undecided, unguarded)
         status = report.status(policy, known.problems, tally, plan, beside)
@@ -202,7 +203,7 @@ class Teller:
 
     def _tallies_of(self, decision: Decision) -> list[Tally]:
         names = (*decision.evaluated, *decision.ignored)
-        return [self._tallies.setdefault(name, Tally(name)) for name in names]
+        return [self._tallies.setdefault(name, _tally(name)) for name in names]
 
     def _remember_applies(self, key: Key, cluster: Decided) -> None:
         """Records of writes that an object remembers, and status does not: whoever wrote them ended too soon."""
@@ -231,3 +232,7 @@ class Teller:
         if drifts or told:
             reason = "DriftDetected" if drifts else "DriftResolved"
             self._services.recorder.notify(announce.about_policy(policy, reason, compliant["message"]))
+
+
+def _tally(policy: str) -> Tally:
+    return Tally(policy, CATALOG.section_of)
