@@ -186,7 +186,7 @@ def _waits(
     if change.urgent:
         return ""
     halted = next((stopped[policy.name] for policy in change.policies if policy.name in stopped), "")
-    if halted and change.verb not in (Verb.WITHDRAW, Verb.DELETE):
+    if halted and change.verb not in (Verb.WITHDRAW, Verb.LET_GO, Verb.DELETE):
         return halted
     if not change.disruptive:
         return ""

@@ -23,6 +23,9 @@ from resilience_operator.targets.workloads.view import View
 
 log = logging.getLogger(__name__)
 
+_TRIED_AGAIN = frozenset({Verb.WITHDRAW, Verb.LET_GO, Verb.DELETE})
+"""What is not given up where the API server refuses it: it takes something of ours away."""
+
 NO_REFRESH = 3600.0
 """Seconds until Argo CD is asked again to look, where the operator may not."""
 
@@ -91,7 +94,7 @@ class Aftermath:
         log.warning("%s %s: %s", report.change.verb.lower(), report.change.object, report.message)
         if report.forbidden:
             self._memory.forbidden(place, report.message, self._services.monotonic())
-        elif report.done is Done.AGAIN or report.change.verb in (Verb.WITHDRAW, Verb.DELETE):
+        elif report.done is Done.AGAIN or report.change.verb in _TRIED_AGAIN:
             self._memory.failed(place, self._services.monotonic(), report.retry_after, stale=report.stale)
         if report.unknown:
             self._memory.unknown[_mark(report.change)] = _read_of(report.change.object)
