@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pykube
 
-from tests.e2e.history import AGENT, deployment_writes, is_ours
+from tests.e2e.history import AGENT, OUTDATED, deployment_writes, is_ours
 from tests.e2e.scene import Body, ResiliencePolicy, Scene, service, workload
 from tests.lab.api import ApiError
 from tests.lab.argocd import NAMESPACE, ArgoCD
@@ -25,8 +25,6 @@ from tests.lab.repository import Repository
 
 POLICIES = "/apis/resilience.dev/v1alpha1/resiliencepolicies"
 REFRESH = "argocd.argoproj.io/refresh"
-OUTDATED = "the server rejected our request due to an error in our request"
-"""The API server's words for a JSON patch whose test does not hold (1.36)."""
 PATIENCE = 90.0
 """Seconds for what takes two on a machine that does nothing else."""
 RESPECT = "RespectIgnoreDifferences=true"
@@ -158,11 +156,11 @@ class Shop(Scene):
     # What the audit log says
 
     def applies(self) -> list[Write]:
-        """Every apply of ours that was accepted, also one that changed nothing; a withdrawal is a JSON patch."""
+        """Every write of ours that set something: it tests the uid, too, which one that gives back does not."""
         return [
             write
             for write in deployment_writes(self.lab, self.namespace)
-            if is_ours(write) and isinstance(write.request_object, dict)
+            if is_ours(write) and write.request_object[0]["path"] == "/metadata/uid"
         ]
 
     def revisions(self) -> list[Body]:

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import pykube
 
+from tests.e2e.history import lets_go
 from tests.e2e.process import OperatorProcess
 from tests.lab import Lab
 from tests.lab.audit import Write
@@ -196,6 +197,10 @@ class Scene:
             and write.resource != "leases"
             and self.name in f"{write.namespace} {write.name}"
         ]
+
+    def changes(self, since: Any, **match: Any) -> list[Write]:
+        """Of the operator's writes those that change a value: each is followed by one that lets go of it."""
+        return [write for write in self.writes(since, **match) if not lets_go(write)]
 
     # Waiting
 

@@ -107,7 +107,7 @@ def test_the_floor_is_told_to_whoever_scales_and_given_back_exactly(
         scene.wait_compliant()
         if kind != "deployment":
             assert scene.spec("web")["template"] == deployment["template"]
-        changed = [one for one in scene.writes(mark, namespace=scene.namespace) if one.succeeded]
+        changed = [one for one in scene.changes(mark, namespace=scene.namespace) if one.succeeded]
         assert [one.verb for one in changed if "events" not in one.resource] == ["patch"], "one write"
         passes, mark = operator.passes(), scene.lab.audit.mark()
         settle(6)

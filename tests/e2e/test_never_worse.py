@@ -169,7 +169,7 @@ def test_a_manager_that_takes_its_value_back_is_named_after_three_reverts(scene:
         assert "fleet-controller (Apply) took" in scene.condition("Contested")["message"]
     with scene.operator("--contest-window=120", "--contest-backoff=30"):
         settle(6)
-        applies = [write for write in scene.writes(mark, resource="deployments") if write.succeeded]
+        applies = [write for write in scene.changes(mark, resource="deployments") if write.succeeded]
         assert len(applies) == 3, pretty(applies)
         scene.server_side_apply("web", {}, "fleet-controller")
         scene.wait(
@@ -201,7 +201,7 @@ def test_who_replaces_the_whole_object_again_and_again_is_named_after_three_reve
         took = "somebody with kubectl replace (kubectl-replace, Update) took spec.replicas back 3 times"
         assert took in scene.condition("Contested")["message"]
         settle(6)
-    applies = [write for write in scene.writes(mark, resource="deployments") if write.succeeded]
+    applies = [write for write in scene.changes(mark, resource="deployments") if write.succeeded]
     assert len(applies) == 3, pretty(applies)
     assert scene.spec("web")["replicas"] == 2
 

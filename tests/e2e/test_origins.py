@@ -208,7 +208,7 @@ def look(
     for one in (finding for policy in names() for finding in scene.findings(policy)):
         findings.setdefault(one["object"]["name"], []).append(one)
     writes: dict[str, list[str]] = {}
-    for write in scene.writes(mark):
+    for write in scene.changes(mark):
         if write.resource in {"deployments", "poddisruptionbudgets"}:
             name = write.name.removesuffix("-resilience")
             writes.setdefault(name, []).append(f"{write.verb} {write.code}")

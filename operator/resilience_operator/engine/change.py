@@ -1,6 +1,6 @@
 """What planning decides for one object, as values: findings with their state, and at most one change.
 
-Made by planning.decide, ordered and held back by planning.queue, carried out by apply.py, shown by every shell.
+Made by engine.decide, ordered and held back by engine.queue, carried out by apply.py, shown by every shell.
 """
 
 from collections.abc import Mapping

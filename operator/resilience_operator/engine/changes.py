@@ -1,4 +1,4 @@
-"""The changes that are ever made to an object: apply, give back, roll back, forget. Made by planning.decide."""
+"""The changes that are ever made to an object: apply, give back, roll back, forget. Made by engine.decide."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -185,7 +185,7 @@ def forget(view: View, directory: Mapping[str, Policy], keep: Keep) -> Change | 
     )
 
 
-def let_go(view: View, policies: tuple[Policy, ...]) -> Change | None:
+def let_go(view: View, directory: Mapping[str, Policy]) -> Change | None:
     """Take our entry out of managedFields, where a crash or an earlier version of us left it; None where none is."""
     if not has_entry(view.target) or view.recorded_elsewhere:
         return None
@@ -198,7 +198,7 @@ def let_go(view: View, policies: tuple[Policy, ...]) -> Change | None:
         state=view.state,
         written=(),
         rules=(),
-        policies=policies,
+        policies=tuple(directory[uid] for uid in view.state.uids() if uid in directory),
         reason="leaves no ownership behind",
         disruptive=False,
     )

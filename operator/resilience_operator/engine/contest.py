@@ -1,4 +1,4 @@
-"""Other managers that take our values back: repaired a few times, then left alone and named. Used by planning.decide.
+"""Other managers that take our values back: repaired a few times, then left alone and named. Used by engine.decide.
 
 The count is the times of our own applies, kept on the object: no restart and no change of leader loses it.
 """

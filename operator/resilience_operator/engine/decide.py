@@ -1,7 +1,7 @@
 """The decision about one object: every finding's state, and at most one change. Pure; called by every shell.
 
-The order is the order of values: a failed rollout is withdrawn before anything else, what left the policy is given
-back before anything new is written, and a rule is written whole or not at all.
+The order is the order of values: a failed rollout is withdrawn before anything else, then no ownership is left behind,
+what left the policy is given back before anything new is written, and a rule is written whole or not at all.
 """
 
 from collections.abc import Mapping
@@ -245,6 +245,10 @@ def _change(
             return rolled_back
         # Our hands are tied over the template, not over what restarts nothing.
         resolution, holds = changes.outside_template(resolution, holds)
+    hands_off = opted_out >= set(catalog.rules)
+    left = None if hands_off else changes.let_go(view, directory)
+    if left is not None:  # Before what may have to wait: until then an owner's deploy may be refused.
+        return left
     resolution = changes.at_once_first(resolution)
     written = [judgement.demand.path for judgement in resolution.writes]
     removed = superseded(view, written)
@@ -254,8 +258,6 @@ def _change(
         if change is not None:
             return change
     change = changes.apply(view, resolution, holds, removed, around.patience, keep)
-    if change is None and not opted_out >= catalog.rules.keys():
+    if change is None and not hands_off:
         change = changes.forget(view, directory, keep)
-    return change or changes.let_go(
-        view, tuple(directory[uid] for uid in view.state.uids() if uid in directory)
-    )
+    return change

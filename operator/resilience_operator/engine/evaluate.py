@@ -7,6 +7,7 @@ files, so that all three say the same.
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from resilience_operator.cluster.ownership import has_entry
 from resilience_operator.core.findings import EMPTY, Verdict
 from resilience_operator.core.target import Catalog
 from resilience_operator.engine.change import Decision
@@ -51,10 +52,11 @@ class Evaluator:
     def judge(
         self, view: View, policies: Iterable[Policy], around: Surroundings, own_namespace: str = ""
     ) -> Decision | None:
-        """The decision about one object; None where no policy asks anything of it and we hold nothing on it."""
+        """The decision about one object; None where no policy asks anything of it and nothing of us is on it."""
         found = (self.verdict_of(policy, view, own_namespace) for policy in policies)
         verdicts = tuple(verdict for verdict in found if verdict is not None)
-        if not verdicts and not view.state and not view.distrust and not view.own_objects:
+        known = view.state or view.distrust or view.own_objects or has_entry(view.target)
+        if not verdicts and not known:
             return None
         return self.decide(view, verdicts, around)
 

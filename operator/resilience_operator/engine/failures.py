@@ -1,6 +1,6 @@
 """Rollouts that failed with what we wrote, and where their policies start nothing more because of them. Pure.
 
-Used by planning.queue. A failure counts until the policy's spec changes; also one whose object is gone by now, for as
+Used by engine.queue. A failure counts until the policy's spec changes; also one whose object is gone by now, for as
 long as the operator remembers it.
 """
 

@@ -1,4 +1,4 @@
-"""In which state a finding is, and the sentence that says why. Used by planning.decide."""
+"""In which state a finding is, and the sentence that says why. Used by engine.decide."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

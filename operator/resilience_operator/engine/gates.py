@@ -1,7 +1,7 @@
-"""Why a change does not go now: one chain of questions, asked in one order. Pure; asked by planning.queue alone.
+"""Why a change does not go now: one chain of questions, asked in one order. Pure; asked by engine.queue alone.
 
 Status, Events, metrics and `plan` show the first answer. Whoever is held here holds no slot: it is asked for last.
-What an opt-out, a suspension, a quarantine, a refusal or a contest forbids was never proposed (planning.decide).
+What an opt-out, a suspension, a quarantine, a refusal or a contest forbids was never proposed (engine.decide).
 """
 
 import logging
@@ -132,7 +132,7 @@ def unheld(change: Change, context: Context) -> str:
 
 def stopped(change: Change, context: Context) -> str:
     """Too many rollouts of the policy failed; what gives back goes on."""
-    if change.urgent or change.verb in (Verb.WITHDRAW, Verb.DELETE):
+    if change.urgent or change.verb in (Verb.WITHDRAW, Verb.LET_GO, Verb.DELETE):
         return ""
     places = [(one.name, where) for one in change.policies for where in ("", change.object.namespace)]
     return next((context.stopped[place] for place in places if place in context.stopped), "")

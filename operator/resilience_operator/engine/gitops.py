@@ -1,6 +1,6 @@
 """Settings of Argo CD that take our values away: findings, never enforced.
 
-Used by planning.decide. Argo CD leaves what Git does not set alone, and reverts what Git sets within a second; both
+Used by engine.decide. Argo CD leaves what Git does not set alone, and reverts what Git sets within a second; both
 are decided leaf by leaf elsewhere. Here is what holds for an Application as a whole (Argo CD 3.5, measured: a sync
 without RespectIgnoreDifferences writes what it was told to ignore; Replace=true writes the whole object anew).
 """

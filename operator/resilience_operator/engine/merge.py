@@ -1,4 +1,4 @@
-"""The demands of policies on one object, merged by precedence. Used by planning.decide and planning.remedy.
+"""The demands of policies on one object, merged by precedence. Used by engine.decide and engine.remedy.
 
 Per rule, whole or not at all: a policy whose demands of a rule disagree with a higher policy's on any leaf loses
 all of that rule; policies of equal priority that disagree both lose, and what they fought over is written by nobody.

@@ -1,6 +1,6 @@
 """Changes that are not repeated: after a failed rollout, and after a person undid ours with `kubectl rollout undo`.
 
-A quarantine ends when the policy's spec or the object's template changes. Used by planning.decide.
+A quarantine ends when the policy's spec or the object's template changes. Used by engine.decide.
 """
 
 from collections.abc import Mapping

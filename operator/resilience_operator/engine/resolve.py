@@ -1,4 +1,4 @@
-"""Which demanded leaves may be written on an object, rule by rule, whole or not at all. Used by planning.decide."""
+"""Which demanded leaves may be written on an object, rule by rule, whole or not at all. Used by engine.decide."""
 
 import json
 from collections.abc import Mapping

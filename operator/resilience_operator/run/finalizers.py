@@ -119,6 +119,5 @@ class Finalizers:
         if any(policy.uid in served_by(self._cluster.get(key)) for key in unread):
             return True
         changes = (change for decision in self._cluster.active for change in decision.changes)
-        return any(
-            change.verb in (Verb.WITHDRAW, Verb.DELETE) and policy in change.policies for change in changes
-        )
+        giving = (Verb.WITHDRAW, Verb.LET_GO, Verb.DELETE)  # What lets go comes before what gives back.
+        return any(change.verb in giving and policy in change.policies for change in changes)

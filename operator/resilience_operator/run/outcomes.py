@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 READ_WAIT = 1.0
 """Seconds that a pass waits for what is read of writes without an answer."""
+_TRIED_AGAIN = frozenset({Verb.WITHDRAW, Verb.LET_GO, Verb.DELETE})
+"""What is not given up where the API server refuses it: it takes something of ours away."""
 
 NO_REFRESH = 3600.0
 """Seconds until Argo CD is asked again to look, where the operator may not."""
@@ -100,7 +102,7 @@ class Aftermath:
         log.warning("%s %s: %s", report.change.verb.lower(), report.change.object, message)
         if report.forbidden:
             self._memory.forbidden(place, message, monotonic)
-        elif report.done is Done.AGAIN or report.change.verb in (Verb.WITHDRAW, Verb.DELETE):
+        elif report.done is Done.AGAIN or report.change.verb in _TRIED_AGAIN:
             self._memory.failed(place, monotonic, report.retry_after, message, stale=report.stale)
         if report.unknown:
             ref = _read_of(report.change.object)

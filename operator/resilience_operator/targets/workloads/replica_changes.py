@@ -1,6 +1,6 @@
 """What our changes do to numbers of pods: whether they come or go, and how those that we asked for stand.
 
-Used by planning.changes (is the change paced) and planning.decide (does it still count). Pods that come may push out
+Used by planning.changes (is the change paced) and engine.decide (does it still count). Pods that come may push out
 those of others, and pods that go served somebody: both wait for windows and slots as rollouts do.
 """
 

@@ -1,6 +1,6 @@
 """How a rollout that we caused stands, read from the objects alone: no memory, so no restart can lose it.
 
-Used by planning.decide (failure, findings) and planning.queue (counts against the limits).
+Used by engine.decide (failure, findings) and engine.queue (counts against the limits).
 """
 
 from __future__ import annotations

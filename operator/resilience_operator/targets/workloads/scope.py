@@ -1,4 +1,4 @@
-"""Which objects a policy speaks of. Used by planning.decide; the opt-outs are judged in planning.optout."""
+"""Which objects a policy speaks of. Used by engine.decide; the opt-outs are judged in engine.optout."""
 
 from collections.abc import Mapping
 from dataclasses import replace
