@@ -21,6 +21,8 @@ LINEAR = """{
   "min": 1
 }"""
 DEFAULTS = '{"linear":{"coresPerReplica":256,"nodesPerReplica":2,"min":1}}'
+ABOVE_THE_FLOOR = DEFAULTS.replace('"min":1', '"min":3')
+"""Arguments are only reported: with these a policy with a floor of 3 can be compliant."""
 
 
 def cluster_dns(replicas: int | None = 3) -> list[Body]:

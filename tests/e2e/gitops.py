@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import pykube
+import yaml
 
 from tests.e2e.history import AGENT, OUTDATED, deployment_writes, is_ours
 from tests.e2e.scene import Body, ResiliencePolicy, Scene, service, workload
@@ -22,14 +23,16 @@ from tests.lab.api import ApiError
 from tests.lab.argocd import NAMESPACE, ArgoCD
 from tests.lab.audit import Write
 from tests.lab.repository import Repository
+from tests.support import ROOT
 
 POLICIES = "/apis/resilience.dev/v1alpha1/resiliencepolicies"
 REFRESH = "argocd.argoproj.io/refresh"
 PATIENCE = 90.0
 """Seconds for what takes two on a machine that does nothing else."""
 RESPECT = "RespectIgnoreDifferences=true"
-OURS: Body = {"group": "apps", "kind": "Deployment", "managedFieldsManagers": [AGENT]}
-"""An entry of ignoreDifferences: the fields that the operator owns."""
+_EXAMPLE = yaml.safe_load((ROOT / "manifests" / "argocd" / "ignore-differences.yaml").read_text())
+OURS: Body = {key: one for key, one in _EXAMPLE["spec"]["ignoreDifferences"][0].items() if key != "name"}
+"""The entry of ignoreDifferences that users copy, for every Deployment."""
 
 
 @dataclass(frozen=True)

@@ -97,12 +97,13 @@ class Scene:
         """kubectl patch of an object of the namespace, as an engineer in an incident."""
         self.lab.kubectl("-n", self.namespace, "patch", kind, name, "-p", json.dumps(patch), *options)
 
-    def server_side_apply(self, name: str, spec: Body, manager: str) -> None:
+    def server_side_apply(self, name: str, spec: Body, manager: str, annotations: Body | None = None) -> None:
         """A server-side apply of a Deployment's spec with force, as another controller does it."""
+        noted = {"annotations": annotations} if annotations else {}
         body = {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": name, "namespace": self.namespace},
+            "metadata": {"name": name, "namespace": self.namespace, **noted},
             "spec": spec,
         }
         answer = self.api.patch(

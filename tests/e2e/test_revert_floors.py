@@ -23,7 +23,7 @@ def alone(own_lab: Callable[..., Lab], tmp_path: Path) -> Scene:
     """A scene on a control plane of its own, for there is one cluster DNS in each."""
     lab = own_lab(nodes=3)
     install_crd(lab)
-    dns.apply(lab, *dns.cluster_dns(), *dns.autoscaler())
+    dns.apply(lab, *dns.cluster_dns(), *dns.autoscaler(defaults=dns.ABOVE_THE_FLOOR))
     return make_scene(lab, tmp_path)
 
 

@@ -64,7 +64,7 @@ def scaled(scene: Scene) -> None:
         least = "minReplicas" if scaler is hpa else "minReplicaCount"
         scene.apply(scaler(scene, name, **{least: 1}))
         scene.wait_rolled_out(name)
-    dns.apply(lab, *dns.cluster_dns(), *dns.autoscaler())
+    dns.apply(lab, *dns.cluster_dns(), *dns.autoscaler(defaults=dns.ABOVE_THE_FLOOR))
     for name in ("coredns", "coredns-autoscaler"):
         lab.kubectl("-n", dns.NAMESPACE, "rollout", "status", f"deployment/{name}", "--timeout=60s")
 

@@ -50,6 +50,15 @@ def argocd_cli() -> Path:
     return argo_cd() / "argocd"
 
 
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """Helm 4, as people run it; without it the test is skipped by name."""
+    programs = build.built(build.HELM)
+    if programs is None:
+        pytest.skip("Helm is not built: make lab")
+    return programs / "helm"
+
+
 def needs_real_nodes() -> None:
     """Skip, by the name of what is missing, where real nodes cannot run."""
     if cluster := os.environ.get(FOREIGN):

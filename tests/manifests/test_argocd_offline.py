@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import yaml
 
-from resilience_operator.core.state import FIELD_MANAGER
 from resilience_operator.engine import status as report
 from resilience_operator.targets import parse
 from tests.support import ROOT
@@ -35,7 +34,7 @@ from tests.support.statuses import (
 )
 
 ARGOCD = ROOT / "manifests" / "argocd"
-HEALTH, LEAVES = ARGOCD / "settings" / "health.yaml", ARGOCD / "settings" / "ignore-leaves.yaml"
+HEALTH, LEAVES = (ARGOCD / "settings" / name for name in ("health.yaml", "ignore-differences.yaml"))
 KEY = "resource.customizations.health.resilience.dev_ResiliencePolicy"
 Body = dict[str, Any]
 Ask = Callable[[str, Path, Body], str]
@@ -412,8 +411,8 @@ def test_where_no_leaf_is_nothing_is_ignored_and_nothing_fails(ask: Ask, body: B
     assert answer.startswith("No fields are ignored by ignoreDifferences settings: \n"), answer
 
 
-def settings(file: str) -> dict[str, str]:
-    """The keys that a part of argocd-cm adds."""
+@pytest.mark.parametrize("file", ["health.yaml", "ignore-differences.yaml"])
+def test_the_settings_are_a_part_of_argo_cds_own_config_map(file: str) -> None:
     body = yaml.safe_load((ARGOCD / "settings" / file).read_text(encoding="utf-8"))
     assert (body["kind"], body["metadata"]) == (
         "ConfigMap",
@@ -422,28 +421,23 @@ def settings(file: str) -> dict[str, str]:
             "labels": {"app.kubernetes.io/name": "argocd-cm", "app.kubernetes.io/part-of": "argocd"},
         },
     )
-    found: dict[str, str] = body["data"]
-    return found
 
 
-def test_by_manager_the_same_kinds_are_ignored_for_the_operators_own_manager() -> None:
-    found = settings("ignore-differences.yaml")
-    assert set(found) == set(settings("ignore-leaves.yaml"))
-    assert {text.strip() for text in found.values()} == {f"managedFieldsManagers: [{FIELD_MANAGER}]"}
-
-
-def test_an_application_ignores_by_the_operators_own_manager_and_respects_it() -> None:
+def test_an_application_ignores_by_path_what_the_settings_ignore_and_respects_it() -> None:
     spec = yaml.safe_load((ARGOCD / "ignore-differences.yaml").read_text(encoding="utf-8"))["spec"]
     assert spec["syncPolicy"]["syncOptions"] == ["RespectIgnoreDifferences=true"]
-    assert spec["ignoreDifferences"] == [
-        {"group": group, "kind": kind, "managedFieldsManagers": [FIELD_MANAGER]}
-        for group, kind in (("apps", "Deployment"), ("autoscaling", "HorizontalPodAutoscaler"))
-    ]
+    settings = yaml.safe_load(LEAVES.read_text(encoding="utf-8"))["data"]
+    for one in spec["ignoreDifferences"]:
+        known = yaml.safe_load(
+            settings[f"resource.customizations.ignoreDifferences.{one['group']}_{one['kind']}"]
+        )
+        paths = {key: one[key] for key in ("jsonPointers", "jqPathExpressions") if key in one}
+        assert paths
+        assert all(set(found) <= set(known[key]) for key, found in paths.items())
+        assert one.keys() <= {"group", "kind", "name", *paths}
 
 
-@pytest.mark.parametrize(
-    ("file", "overrides"), [("health.yaml", 3), ("ignore-differences.yaml", 5), ("ignore-leaves.yaml", 5)]
-)
+@pytest.mark.parametrize(("file", "overrides"), [("health.yaml", 3), ("ignore-differences.yaml", 5)])
 def test_argo_cd_takes_the_settings(argocd_cli: Path, file: str, overrides: int) -> None:
     command = [str(argocd_cli), "admin", "settings", "validate", "--group=resource-overrides"]
     asked = subprocess.run(
