@@ -108,9 +108,7 @@ def test_a_new_value_in_the_template_does_not_take_the_old_one_out_before_it_is_
     path = f"spec.template.spec.topologySpreadConstraints[topologyKey=kubernetes.io/hostname,whenUnsatisfiable={old}]"
     spread = {"constraints": [{"topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": new}]}
     body = deployment(replicas=2, pod={"topologySpreadConstraints": [entry]})
-    claims = (msgspec.structs.replace(OURS, leaves=frozenset({path})),)
-    nodes = [node("a"), node("b")]
-    subject = view(msgspec.structs.replace(body, claims=claims), nodes=nodes)
+    subject = view(body, nodes=[node("a"), node("b")])
     state = ObjectState("d-1", {path: Held("spread", entry, policies=("uid-a",), revision=1)})
     asks = policy("a", deployments={"spread": spread, "replicas": {"min": 3}})
     change = decide(replace(subject, state=state), asks).change
