@@ -18,7 +18,7 @@ $(VENV)/.installed: requirements-dev.lock pyproject.toml
 
 install: $(VENV)/.installed ## the project and what it needs, into .venv
 
-lab: install ## build the parts of the control plane, and Argo CD (first time 10-14 minutes, then seconds)
+lab: install ## build the parts of the control plane, Argo CD and Helm (first time 12-16 minutes, then seconds)
 	$(BIN)/python -m tests.lab build
 
 lab-real: lab ## also what real nodes run: kubelet, containerd, CoreDNS (root on Debian; first time 6 minutes)

@@ -13,9 +13,10 @@ from resilience_operator.core.findings import Demand, State
 from resilience_operator.core.paths import ABSENT, Path
 from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.engine.gitops import settings_that_bite
+from resilience_operator.engine.holds import sort_holds
 from resilience_operator.engine.ownership import Standing, judge
 from resilience_operator.engine.resolve import Resolution
-from resilience_operator.policy.common import Conflicts
+from resilience_operator.policy.common import Conflicts, Mode, OnRelease
 from resilience_operator.policy.policy import Policy
 from resilience_operator.targets.workloads.view import DeploymentView
 from tests.support.views import deployment, view
@@ -64,6 +65,26 @@ def held(
 def told(subject: DeploymentView, opted_out: tuple[str, ...] = ()) -> list[tuple[str, str, str, State, str]]:
     found = settings_that_bite(subject, NOTHING, [(POLICY, opted_out), (OTHER, ())])
     return [(one.policy, one.finding.rule, one.finding.reason, one.state, one.message) for one in found]
+
+
+@pytest.mark.parametrize("was", [2, ABSENT], ids=["git-sets-it", "git-is-silent"])
+@pytest.mark.parametrize(
+    ("known", "given_back"),
+    [
+        pytest.param(application(RESPECT, ignored=[IGNORED]), True, id="argo-cd-wrote-what-it-found"),
+        pytest.param(application(ignored=[IGNORED]), False, id="it-writes-what-git-says"),
+        pytest.param(application(RESPECT), False, id="nothing-is-ignored"),
+        pytest.param(None, False, id="no-application-is-known"),
+    ],
+)
+def test_our_value_in_last_applied_is_gits_word_but_where_argo_cd_copies_it(
+    was: Any, known: Application | None, given_back: bool
+) -> None:
+    subject = held(REPLICAS, was, known, chosen=(REPLICAS, f"{REPLICAS}=3"))
+    policy = Policy("production", "p-1", on_release=OnRelease.REVERT, deleting=True, mode=Mode.ENFORCE)
+    holds = sort_holds(subject, {}, {"p-1": policy})
+    expected = (["spec.replicas"], []) if given_back else ([], ["spec.replicas"])
+    assert (list(holds.released), list(holds.adopted)) == expected
 
 
 def by_argo(path: Path, operation: str = "Apply") -> Claim:

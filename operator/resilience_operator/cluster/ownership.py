@@ -22,11 +22,11 @@ def adopters(target: Target, path: Path, application: Application | None) -> lis
     Not Argo CD where it is told to repeat whatever it finds there, and not who was overruled in one field of a list
     entry and still owns the others.
     """
-    copied = application is not None and application.copies(target.ref, path)
+    repeated = copied(target, path, application)
     return [
         claim
         for claim in others(target, path)
-        if claim.leaves >= whole(path) and not (copied and claim.manager == ARGO_CD)
+        if claim.leaves >= whole(path) and not (repeated and claim.manager == ARGO_CD)
     ]
 
 
@@ -37,9 +37,14 @@ def in_force(target: Target, path: Path, held: Held, application: Application | 
     return not adopters(target, path, application)
 
 
-def committed(target: Target, path: Path, held: Held) -> bool:
-    """True where the value that we set stands in the owner's manifest as well."""
-    return f"{path}={held.set}" in target.chosen
+def committed(target: Target, path: Path, held: Held, application: Application | None) -> bool:
+    """True where the value that we set stands in the owner's manifest as well, by what was last applied."""
+    return f"{path}={held.set}" in target.chosen and not copied(target, path, application)
+
+
+def copied(target: Target, path: Path, application: Application | None) -> bool:
+    """True where Argo CD applies whatever it finds there: then neither managedFields nor last-applied speak for Git."""
+    return application is not None and application.copies(target.ref, path)
 
 
 def has_entry(target: Target) -> bool:

@@ -12,7 +12,7 @@ from resilience_operator.cluster.leaves import (
     other_mode,
     slot,
 )
-from resilience_operator.cluster.ownership import committed, in_force
+from resilience_operator.cluster.ownership import committed, copied, in_force
 from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import ABSENT, Path
 from resilience_operator.core.state import Held
@@ -166,8 +166,10 @@ def adopted(view: View, path: Path, held: Held) -> bool:
     """
     if view.kept(path):
         return True
+    if copied(view.target, path, view.application):
+        return False
     in_manifest = held.was is ABSENT and str(path) in view.target.chosen
-    return in_manifest or committed(view.target, path, held)
+    return in_manifest or committed(view.target, path, held, view.application)
 
 
 def _made_theirs(view: View, path: Path, held: Held) -> bool:

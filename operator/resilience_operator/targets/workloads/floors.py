@@ -206,7 +206,8 @@ def owners_number(path: Path, view: View) -> int:
 
 def _still_ours(path: Path, held: Held, view: View) -> bool:
     """True where the value that we set stands, and nobody else stands behind it."""
-    return in_force(view.target, path, held, view.application) and not committed(view.target, path, held)
+    target, application = view.target, view.application
+    return in_force(target, path, held, application) and not committed(target, path, held, application)
 
 
 def _cpa(request: FloorRequest, view: ScalerView) -> Verdict:
