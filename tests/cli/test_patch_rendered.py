@@ -18,8 +18,15 @@ from resilience_operator.targets import RULES
 from tests.support.clusters import Body, cluster
 from tests.support.gitops import append, merge, node, rendered, running
 
-WITHOUT_PATCH = {"probes", "resources", "node-local-cache"}
-"""Rules of which only an owner knows the value."""
+WITHOUT_PATCH = {
+    "probes",
+    "resources",
+    "node-local-cache",
+    "conntrack-sysctl",
+    "conntrack-pressure",
+    "conntrack-stale",
+}
+"""Rules of which only an owner knows the value, and those of nodes, whose values an agent sets."""
 
 HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 PORT = {"ports": [{"containerPort": 80}]}

@@ -34,6 +34,7 @@ from resilience_operator.cluster.objects.workloads import (
     Namespace,
     Node,
     NodeStatus,
+    NodeSystemInfo,
     OwnerReference,
     PersistentVolumeClaim,
     Pod,
@@ -78,6 +79,7 @@ from resilience_operator.core.kinds import (
     Kind,
 )
 from resilience_operator.targets import KINDS, decode_event, decode_list, project, project_dict
+from resilience_operator.targets.nodes.kinds import NODE_STATE
 from tests.support import ROOT
 
 OBJECTS = ROOT / "tests" / "objects"
@@ -398,7 +400,9 @@ def test_services_namespaces_nodes_and_claims_are_kept_by_what_matters_of_them()
                 "kubelet is posting ready status",
                 last_transition_time=MADE - timedelta(seconds=1),
             ),
-        )
+        ),
+        {"cpu": "4"},
+        NodeSystemInfo("kwok-0.8.0"),
     )
 
 
@@ -462,6 +466,7 @@ FILES: list[tuple[Kind, str]] = [
     (DAEMON_SET, "daemonset-cache"),
     (SERVICE, "service-kube-dns"),
     (APPLICATION, "application-shop"),
+    (NODE_STATE, "nodestate-node-1"),
 ]
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilience_operator.cluster.argocd import Automated, SyncPolicy
+from resilience_operator.cluster.decode import Decoders
 from resilience_operator.cluster.objects.workloads import (
     Addon,
     Application,
@@ -76,10 +77,21 @@ from resilience_operator.core.kinds import (
 )
 from resilience_operator.core.refs import Key
 from resilience_operator.core.state import ANNOTATION, Held, ObjectState, encode
-from resilience_operator.targets import KINDS, TARGETS, new_store
 from resilience_operator.targets.coredns.cluster_dns import DNSNeighbours
+from resilience_operator.targets.coredns.target import TARGET as COREDNS
+from resilience_operator.targets.deployments.target import TARGET as DEPLOYMENTS
 from resilience_operator.targets.workloads.relations import service_selects
 from resilience_operator.targets.workloads.view import DeploymentView, ScalerView, View
+
+TARGETS = (DEPLOYMENTS, COREDNS)
+"""Those whose views are held here: of Deployments, and of what scales them."""
+KINDS = Decoders(watched for target in TARGETS for watched in target.watched).kinds
+
+
+def new_store() -> Store:
+    """An empty store of these targets."""
+    return Store(TARGETS)
+
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 WEB = ("shop", "web")

@@ -22,6 +22,7 @@ from resilience_operator.core.kinds import (
     Kind,
 )
 from resilience_operator.targets import KINDS
+from resilience_operator.targets.nodes.kinds import NODE_STATE
 from tests.lab import Lab
 from tests.support import ROOT
 
@@ -102,6 +103,7 @@ CLUSTER_RIGHTS = {
     *(("policy", "poddisruptionbudgets", verb, "") for verb in READ),
     *(("resilience.dev", "resiliencepolicies", verb, "") for verb in {"get", "patch"} | READ),
     ("resilience.dev", "resiliencepolicies/status", "patch", ""),
+    *(("resilience.dev", "nodestates", verb, "") for verb in READ),
     *(("apiextensions.k8s.io", "customresourcedefinitions", verb, CRD) for verb in READ),
     ("events.k8s.io", "events", "create", ""),
     ("events.k8s.io", "events", "patch", ""),
@@ -122,6 +124,9 @@ ENFORCING = {
     *whole(HPA, "get", "patch"),
     *whole(SCALED_OBJECT, "get", "patch"),
     *whole(BUDGET, "create", "delete", "get", "patch"),
+    *whole(NODE_STATE, "create", "delete", "get", "patch"),
+    ("", "nodes", "get", ""),
+    ("", "nodes/status", "patch", ""),
 }
 ENFORCING_BESIDE_DNS = whole(CONFIG_MAP, "get", "patch")
 APPLICATIONS = {("argoproj.io", "applications", verb, "") for verb in {"patch"} | READ}

@@ -27,6 +27,7 @@ from resilience_operator.targets.deployments.settings import (
     Replicas,
     Resources,
 )
+from resilience_operator.targets.nodes.settings import ALLOWED
 from resilience_operator.targets.workloads.settings import DisruptionBudget, Spread, SpreadConstraint
 
 Schema = dict[str, Any]
@@ -39,6 +40,8 @@ ENUMS = {
     "operator": ("In", "NotIn", "Exists", "DoesNotExist"),
     "whenUnsatisfiable": ("ScheduleAnyway", "DoNotSchedule"),
     "appliesTo": ("Exposed", "All"),
+    "direction": ("RaiseOnly", "Set"),
+    "name": tuple(ALLOWED),
 }
 
 PROBES = ("readiness", "liveness", "startup")

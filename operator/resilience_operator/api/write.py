@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 JSON = "application/json"
 MESSAGE_LENGTH = 1000
 
@@ -124,6 +125,15 @@ class Writer:
         params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
         body = {"metadata": {"uid": ref.uid, "annotations": annotations}}
         return await self._patch(kind, ref, json.dumps(body).encode(), params, MERGE_PATCH)
+
+    async def report(self, kind: Kind, ref: ObjectRef, body: dict[str, Any]) -> Outcome:
+        """Set conditions in the status of that very object of Kubernetes, whatever its version; others' stay."""
+        params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        whole = {"metadata": {"uid": ref.uid}, **body}
+        path = kind.path(ref.namespace, ref.name, "status")
+        return await self._send(
+            "PATCH", kind, path, params, (json.dumps(whole).encode(), STRATEGIC_MERGE_PATCH)
+        )
 
     async def create(self, kind: Kind, ref: ObjectRef, body: dict[str, Any]) -> Outcome:
         """Make an object that is not there; Stale where one of its name is."""

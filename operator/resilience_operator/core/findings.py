@@ -100,6 +100,20 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Occurrence:
+    """Something that happened to an object, for an Event of its own; told once."""
+
+    rule: str
+    event: str
+    """The Event's reason."""
+    note: str = field(compare=False)
+    """What happened, as a sentence."""
+    number: int
+    """What tells it from another of the same kind, such as when it began: the same after a restart of ours."""
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """All that the rules of one policy say about one object.
 
@@ -113,6 +127,8 @@ class Verdict:
     wake_at: datetime | None = None
     budgets: tuple[BudgetDemand, ...] = ()
     scale: Scale | None = None
+    occurrences: tuple[Occurrence, ...] = ()
+    """What happened to the object."""
 
     def under(self, rule: str) -> "Verdict":
         """The same verdict said by another rule: one that judges the same things of particular objects."""
@@ -123,6 +139,7 @@ class Verdict:
             self.wake_at,
             tuple(replace(one, rule=rule) for one in self.budgets),
             self.scale,
+            tuple(replace(one, rule=rule) for one in self.occurrences),
         )
 
     def __add__(self, other: "Verdict") -> "Verdict":
@@ -136,6 +153,7 @@ class Verdict:
             min(wakes, default=None),
             self.budgets + other.budgets,
             self.scale or other.scale,
+            self.occurrences + other.occurrences,
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from resilience_operator.core.findings import Finding, Scale, Skipped, State
+from resilience_operator.core.findings import Finding, Occurrence, Scale, Skipped, State
 from resilience_operator.core.numbers import whole_number
 from resilience_operator.core.paths import JSON, Path
 from resilience_operator.core.refs import Key, ObjectRef, key_of
@@ -21,7 +21,7 @@ from resilience_operator.policy.policy import Policy
 class Verb(StrEnum):
     """APPLY sets leaves, WITHDRAW gives them back, LET_GO takes our entry out of managedFields: each a JSON patch.
 
-    CREATE, UPDATE and DELETE are of whole objects, which are ours alone.
+    CREATE, UPDATE and DELETE are of whole objects, which are ours alone. REPORT writes conditions of a status.
     """
 
     APPLY = "Apply"
@@ -30,6 +30,7 @@ class Verb(StrEnum):
     CREATE = "Create"
     UPDATE = "Update"
     DELETE = "Delete"
+    REPORT = "Report"
 
 
 class Result(StrEnum):
@@ -77,6 +78,8 @@ class Change:
     owner: ObjectRef | None = None
     application: ObjectRef | None = None
     removed: frozenset[Path] = frozenset()
+    waits: str = ""
+    """Why it does not go yet though nothing of the object itself holds it back; "" where it may."""
     outline: Mapping[str, JSON] = field(default_factory=dict)
     annotations: Mapping[str, str] | None = None
 
@@ -95,6 +98,11 @@ class Change:
         """What tells its Events from those of other changes of the object: a revision, or a version of what is ours."""
         version = self.resource_version if self.owner is not None else ""
         return whole_number(version) or self.revision
+
+    @property
+    def gives_back(self) -> bool:
+        """True where it ends something of ours, which no failure of a policy holds up."""
+        return self.verb in (Verb.WITHDRAW, Verb.LET_GO, Verb.DELETE) or self.result is Result.REVERTED
 
     @property
     def forgets(self) -> bool:
@@ -202,6 +210,8 @@ class Decision:
     wake_at: datetime | None = None
     sections: frozenset[tuple[str, str]] = frozenset()
     scale: Scale | None = None
+    occurrences: tuple[tuple[str, Occurrence], ...] = ()
+    """(policy name, what happened to the object), for Events."""
 
     @property
     def key(self) -> Key:

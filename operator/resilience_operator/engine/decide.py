@@ -106,6 +106,7 @@ def decide(
     judged += rolling_out(view, rollout, [verdict.policy for verdict in verdicts])
     judged += settings_that_bite(view, resolution, [(one.policy, one.opted_out.keys()) for one in verdicts])
     wakes = [verdict.verdict.wake_at for verdict in verdicts] + [rollout.until, resolution.wake_at]
+    wakes.append(beside.wake_at)
     wakes += [optout.until for verdict in verdicts for optout in verdict.opted_out.values()]
     return Decision(
         object=view.ref,
@@ -128,6 +129,12 @@ def decide(
         and any(verdict.enforces(rule) for verdict in verdicts for rule in verdict.rules),
         healthy=view.workload is None or view.workload.healthy,
         scale=next((one.verdict.scale for one in verdicts if one.verdict.scale is not None), None),
+        occurrences=tuple(
+            (one.policy.name, happened)
+            for one in verdicts
+            for happened in one.verdict.occurrences
+            if happened.rule not in one.opted_out
+        ),
         asked=_shared(
             tuple(
                 (one.policy.name, rule) for one in verdicts for rule in one.rules if rule not in one.opted_out

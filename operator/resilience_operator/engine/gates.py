@@ -13,7 +13,7 @@ from typing import Protocol
 from resilience_operator.core.plain import named
 from resilience_operator.core.refs import Key, key_of
 from resilience_operator.engine import windows
-from resilience_operator.engine.change import Change, Decision, Verb
+from resilience_operator.engine.change import Change, Decision
 from resilience_operator.engine.failures import Failure
 from resilience_operator.engine.rollout import Scaling
 
@@ -124,6 +124,11 @@ def earlier_write(change: Change, context: Context) -> str:
     return context.outcomes.waits.get(change.object.key, "")
 
 
+def turn(change: Change, context: Context) -> str:
+    """Others of its kind come first: its target counts them."""
+    return change.waits
+
+
 def unheld(change: Change, context: Context) -> str:
     """A policy that could be deleted before we heard of it."""
     held_back = (context.outcomes.unheld.get(policy.uid, "") for policy in change.policies)
@@ -132,7 +137,7 @@ def unheld(change: Change, context: Context) -> str:
 
 def stopped(change: Change, context: Context) -> str:
     """Too many rollouts of the policy failed; what gives back goes on."""
-    if change.urgent or change.verb in (Verb.WITHDRAW, Verb.LET_GO, Verb.DELETE):
+    if change.urgent or change.gives_back:
         return ""
     places = [(one.name, where) for one in change.policies for where in ("", change.object.namespace)]
     return next((context.stopped[place] for place in places if place in context.stopped), "")
@@ -184,6 +189,7 @@ GATES: tuple[Callable[[Change, Context], str], ...] = (
     halted,
     busy,
     earlier_write,
+    turn,
     unheld,
     stopped,
     own_rollout,

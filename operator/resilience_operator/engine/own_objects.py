@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from resilience_operator.engine.change import Change
 
@@ -14,6 +15,8 @@ class OwnObjects:
     """Their creation, update and removal."""
     contested: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """(policy name, rule) -> why what it demands is not written."""
+    wake_at: datetime | None = None
+    """When time alone may change the answer."""
 
 
 NO_OWN_OBJECTS = OwnObjects()

@@ -81,6 +81,8 @@ async def carry_out(writer: Writer, change: Change, now: datetime) -> Report:
             outcome = await writer.json_patch(kind, ref, change.operations())
         case Verb.LET_GO:
             return report_of(change, await forget(writer, kind, ref), now)
+        case Verb.REPORT:
+            outcome = await writer.report(kind, ref, dict(change.whole))
         case Verb.DELETE:
             outcome = await writer.delete(kind, ref)
         case _:

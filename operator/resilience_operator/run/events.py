@@ -56,6 +56,7 @@ def transitions(
     known = _states(before) if before is not None else {}
     current = _states(after)
     notices = _scaled_down(before, after, policies, generation)
+    notices += _happened(before, after, policies)
     for (policy_name, rule), judged in current.items():
         policy = policies.get(policy_name)
         earlier = known.get((policy_name, rule))
@@ -99,6 +100,26 @@ def _scaled_down(
             generation=generation,
         )
         for name in names
+    ]
+
+
+def _happened(before: Decision | None, after: Decision, policies: Mapping[str, Policy]) -> list[Notice]:
+    """What happened to the object, once: an Event told again, after a restart, bears the same name."""
+    known = before.occurrences if before is not None else ()
+    return [
+        Notice(
+            regarding=after.object,
+            related=policies[name].ref,
+            reason=one.event,
+            action="Observe",
+            note=one.note,
+            type="Warning" if one.warning else "Normal",
+            rule=one.rule,
+            policy_uid=policies[name].uid,
+            generation=one.number,
+        )
+        for name, one in after.occurrences
+        if (name, one) not in known and name in policies
     ]
 
 

@@ -9,7 +9,7 @@ from resilience_operator.api.status import FINALIZER
 from resilience_operator.core.errors import RequestFailed
 from resilience_operator.core.plain import named, plain
 from resilience_operator.core.refs import Key, key_of
-from resilience_operator.engine.change import Change, Verb
+from resilience_operator.engine.change import Change
 from resilience_operator.engine.queue import Schedule
 from resilience_operator.policy.policy import Policy
 from resilience_operator.run import events as announce
@@ -94,7 +94,7 @@ class Finalizers:
         stuck, notices = not self._cluster.everything, []
         for decision in self._cluster.active:
             for change in decision.changes:
-                if policy not in change.policies or change.verb not in (Verb.WITHDRAW, Verb.DELETE):
+                if policy not in change.policies or not change.gives_back:
                     continue
                 why = plan.waiting.get(key_of(change.object), "")
                 theirs = why == decision.blocked or change.object.key in self._memory.backoffs
@@ -119,5 +119,4 @@ class Finalizers:
         if any(policy.uid in served_by(self._cluster.get(key)) for key in unread):
             return True
         changes = (change for decision in self._cluster.active for change in decision.changes)
-        giving = (Verb.WITHDRAW, Verb.LET_GO, Verb.DELETE)  # What lets go comes before what gives back.
-        return any(change.verb in giving and policy in change.policies for change in changes)
+        return any(change.gives_back and policy in change.policies for change in changes)

@@ -123,6 +123,10 @@ class Taint(Observed, frozen=True):
     effect: str = ""
 
 
+CONNTRACK_PRESSURE = "ConntrackPressure"
+"""The condition of a Node that the operator writes."""
+
+
 class NodeSpec(Observed, frozen=True):
     """A Node's spec; `provider_id` of AWS alone: by it the EKS cluster is found."""
 
@@ -131,10 +135,19 @@ class NodeSpec(Observed, frozen=True):
     provider_id: str = msgspec.field(default="", name="providerID")
 
 
+class NodeSystemInfo(Observed, frozen=True):
+    """What a node's kubelet says of itself; `kube_proxy_version` is empty from Kubernetes 1.33 on."""
+
+    kubelet_version: str = ""
+    kube_proxy_version: str = ""
+
+
 class NodeStatus(Observed, frozen=True):
-    """A Node's status."""
+    """A Node's status; of `capacity` the cores alone, of `conditions` Ready and ConntrackPressure."""
 
     conditions: tuple[Condition, ...] = ()
+    capacity: dict[str, str] = {}
+    node_info: NodeSystemInfo = NodeSystemInfo()
 
 
 class Node(Observed, frozen=True):
@@ -147,9 +160,12 @@ class Node(Observed, frozen=True):
     @property
     def ready(self) -> bool:
         """True where the Ready condition is True."""
-        return any(
-            condition.type == "Ready" and condition.status == "True" for condition in self.status.conditions
-        )
+        found = self.condition("Ready")
+        return found is not None and found.status == "True"
+
+    def condition(self, name: str) -> Condition | None:
+        """The condition of that type, None where it has none."""
+        return next((one for one in self.status.conditions if one.type == name), None)
 
 
 class VolumeClaimSpec(Observed, frozen=True):

@@ -16,12 +16,14 @@ from resilience_operator.cluster.objects.meta import (
     Selector,
 )
 from resilience_operator.cluster.objects.neighbours import (
+    CONNTRACK_PRESSURE,
     ContainerState,
     ContainerStatus,
     Namespace,
     Node,
     NodeSpec,
     NodeStatus,
+    NodeSystemInfo,
     PersistentVolumeClaim,
     Pod,
     PodPlacement,
@@ -70,6 +72,7 @@ from resilience_operator.core.numbers import whole_number
 from resilience_operator.core.refs import ObjectRef
 
 __all__ = [
+    "CONNTRACK_PRESSURE",
     "EVICTION_POLICY",
     "MAX_UNAVAILABLE",
     "MIN_AVAILABLE",
@@ -101,6 +104,7 @@ __all__ = [
     "Node",
     "NodeSpec",
     "NodeStatus",
+    "NodeSystemInfo",
     "Object",
     "Observed",
     "OwnerReference",

@@ -20,6 +20,9 @@ from resilience_operator.targets.workloads.budgets import is_made_by_us
 
 _AWS = "aws:///"
 _POD_TEMPLATE_HASH = "pod-template-hash"
+_READ = frozenset({"kube-proxy", "kube-proxy-config"})
+"""ConfigMaps of which the target conntrack reads what kube-proxy writes."""
+_CONDITIONS = frozenset({"Ready", observed.CONNTRACK_PRESSURE})
 _REVISION_AND_STATE = frozenset({REVISION, ANNOTATION})
 
 
@@ -86,11 +89,13 @@ def namespace(wire: wires.WireNamespace) -> observed.Namespace:
 
 
 def node(wire: wires.WireNode) -> observed.Node:
-    """A Node with the condition Ready, without heartbeats, images, addresses, and ids of other clouds than AWS."""
-    ready = tuple(_alike(found) for found in wire.status.conditions if found.type == "Ready")
+    """A Node with two conditions and its cores, without images, addresses, and ids of other clouds than AWS."""
+    kept = tuple(_alike(found) for found in wire.status.conditions if found.type in _CONDITIONS)
     if not wire.spec.provider_id.startswith(_AWS):
         force_setattr(wire.spec, "provider_id", "")
-    return observed.Node(meta(wire.metadata), wire.spec, observed.NodeStatus(ready))
+    cores = shared_labels({name: text for name, text in wire.status.capacity.items() if name == "cpu"})
+    status = observed.NodeStatus(kept, cores, share(wire.status.node_info))
+    return observed.Node(meta(wire.metadata), wire.spec, status)
 
 
 def volume_claim(wire: wires.WireVolumeClaim) -> observed.PersistentVolumeClaim:
@@ -109,8 +114,10 @@ def scaled_object(wire: wires.WireScaledObject) -> observed.ScaledObject:
 
 
 def config_map(wire: wires.WireConfigMap) -> observed.ConfigMap:
-    """A ConfigMap; nothing of the data of one that can be no autoscaler's."""
-    kept = wire.data if may_be_parameters(wire.metadata.name, wire.data) else {}
+    """A ConfigMap; nothing of the data of one that is neither an autoscaler's nor kube-proxy's."""
+    kept = (
+        wire.data if wire.metadata.name in _READ or may_be_parameters(wire.metadata.name, wire.data) else {}
+    )
     return observed.ConfigMap(meta(wire.metadata), kept, *ownership(wire.metadata))
 
 
