@@ -26,7 +26,7 @@ class Held:
 
     `was` is ABSENT where there was nothing; `depth` is then the number of leading steps of the path that were there.
     `policies`: uids of the policies that demanded it last. `revision`: the Deployment's revision that our last change
-    of this leaf was to become.
+    of this leaf was to become. `temporary`: it is given back as soon as its rule no longer demands it.
     """
 
     rule: str
@@ -35,6 +35,7 @@ class Held:
     depth: int = 0
     policies: tuple[str, ...] = ()
     revision: int = 0
+    temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,8 @@ def _encode_held(held: Held) -> dict[str, JSON]:
         "policies": list(held.policies),
         "revision": held.revision,
     }
+    if held.temporary:
+        body["temporary"] = True
     return body | ({"absent": held.depth} if held.was is ABSENT else {"was": held.was})
 
 
@@ -176,6 +179,7 @@ def _decode_held(body: dict[str, JSON]) -> Held:
         depth=int(body.get("absent", 0)),
         policies=tuple(str(uid) for uid in body.get("policies", [])),
         revision=int(body.get("revision", 0)),
+        temporary=body.get("temporary") is True,
     )
 
 

@@ -7,7 +7,7 @@ and writes whose end is not known: while there is one, nothing disruptive starts
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from resilience_operator.cluster.objects.workloads import Addon, ConfigMap, Deployment
+from resilience_operator.cluster.objects.workloads import Addon, ConfigMap, Declared, Deployment
 from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.engine.contest import MAX_REVERTS
 from resilience_operator.policy.policy import Policy
@@ -154,6 +154,8 @@ def fingerprint(view: View, policies: tuple[Policy, ...]) -> object:
         return (target.metadata.generation, digests)
     # These count no generations, or not on every server, and their versions change with their status.
     match target:
+        case Declared():
+            return (target.tree, digests)
         case ConfigMap():
             return (target.data, digests)
         case Addon():

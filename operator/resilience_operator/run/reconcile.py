@@ -134,8 +134,10 @@ class Reconciler:
             self._stopped, self._cluster.everything = plan.stopped, True
         self._teller.transitions(changed, self._cluster, plan)
         if services.lease.may_write():
-            await self._carry_out(plan, now)
+            await self._carry_out(plan.now, now)
             await self._finalizers.let_go()
+        else:  # What keeps the Lease from being renewed may be what the write ends.
+            await self._carry_out(tuple(one for one in plan.now if one.needs_no_lease), now)
         await self._teller.tell(self._cluster, plan, self._memory.troubles(()), now)
         return self._seconds_until_due(plan, services.now())
 
@@ -231,10 +233,10 @@ class Reconciler:
         services.metrics.rollouts_in_flight(sum(decision.rollout.running for decision in active))
         return schedule(active, self._cluster.by_uid(), limits, now, self._cluster.health)
 
-    async def _carry_out(self, plan: Schedule, now: datetime) -> None:
+    async def _carry_out(self, changes: tuple[Change, ...], now: datetime) -> None:
         monotonic = self._services.monotonic()
-        going = [change for change in plan.now if not self._memory.waits(change.object.key, monotonic)]
-        going = [change for change in going if await self._finalizers.hold(change)]
+        going = [change for change in changes if not self._memory.waits(change.object.key, monotonic)]
+        going = [change for change in going if change.needs_no_lease or await self._finalizers.hold(change)]
         outside = [change for change in going if change.object.kind == addons.KIND]
         going = [change for change in going if change not in outside]
         for change in outside:  # AWS takes its time, and nothing else waits for it.
@@ -246,6 +248,8 @@ class Reconciler:
             log.info("%d of %d changes are not sent: %s", len(unsent), len(reports), unsent[0].message)
         told = [report for report in reports if self._aftermath.remember(report)]
         for report in reports:
+            if report.done is Done.DONE and report.change.needs_no_lease:
+                await self._finalizers.hold(report.change)  # It could not be set before.
             self._aftermath.settle(report)
             self._reminders.learn(report)
         self._teller.done(told)
