@@ -1,8 +1,7 @@
-"""Label selectors and name globs with the meaning that the API server gives them. Used by rules and scope."""
+"""Label selectors with the meaning that the API server gives them. Used by rules and the policy's settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +38,3 @@ class LabelSelector:
         return all(labels.get(key) == value for key, value in self.match_labels) and all(
             requirement.matches(labels) for requirement in self.match_expressions
         )
-
-
-EVERYTHING = LabelSelector()
-
-SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
-
-
-@dataclass(frozen=True, slots=True)
-class NamespaceScope:
-    """Globs over namespace names; system namespaces are in scope only where `include` names them literally."""
-
-    include: tuple[str, ...] = ("*",)
-    exclude: tuple[str, ...] = ()
-
-    def covers(self, namespace: str, own_namespace: str = "") -> bool:
-        """True where `namespace` is included and not excluded; `own_namespace` counts as a system namespace."""
-        if any(fnmatchcase(namespace, glob) for glob in self.exclude):
-            return False
-        if namespace in SYSTEM_NAMESPACES or (own_namespace and namespace == own_namespace):
-            return namespace in self.include
-        return any(fnmatchcase(namespace, glob) for glob in self.include)

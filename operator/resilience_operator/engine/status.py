@@ -15,8 +15,8 @@ from resilience_operator.engine.queue import Schedule
 from resilience_operator.engine.records import SinceKey
 from resilience_operator.engine.rollout import Phase
 from resilience_operator.engine.tally import NAMES, Tally
+from resilience_operator.policy.common import Problem
 from resilience_operator.policy.policy import Policy
-from resilience_operator.policy.reading import Problem
 
 MAX_FINDINGS = 50
 MAX_MESSAGE = 1024
@@ -49,9 +49,7 @@ def _numbers(counts: Counter[str]) -> dict[str, Any]:
 
 def mode_word(policy: Policy) -> str:
     """Audit, Enforce, or Mixed where the rules differ."""
-    modes = {
-        policy.rule_mode(name, rule) for name, section in policy.sections.items() for rule in section.rules
-    }
+    modes = {policy.rule_mode(rule) for rule in policy.rules}
     modes = modes or {policy.mode}
     return str(modes.pop()) if len(modes) == 1 else "Mixed"
 

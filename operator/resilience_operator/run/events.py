@@ -16,7 +16,7 @@ from resilience_operator.engine.queue import Schedule
 from resilience_operator.engine.status import explained
 from resilience_operator.policy.policy import Policy
 from resilience_operator.run.apply import Done, Report
-from resilience_operator.targets import RULES
+from resilience_operator.targets import CATALOG, RULES
 
 _REASON: Mapping[State, str] = {
     State.QUARANTINED: "Quarantined",
@@ -74,7 +74,7 @@ def transitions(
 def _scaled_down(
     before: Decision | None, after: Decision, policies: Mapping[str, Policy], generation: int
 ) -> list[Notice]:
-    """Cluster DNS was scaled down: who did it, and what the cluster had (incident dns-scale-down)."""
+    """What a rule looks after was scaled down: who did it, and what the cluster had."""
     was, now = before.scale if before is not None else None, after.scale
     if was is None or now is None or now.replicas >= was.replicas:
         return []
@@ -82,16 +82,17 @@ def _scaled_down(
         f"{now.by} scaled it from {was.replicas} to {now.replicas} replicas;"
         f" {now.usable} of {now.nodes} nodes are Ready and schedulable"
     )
-    names = sorted(name for name, section in after.sections if section == "coreDNS" and name in policies)
+    watching = CATALOG.section_of[now.rule]
+    names = sorted(name for name, section in after.sections if section == watching and name in policies)
     return [
         Notice(
             regarding=after.object,
             related=policies[name].ref,
-            reason="CoreDNSScaledDown",
+            reason=now.event,
             action="Observe",
             note=note,
             type="Warning",
-            rule="coredns-floor",
+            rule=now.rule,
             policy_uid=policies[name].uid,
             generation=generation,
         )

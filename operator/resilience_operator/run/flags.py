@@ -99,7 +99,7 @@ def _times(run: argparse.ArgumentParser) -> None:
         "stall-timeout": "a watch that is silent for so long is opened anew",
         "contest-window": "time in which another manager's reverts of our value are counted",
         "contest-backoff": "first pause after we gave a value up to another manager",
-        "eks-poll": "AWS is asked for the EKS add-on of cluster DNS this often, where coreDNS.floor speaks of it",
+        "eks-poll": "AWS is asked for the EKS add-on of cluster DNS this often, while a policy asks for its replicas",
     }
     for name, text in texts.items():
         default = getattr(_DEFAULTS, name.replace("-", "_"))

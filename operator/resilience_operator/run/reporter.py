@@ -15,6 +15,7 @@ from resilience_operator.run import events as announce
 from resilience_operator.run.apply import Done, Report
 from resilience_operator.run.decisions import Decided
 from resilience_operator.run.services import Services
+from resilience_operator.targets import CATALOG
 
 SUMMARY_EVERY = 30.0
 """Seconds between two summary Events of one policy."""
@@ -122,7 +123,7 @@ class Teller:
         self._built, self._untold, self._told = monotonic, False, news
         for known in judged:
             policy = known.policy
-            tally = self._tallies.get(policy.name) or Tally(policy.name)
+            tally = self._tallies.get(policy.name) or _tally(policy.name)
             beside = report.Known(self._since, self._records.get(policy.uid, []), troubles, cluster.active)
             status = report.status(policy, known.problems, tally, plan, beside)
             await self._services.status.write(policy.ref, status)
@@ -152,7 +153,7 @@ class Teller:
 
     def _tallies_of(self, decision: Decision) -> list[Tally]:
         names = (*decision.evaluated, *decision.ignored)
-        return [self._tallies.setdefault(name, Tally(name)) for name in names]
+        return [self._tallies.setdefault(name, _tally(name)) for name in names]
 
     def _remember_applies(self, keys: Iterable[Key], cluster: Decided) -> None:
         """Records of writes that an object remembers, and status does not: whoever wrote them ended too soon."""
@@ -181,3 +182,7 @@ class Teller:
         if drifts or told:
             reason = "DriftDetected" if drifts else "DriftResolved"
             self._services.recorder.notify(announce.about_policy(policy, reason, compliant["message"]))
+
+
+def _tally(policy: str) -> Tally:
+    return Tally(policy, CATALOG.section_of)

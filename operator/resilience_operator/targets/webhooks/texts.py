@@ -4,19 +4,20 @@ from typing import Final
 
 from resilience_operator.core.findings import RuleText
 
+SECTION: Final = "webhooks"
 WEBHOOK_REACH: Final = "webhook-reach"
 
 TEXT = RuleText(
     rule=WEBHOOK_REACH,
-    section="webhooks",
+    section=SECTION,
     incident="webhook-blocks-apiserver",
     title="No admission webhook can stop the control plane or the nodes",
     demands=(
         "Every webhook of a Validating- or MutatingWebhookConfiguration is judged against the requests that a cluster "
         "cannot do without: Leases, Pods, EndpointSlices, Events and ConfigMaps of the protected namespaces and of the "
         "webhook's own, nodes and their status, certificate requests, APIServices, CustomResourceDefinitions and what "
-        "a starting API server writes. Rules with subresources, matchPolicy, both selectors, failurePolicy, timeouts and "
-        "reinvocation are read as the API server reads them; matchConditions are not evaluated: such a webhook may "
+        "a starting API server writes. Rules with subresources, matchPolicy, both selectors, failurePolicy, timeouts "
+        "and reinvocation are read as the API server reads them; matchConditions are not evaluated: such a webhook may "
         "match. remediation names what may be written, the smallest first: Timeout sets timeoutSeconds to the allowed "
         "maximum; NamespaceSelector adds one requirement (kubernetes.io/metadata.name NotIn) to what the owner has; "
         "FailOpenWhileDown sets failurePolicy Ignore while no endpoint of the backend has been ready for "
@@ -41,8 +42,8 @@ TEXT = RuleText(
     never_enforced=(
         "a controller in ownerReferences: it would revert the change",
         (
-            "configurations that their owner writes anew or means to fail closed: Kyverno, Gatekeeper, cert-manager, those "
-            "of GKE, EKS and AKS, of an add-on manager and of the Operator Lifecycle Manager"
+            "configurations that their owner writes anew or means to fail closed: Kyverno, Gatekeeper, cert-manager, "
+            "those of GKE, EKS and AKS, of an add-on manager and of the Operator Lifecycle Manager"
         ),
         "a webhook of which only the API server can tell whether the request is sent (matchConditions, labels)",
     ),

@@ -150,7 +150,7 @@ class Judged:
         for request in self._requests():
             found = reach(self.observed, request, self.view.chain.namespaces)
             if found.sent is None:
-                message = f"{request} may {self._fail()} when {self._where} does not answer; it depends on {found.because}"
+                message = f"{request} may {self._fail()} without {self._where}: it depends on {found.because}"
                 yield self._finding(
                     "MayBlockControlPlane", message, POLICY, None, "whether it is sent cannot be told here"
                 )

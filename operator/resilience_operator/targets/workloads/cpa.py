@@ -1,8 +1,8 @@
 """What the cluster-proportional-autoscaler does with its parameters, and the same parameters with a floor in them.
 
 Called by workloads/floors, sizes and coredns_floor. It reads them by Go's encoding/json: keys match in any case, null
-changes nothing, unknown keys are dropped, and of one value of another type all are refused. What it refuses, and
-what is open to doubt, has a problem and is not edited; of all else every byte but the floor stays (workloads/json_text).
+changes nothing, unknown keys are dropped, and of one value of another type all are refused. What it refuses,
+and what is open to doubt, has a problem and is not edited; of all else every byte but the floor stays (json_text).
 """
 
 import json
