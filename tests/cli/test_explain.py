@@ -26,6 +26,7 @@ from resilience_operator.targets.deployments import (
     resources,
     spread,
 )
+from resilience_operator.targets.webhooks import webhook_reach
 from resilience_operator.targets.workloads import cpa, floors, json_text
 
 MODULES = {
@@ -40,10 +41,14 @@ MODULES = {
     "coredns-spread": (coredns_spread, spread),
     "coredns-budget": (coredns_budget, disruption_budget),
     "node-local-cache": (node_local_cache,),
+    "webhook-reach": (webhook_reach,),
 }
 WRITING = {"spread", "graceful-shutdown", "dns-config", "replicas", "coredns-floor", "coredns-spread"}
 REASON = re.compile(r"[A-Z][a-z]+(?:JSON|[A-Za-z]*[A-Z][a-z]*)")
-NOT_REASONS = {"ScheduleAnyway", "DoNotSchedule", "ReplicaSet", "StatefulSet", "ReplicationController"}
+NOT_REASONS = {"ScheduleAnyway", "DoNotSchedule", "ReplicaSet", "StatefulSet", "ReplicationController"} | {
+    "IfNeeded",
+    "NotIn",
+}
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -78,6 +78,7 @@ from resilience_operator.core.kinds import (
     Kind,
 )
 from resilience_operator.targets import KINDS, decode_event, decode_list, project, project_dict
+from resilience_operator.targets.webhooks.kinds import ENDPOINT_SLICE, MUTATING_KIND, VALIDATING_KIND
 from tests.support import ROOT
 
 OBJECTS = ROOT / "tests" / "objects"
@@ -462,6 +463,9 @@ FILES: list[tuple[Kind, str]] = [
     (DAEMON_SET, "daemonset-cache"),
     (SERVICE, "service-kube-dns"),
     (APPLICATION, "application-shop"),
+    (VALIDATING_KIND, "validating-guard"),
+    (MUTATING_KIND, "mutating-guard"),
+    (ENDPOINT_SLICE, "endpointslice-guard"),
 ]
 
 

