@@ -31,6 +31,7 @@ from resilience_operator.targets.deployments import (
 from resilience_operator.targets.nodes import pressure as conntrack_pressure
 from resilience_operator.targets.nodes import stale as conntrack_stale
 from resilience_operator.targets.nodes import sysctl as conntrack_sysctl
+from resilience_operator.targets.webhooks import webhook_reach
 from resilience_operator.targets.workloads import cpa, floors, json_text
 
 MODULES = {
@@ -48,6 +49,7 @@ MODULES = {
     "conntrack-sysctl": (conntrack_sysctl,),
     "conntrack-pressure": (conntrack_pressure, agent_pressure),
     "conntrack-stale": (conntrack_stale,),
+    "webhook-reach": (webhook_reach,),
 }
 OF_AGENTS = {"conntrack-sysctl", "conntrack-pressure", "conntrack-stale"}
 """Rules that need agents on the nodes: the recommended policy, which anybody may try, does not ask for them."""
@@ -56,6 +58,7 @@ WRITING = {"spread", "graceful-shutdown", "dns-config", "replicas", "coredns-flo
 REASON = re.compile(r"[A-Z][a-z]+(?:JSON|[A-Za-z]*[A-Z][a-z]*)")
 NOT_REASONS = {"ScheduleAnyway", "DoNotSchedule", "ReplicaSet", "StatefulSet", "ReplicationController"}
 NOT_REASONS |= {"RaiseOnly", "ConntrackPressure", "StaleEntriesPurged"}
+NOT_REASONS |= {"IfNeeded", "NotIn"}
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -25,6 +25,7 @@ WITHOUT_PATCH = {
     "conntrack-sysctl",
     "conntrack-pressure",
     "conntrack-stale",
+    "webhook-reach",
 }
 """Rules of which only an owner knows the value, and those of nodes, whose values an agent sets."""
 

@@ -80,6 +80,7 @@ from resilience_operator.core.kinds import (
 )
 from resilience_operator.targets import KINDS, decode_event, decode_list, project, project_dict
 from resilience_operator.targets.nodes.kinds import NODE_STATE
+from resilience_operator.targets.webhooks.kinds import ENDPOINT_SLICE, MUTATING_KIND, VALIDATING_KIND
 from tests.support import ROOT
 
 OBJECTS = ROOT / "tests" / "objects"
@@ -467,6 +468,9 @@ FILES: list[tuple[Kind, str]] = [
     (SERVICE, "service-kube-dns"),
     (APPLICATION, "application-shop"),
     (NODE_STATE, "nodestate-node-1"),
+    (VALIDATING_KIND, "validating-guard"),
+    (MUTATING_KIND, "mutating-guard"),
+    (ENDPOINT_SLICE, "endpointslice-guard"),
 ]
 
 

@@ -78,12 +78,12 @@ from resilience_operator.core.kinds import (
 from resilience_operator.core.refs import Key
 from resilience_operator.core.state import ANNOTATION, Held, ObjectState, encode
 from resilience_operator.targets.coredns.cluster_dns import DNSNeighbours
-from resilience_operator.targets.coredns.target import TARGET as COREDNS
+from resilience_operator.targets.coredns.target import TARGET as CLUSTER_DNS
 from resilience_operator.targets.deployments.target import TARGET as DEPLOYMENTS
 from resilience_operator.targets.workloads.relations import service_selects
 from resilience_operator.targets.workloads.view import DeploymentView, ScalerView, View
 
-TARGETS = (DEPLOYMENTS, COREDNS)
+TARGETS = (DEPLOYMENTS, CLUSTER_DNS)
 """Those whose views are held here: of Deployments, and of what scales them."""
 KINDS = Decoders(watched for target in TARGETS for watched in target.watched).kinds
 
@@ -212,6 +212,9 @@ def test_a_view_has_all_that_lies_beside_a_deployment_and_nothing_of_its_neighbo
         "PodDisruptionBudget": 0,
         "DaemonSet": 0,
         "Application": 0,
+        "ValidatingWebhookConfiguration": 0,
+        "MutatingWebhookConfiguration": 0,
+        "EndpointSlice": 0,
     }
 
 

@@ -42,6 +42,7 @@ ENUMS = {
     "appliesTo": ("Exposed", "All"),
     "direction": ("RaiseOnly", "Set"),
     "name": tuple(ALLOWED),
+    "remediation[]": ("Timeout", "NamespaceSelector", "FailOpenWhileDown"),
 }
 
 PROBES = ("readiness", "liveness", "startup")

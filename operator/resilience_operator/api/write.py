@@ -110,21 +110,31 @@ class Writer:
         self._timeout = timeout
 
     async def json_patch(
-        self, kind: Kind, ref: ObjectRef, ops: list[dict[str, Any]], *, dry_run: bool = False
+        self,
+        kind: Kind,
+        ref: ObjectRef,
+        ops: list[dict[str, Any]],
+        *,
+        dry_run: bool = False,
+        fenced: bool = True,
     ) -> Outcome:
         """A JSON patch (RFC 6902), whose first operations test what it was decided on.
 
-        `dry_run`: the API server judges it, admission included, and stores nothing.
+        `dry_run`: the API server judges it, admission included, and stores nothing. `fenced`: only while this replica
+        leads; without, those tests alone let one of several replicas through.
         """
         params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
         params |= {"dryRun": "All"} if dry_run else {}
-        return await self._patch(kind, ref, json.dumps(ops).encode(), params, JSON_PATCH)
+        path = kind.path(ref.namespace, ref.name)
+        body = (json.dumps(ops).encode(), JSON_PATCH)
+        return await self._send("PATCH", kind, path, params, body, fenced=fenced)
 
     async def annotate(self, kind: Kind, ref: ObjectRef, annotations: dict[str, str]) -> Outcome:
         """Set annotations of that very object, whatever its version."""
         params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
         body = {"metadata": {"uid": ref.uid, "annotations": annotations}}
-        return await self._patch(kind, ref, json.dumps(body).encode(), params, MERGE_PATCH)
+        path = kind.path(ref.namespace, ref.name)
+        return await self._send("PATCH", kind, path, params, (json.dumps(body).encode(), MERGE_PATCH))
 
     async def report(self, kind: Kind, ref: ObjectRef, body: dict[str, Any]) -> Outcome:
         """Set conditions in the status of that very object of Kubernetes, whatever its version; others' stay."""
@@ -171,14 +181,15 @@ class Writer:
         self._on_written(kind, raw)
         return True
 
-    async def _patch(
-        self, kind: Kind, ref: ObjectRef, body: bytes, params: dict[str, str], content_type: str
-    ) -> Outcome:
-        path = kind.path(ref.namespace, ref.name)
-        return await self._send("PATCH", kind, path, params, (body, content_type))
-
     async def _send(
-        self, method: str, kind: Kind, path: str, params: dict[str, str], body: tuple[bytes, str]
+        self,
+        method: str,
+        kind: Kind,
+        path: str,
+        params: dict[str, str],
+        body: tuple[bytes, str],
+        *,
+        fenced: bool = True,
     ) -> Outcome:
         try:
             raw = await self._client.request(
@@ -188,7 +199,7 @@ class Writer:
                 body=body[0],
                 content_type=body[1],
                 timeout=self._timeout,
-                before_send=self._fence,
+                before_send=self._fence if fenced else _unfenced,
             )
         except NotLeader as error:
             return NotLeading(str(error))
@@ -206,6 +217,10 @@ class Writer:
         if "dryRun" not in params:
             self._on_written(kind, raw)
         return Written(raw, version)
+
+
+def _unfenced() -> None:
+    """Sends without the Lease: nothing has to hold."""
 
 
 def judge(error: ApiError) -> Outcome:

@@ -14,8 +14,8 @@ from typing import Any
 from resilience_operator.api.write import Gone, Outcome, Stale, Writer, Written
 from resilience_operator.cli.held import Step, held_by
 from resilience_operator.cli.naming import named
-from resilience_operator.cluster.objects.workloads import Deployment, Target
-from resilience_operator.cluster.ownership import adopters
+from resilience_operator.cluster.objects.workloads import Declared, Deployment, Target
+from resilience_operator.cluster.ownership import adopters, committed
 from resilience_operator.cluster.state import believe
 from resilience_operator.core.errors import ApiError
 from resilience_operator.core.kinds import BUDGET, DEPLOYMENT
@@ -126,6 +126,8 @@ def _stays(step: Step, found: Target, text: str, held: Held) -> bool:
     now, application = datetime.now(UTC), step.application
     if adopters(found, Path.parse(text), application):
         return True
+    if isinstance(found, Declared):
+        return committed(found, Path.parse(text), held, application)
     if isinstance(found, Deployment):
         return adopted(DeploymentView(found, now, application=application), Path.parse(text), held)
     return adopted(ScalerView(found, now, application=application), Path.parse(text), held)

@@ -11,6 +11,7 @@ from resilience_operator.cluster.objects.workloads import (
     Addon,
     ConfigMap,
     Container,
+    Declared,
     Deployment,
     HorizontalPodAutoscaler,
     MatchExpression,
@@ -36,6 +37,14 @@ CONFIGURATION: Final = Path.parse("configurationValues")
 
 API_DEFAULTS: Final[dict[Path, JSON]] = {GRACE: 30, REPLICAS: 1, MIN_REPLICAS: 1, CONFIGURATION: ""}
 """Leaves that the API server fills in when nobody says anything (k8s.io/kubernetes/pkg/apis/*/*/defaults.go)."""
+
+
+def api_default(target: Target, path: Path) -> JSON:
+    """What the API server fills in at a published leaf when nobody says anything; ABSENT where it fills in nothing."""
+    if not isinstance(target, Declared):
+        return API_DEFAULTS.get(path, ABSENT)
+    leaf = target.leaf(path)
+    return leaf.default if leaf is not None else ABSENT
 
 
 @kept(4096)
@@ -83,6 +92,8 @@ def slot(path: Path) -> str:
 def is_published(path: Path, target: Target) -> bool:
     """True where the path is one of those that the operator writes or wrote: a state that names another is not ours."""
     match target:
+        case Declared():
+            return target.leaf(path) is not None
         case HorizontalPodAutoscaler():
             return path == MIN_REPLICAS
         case ScaledObject():
@@ -111,6 +122,8 @@ def observed_value(target: Target, path: Path) -> JSON:
     if not is_published(path, target):
         raise ValueError(f"not a published leaf: {path}")
     match target:
+        case Declared():
+            return path.read(target.tree)
         case HorizontalPodAutoscaler():
             return _or_absent(target.spec.min_replicas)
         case ScaledObject():
@@ -125,6 +138,8 @@ def observed_value(target: Target, path: Path) -> JSON:
 def outline(target: Target) -> dict[str, JSON]:
     """Of the object, in the API's form, what lies on the way to any published leaf: enough to place a JSON patch."""
     match target:
+        case Declared():
+            return target.tree
         case HorizontalPodAutoscaler():
             return {"spec": _present(minReplicas=target.spec.min_replicas)}
         case ScaledObject():
@@ -211,6 +226,8 @@ def _container(target: Target, path: Path) -> Container | None:
 
 def home_exists(target: Target, path: Path) -> bool:
     """True where the leaf could be written: the container that it belongs to is still there."""
+    if isinstance(target, Declared):
+        return target.placed(path)
     if len(path.steps) < 4 or path.steps[3].field != "containers":
         return True
     return _container(target, path) is not None
@@ -220,6 +237,8 @@ def depth_present(target: Target, path: Path) -> int:
     """How many leading steps of a published leaf lead to something: what a withdrawal may not remove."""
     if observed_value(target, path) is not ABSENT:
         return len(path.steps)
+    if isinstance(target, Declared):
+        return target.depth(path)
     if not isinstance(target, Deployment) or not path.in_template:
         return 1
     match path.steps[3].field:

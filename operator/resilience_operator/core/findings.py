@@ -59,6 +59,8 @@ class Demand:
     never_take: bool = False
     floor: int | None = None
     lowers: bool = False
+    temporary: bool = False
+    """Given back as soon as its rule no longer demands it, whatever onRelease says."""
 
 
 @dataclass(frozen=True, slots=True)

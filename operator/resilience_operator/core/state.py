@@ -39,7 +39,7 @@ class Held:
 
     `was` is ABSENT where there was nothing; `depth` is then the number of leading steps of the path that were there.
     `policies`: uids of the policies that demanded it last. `revision`: the Deployment's revision that our last change
-    of this leaf was to become.
+    of this leaf was to become. `temporary`: it is given back as soon as its rule no longer demands it.
     """
 
     rule: str
@@ -48,6 +48,7 @@ class Held:
     depth: int = 0
     policies: tuple[str, ...] = ()
     revision: int = 0
+    temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +224,8 @@ def _encode_held(held: Held) -> dict[str, JSON]:
         "policies": list(held.policies),
         "revision": held.revision,
     }
+    if held.temporary:
+        body["temporary"] = True
     return body | ({"absent": held.depth} if held.was is ABSENT else {"was": held.was})
 
 
@@ -230,7 +233,7 @@ def _held(body: HeldBody) -> Held:
     was = ABSENT if body.was is msgspec.UNSET else body.was
     if not (is_shallow(body.set) and (was is ABSENT or is_shallow(was))):
         raise ValueError("a value is nested too deep")
-    return Held(body.rule, body.set, was, body.absent, body.policies, body.revision)
+    return Held(body.rule, body.set, was, body.absent, body.policies, body.revision, body.temporary)
 
 
 def _encode_quarantine(quarantine: Quarantine) -> dict[str, JSON]:

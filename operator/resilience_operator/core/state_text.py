@@ -40,6 +40,7 @@ class HeldBody(_Body):
     revision: Revision = 0
     was: Any = msgspec.UNSET
     absent: Annotated[int, Meta(ge=0, le=32)] = 0
+    temporary: bool = False
 
 
 class QuarantineBody(_Body):

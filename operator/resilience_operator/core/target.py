@@ -11,10 +11,50 @@ from typing import Any, Protocol
 
 from resilience_operator.core.findings import RuleText, Verdict
 from resilience_operator.core.kinds import Kind
+from resilience_operator.core.paths import ABSENT, JSON, Path, Step
 from resilience_operator.core.refs import Key
+
+Found = tuple[tuple[tuple[str, str], ...], JSON]
+"""What a step of a leaf's pattern leads to: the keys of a list's entry (none of a field), and what lies there."""
 
 Handler = Callable[[Any, Any], None]
 """An event handler of one kind: takes the object as it was and as it is, None where it was not or is no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A leaf of somebody's object that we may write, as a pattern: `webhooks[name].failurePolicy`.
+
+    A list with keys is one that the API server merges by them; the pattern names the keys, a path their values.
+    """
+
+    pattern: str
+    """A path whose keyed steps have no values."""
+    default: JSON = ABSENT
+    """What the API server fills in where nobody says anything."""
+
+    @property
+    def steps(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """(field, names of its list's keys) of each step."""
+        parts = (part.removesuffix("]").partition("[") for part in self.pattern.split("."))
+        return tuple((field, tuple(keys.split(",")) if keys else ()) for field, _, keys in parts)
+
+    def matches(self, path: Path) -> bool:
+        """True where the path is one of the pattern's."""
+        return tuple((step.field, tuple(key for key, _ in step.keys)) for step in path.steps) == self.steps
+
+    def paths(
+        self, found: JSON, entries: Callable[[JSON, str, tuple[str, ...]], Iterable[Found]]
+    ) -> Iterator[Path]:
+        """The paths of the pattern that are there; `entries` gives what one step of it leads to."""
+        at: list[tuple[tuple[Step, ...], JSON]] = [((), found)]
+        for field, keys in self.steps:
+            at = [
+                ((*before, Step(field, pairs)), below)
+                for before, one in at
+                for pairs, below in entries(one, field, keys)
+            ]
+        return (Path(steps) for steps, _ in at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +76,16 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
+class TemporaryEvents:
+    """Reasons of the Events of a rule's temporary leaf, at both ends."""
+
+    taken: str
+    """It was set; type Warning."""
+    given_back: str
+    """It is as it was before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """A rule: a pure function, and its text for people."""
 
@@ -47,6 +97,8 @@ class Rule:
     """The attribute of the section's settings by which it is asked for, None there where it is not."""
     takes_place_of: str = ""
     """The rule of another target that is not asked of an object of which this one is: both write the same leaves."""
+    temporary: TemporaryEvents | None = None
+    """None of a rule that demands nothing temporary."""
 
     @property
     def id(self) -> str:

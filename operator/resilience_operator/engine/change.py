@@ -105,6 +105,15 @@ class Change:
         return self.verb in (Verb.WITHDRAW, Verb.LET_GO, Verb.DELETE) or self.result is Result.REVERTED
 
     @property
+    def needs_no_lease(self) -> bool:
+        """True of the one write that must go when nothing else does: it takes a temporary leaf.
+
+        Any replica may send it: tests of uid and resourceVersion let one of several through.
+        """
+        held = (self.state.leaves.get(str(path)) for path in self.written)
+        return self.verb is Verb.APPLY and any(one is not None and one.temporary for one in held)
+
+    @property
     def forgets(self) -> bool:
         """True where it only removes what is left of us, once the values given back have rolled out."""
         return self.verb is Verb.WITHDRAW and not self.given_back

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from resilience_operator.cluster.leaves import depth_present, observed_value, outline
 from resilience_operator.cluster.ownership import has_entry, in_force
@@ -81,6 +82,7 @@ def apply(
         scaling=view.scaling(leaves),
         pods=view.workload.pods_replaced if revision and view.workload is not None else 0,
         repaired=repaired,
+        urgent=any(recorded[str(path)].temporary for path in written),
     )
 
 
@@ -121,6 +123,8 @@ def give_back(
     after = view.state.without(frozenset(gone) | {str(path) for path in holds.changed})
     names = sorted(directory[uid].name for held in gone.values() for uid in held.policies if uid in directory)
     reason = f"released by {', '.join(dict.fromkeys(names))} (onRelease: {OnRelease.REVERT})"
+    if all(held.temporary for held in gone.values()):
+        reason = "what it was set for is over"
     change = _withdrawal(view, released, after, directory, Result.REVERTED, reason, keep)
     return replace(change, adopted=adopted, rules=tuple(sorted({held.rule for held in gone.values()})))
 
@@ -166,9 +170,12 @@ def roll_back(
     return replace(change, urgent=True)
 
 
-def forget(view: View, directory: Mapping[str, Policy], keep: Keep) -> Change | None:
+def forget(view: View, directory: Mapping[str, Policy], patience: Patience, keep: Keep) -> Change | None:
     """Remove what is left of us once everything is given back; None while there is something to remember."""
     if view.state.leaves or keep(0) or not view.state:  # A quarantine stays while its policy does.
+        return None
+    until = remembered_until(view, patience)
+    if until is not None and until > view.now:
         return None
     return Change(
         verb=Verb.WITHDRAW,
@@ -183,6 +190,12 @@ def forget(view: View, directory: Mapping[str, Policy], keep: Keep) -> Change | 
         reason="removes what is left of us: all is given back",
         disruptive=False,
     )
+
+
+def remembered_until(view: View, patience: Patience) -> datetime | None:
+    """Until when the times of our writes stay, after a temporary leaf was given back; None where nothing was."""
+    last = view.state.applies[-1] if view.state.applies and not view.state.leaves else None
+    return last.at + patience.window if last is not None and not last.revision else None
 
 
 def let_go(view: View, directory: Mapping[str, Policy]) -> Change | None:
@@ -236,6 +249,8 @@ def _withdrawal(
             policies={policy.uid: policy.generation for policy in policies},
             applies=(*after.applies, Apply(view.now, revision)),
         )
+    elif any(held.temporary for held in released.values()):  # How often it came and went is remembered.
+        after = replace(after, applies=(*view.state.applies, Apply(view.now)))
     return Change(
         verb=Verb.WITHDRAW,
         result=result,
@@ -286,6 +301,10 @@ def _records(view: View, resolution: Resolution, holds: Holds, written: tuple[Pa
 
 def _taken(view: View, path: Path, winner: Winner, uids: tuple[str, ...], revision: int) -> Held:
     demand, before = winner.demand, view.held(str(path))
+    if demand.temporary and before is None:
+        observed = observed_value(view.target, path)
+        depth = depth_present(view.target, path) if observed is ABSENT else 0
+        return Held(demand.rule, demand.value, observed, depth, uids, revision, temporary=True)
     if before is not None and in_force(view.target, path, before, view.application):
         return replace(before, set=demand.value, policies=uids, revision=revision)
     observed = observed_value(view.target, path)

@@ -70,6 +70,22 @@ def contested(judgement: Judgement, view: View, patience: Patience) -> Contest |
     return Contest(message, until)
 
 
+def flapping(judgement: Judgement, view: View, patience: Patience) -> Contest | None:
+    """Whether a temporary leaf is not taken now: to take it and to give it back is more than may be changed so soon."""
+    if not judgement.demand.temporary or lost(judgement, view):
+        return None
+    window = patience.window
+    recent = [one.at for one in view.state.applies if view.now - one.at < window]
+    if len(recent) + 2 <= MAX_REVERTS:
+        return None
+    until = recent[-2] + window
+    message = (
+        f"{judgement.demand.path} was set and given back within the last {int(window.total_seconds())} s: what comes "
+        f"and goes is left alone until {until:%Y-%m-%d %H:%M:%S} UTC"
+    )
+    return Contest(message, until)
+
+
 def gave_up(rival: Claim | None, *, present: bool) -> bool:
     """True where nobody stands behind the field any more.
 

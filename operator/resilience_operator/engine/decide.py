@@ -107,6 +107,7 @@ def decide(
     judged += settings_that_bite(view, resolution, [(one.policy, one.opted_out.keys()) for one in verdicts])
     wakes = [verdict.verdict.wake_at for verdict in verdicts] + [rollout.until, resolution.wake_at]
     wakes.append(beside.wake_at)
+    wakes.append(changes.remembered_until(view, around.patience))
     wakes += [optout.until for verdict in verdicts for optout in verdict.opted_out.values()]
     return Decision(
         object=view.ref,
@@ -204,7 +205,8 @@ def _enforcing(
             demands = tuple(demand for demand in one.verdict.demands if demand.rule == rule)
             held_back = rule in around.refused or (one.policy.name, rule) in quarantines
             if one.policy.name in around.stopped:
-                demands = held_demands(view, one.policy, demands)
+                urgent = tuple(demand for demand in demands if demand.temporary)
+                demands = held_demands(view, one.policy, demands) + urgent
             if demands and one.enforces(rule) and not held_back:
                 asked.append(changes.Asked(one.policy, rule, demands))
     return tuple(asked)
@@ -220,7 +222,8 @@ def _covering(
         active = frozenset(asked.family for asked in mine)
         demands = frozenset(str(demand.path) for asked in mine for demand in asked.demands)
         quiet = frozenset(family(rule) for rule in one.rules if family(rule) not in active)
-        covering[one.policy.uid] = Covering(one.policy, demands, active, quiet)
+        enforced = frozenset(family(rule) for rule in one.rules if one.enforces(rule))
+        covering[one.policy.uid] = Covering(one.policy, demands, active, quiet, enforced)
     return covering
 
 
@@ -266,5 +269,5 @@ def _change(
             return change
     change = changes.apply(view, resolution, holds, removed, around.patience, keep)
     if change is None and not hands_off:
-        change = changes.forget(view, directory, keep)
+        change = changes.forget(view, directory, around.patience, keep)
     return change

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from resilience_operator.cluster.argocd import ARGO_CD, RESPECT, SYNC_OPTIONS, named_by
-from resilience_operator.cluster.leaves import API_DEFAULTS
+from resilience_operator.cluster.leaves import api_default
 from resilience_operator.core.findings import Finding, State
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.engine.change import Judged
@@ -113,7 +113,7 @@ def _may_be_in_git(view: View, leaf: _Leaf) -> bool:
     if leaf.was is ABSENT:
         return False
     applies = any(one.manager == ARGO_CD and one.operation == "Apply" for one in view.target.claims)
-    defaulted = leaf.was == API_DEFAULTS.get(leaf.path, ABSENT)
+    defaulted = leaf.was == api_default(view.target, leaf.path)
     return not defaulted or applies or str(leaf.path) in view.target.chosen
 
 

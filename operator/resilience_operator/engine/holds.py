@@ -56,6 +56,8 @@ class Covering:
     demands: frozenset[str]
     active_rules: frozenset[str]
     quiet_rules: frozenset[str]
+    enforced_rules: frozenset[str] = frozenset()
+    """Families of rules that it would write for here, also where they had nothing to demand."""
 
     def rests_on(self, held: Held) -> bool:
         """True where the policy keeps the leaf without asking for it now."""
@@ -72,7 +74,8 @@ def sort_holds(view: View, covering: Mapping[str, Covering], directory: Mapping[
         path = Path.parse(text)
         intact = in_force(view.target, path, held, view.application)
         demanded = any(text in one.demands for one in covering.values())
-        if intact and not demanded and _is_released(text, held, covering, directory):
+        over = _lapsed(held, covering, directory) or _is_released(text, held, covering, directory)
+        if intact and not demanded and over:
             (shared if adopted(view, path, held) else released)[text] = held
         elif intact and not demanded and _outlived(view, path, held, covering):
             released[text] = replace(held, was=ABSENT, depth=1)
@@ -178,6 +181,20 @@ def _made_theirs(view: View, path: Path, held: Held) -> bool:
     There it would stay for ever.
     """
     return view.recorded_elsewhere or observed_value(view.target, path) == held.set
+
+
+def _lapsed(held: Held, covering: Mapping[str, Covering], directory: Mapping[str, Policy]) -> bool:
+    """True where a temporary leaf is over, whatever onRelease says: not while all its policies rest or are unknown."""
+    known = [directory[uid] for uid in held.policies if uid in directory] if held.temporary else []
+    return any(
+        policy.deleting
+        or (
+            policy.catalog.family(held.rule) in covering[policy.uid].enforced_rules
+            if policy.uid in covering
+            else not rests(policy)
+        )
+        for policy in known
+    )
 
 
 def _is_released(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from resilience_operator.cluster.leaves import API_DEFAULTS, observed_value
+from resilience_operator.cluster.leaves import api_default, observed_value
 from resilience_operator.cluster.objects.workloads import Claim, Target
 from resilience_operator.cluster.ownership import in_force, others
 from resilience_operator.core.findings import Demand
@@ -69,7 +69,7 @@ def is_chosen(target: Target, path: Path, observed: JSON) -> bool:
     """True where somebody chose the present value: see the module's opening."""
     if any(claim.operation == "Apply" for claim in others(target, path)):
         return True
-    return str(path) in target.chosen or observed != API_DEFAULTS.get(path, ABSENT)
+    return str(path) in target.chosen or observed != api_default(target, path)
 
 
 def owner_of(view: View, path: Path) -> Owner:

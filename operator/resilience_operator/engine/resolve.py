@@ -8,7 +8,7 @@ from datetime import datetime
 from resilience_operator.cluster.leaves import observed_value
 from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import Path, nest
-from resilience_operator.engine.contest import Patience, contested
+from resilience_operator.engine.contest import Patience, contested, flapping
 from resilience_operator.engine.merge import RuleDemands, Winner, merge
 from resilience_operator.engine.ownership import Judgement, Standing, judge
 from resilience_operator.engine.view import View
@@ -44,7 +44,9 @@ def resolve(view: View, asked: tuple[Asked, ...], patience: Patience) -> Resolut
         rule = winners[judgement.demand.path].family
         if judgement.standing is Standing.CHOSEN:
             contests.setdefault(rule, _chosen_sentence(judgement, view))
-        contest = contested(judgement, view, patience) if judgement.standing is Standing.FREE else None
+        free = judgement.standing is Standing.FREE
+        given_up = contested(judgement, view, patience) or flapping(judgement, view, patience)
+        contest = given_up if free else None
         if contest is not None:
             contests.setdefault(rule, contest.message)
             wakes.append(contest.until)

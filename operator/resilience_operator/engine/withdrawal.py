@@ -13,7 +13,7 @@ from typing import Any
 from resilience_operator.cluster.leaves import API_DEFAULTS, GRACE
 from resilience_operator.core.paths import ABSENT, Path, entry_index
 from resilience_operator.core.state import ANNOTATION, FIELD_MANAGER, Held, ObjectState, encode
-from resilience_operator.engine.patch import Op
+from resilience_operator.engine.patch import Op, escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +117,25 @@ _GRAIN = ("terminationGracePeriodSeconds", "topologySpreadConstraints", "dnsConf
 def _value_ops(raw: Mapping[str, Any], restored: Mapping[str, Any], given_back: list[str]) -> list[Op]:
     """Replace or remove what differs: of a Deployment's template whole fields, else the leaves themselves."""
     ops = _template_ops(raw, restored) if any(Path.parse(text).in_template for text in given_back) else []
-    for path in (Path.parse(text) for text in given_back):
-        if not path.in_template:
-            root, leaf = (step.field for step in path.steps)
-            ops += _field_op(f"/{root}/{leaf}", raw[root], restored[root], leaf)
-    return ops
+    outside = (path for path in map(Path.parse, given_back) if not path.in_template)
+    return ops + [op for path in outside for op in _leaf_ops(raw, restored, path)]
+
+
+def _leaf_ops(raw: Mapping[str, Any], restored: Mapping[str, Any], path: Path) -> list[Op]:
+    """Replace one leaf, or remove it with those of its ancestors that are not to be there either."""
+    pointer, before, after = "", raw, restored
+    for step in path.steps:
+        pointer += f"/{escaped(step.field)}"
+        if step.field not in after:
+            return [{"op": "remove", "path": pointer}]
+        before, after = before[step.field], after[step.field]
+        if step.keys:
+            index, kept = entry_index(before, step.keys), entry_index(after, step.keys)
+            pointer += f"/{index}"
+            if index is None or kept is None:
+                return [{"op": "remove", "path": pointer}]
+            before, after = before[index], after[kept]
+    return [] if before == after else [{"op": "replace", "path": pointer, "value": after}]
 
 
 def _template_ops(raw: Mapping[str, Any], restored: Mapping[str, Any]) -> list[Op]:

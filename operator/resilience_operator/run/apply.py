@@ -86,7 +86,8 @@ async def carry_out(writer: Writer, change: Change, now: datetime) -> Report:
         case Verb.DELETE:
             outcome = await writer.delete(kind, ref)
         case _:
-            outcome = await writer.json_patch(kind, ref, change.patch(now))
+            fenced = not change.needs_no_lease
+            outcome = await writer.json_patch(kind, ref, change.patch(now), fenced=fenced)
             await let_go_of(writer, kind, ref, outcome)
     return report_of(change, outcome, now)
 

@@ -10,13 +10,13 @@ from typing import Literal
 
 from resilience_operator.api.recorder import Notice
 from resilience_operator.core.findings import State
-from resilience_operator.core.state import ANNOTATION
+from resilience_operator.core.state import ANNOTATION, ObjectState
 from resilience_operator.engine.change import Change, Decision, Judged, Result, Verb
 from resilience_operator.engine.queue import Schedule
 from resilience_operator.engine.status import explained
 from resilience_operator.policy.policy import Policy
 from resilience_operator.run.apply import Done, Report
-from resilience_operator.targets import CATALOG
+from resilience_operator.targets import CATALOG, RULES
 
 _REASON: Mapping[State, str] = {
     State.QUARANTINED: "Quarantined",
@@ -33,7 +33,7 @@ _RESULT_REASON: Mapping[Result, str] = {
     Result.ROLLED_BACK: "RolledBack",
     Result.REVERTED: "Reverted",
 }
-
+_TAKEN = frozenset(rule.temporary.taken for rule in RULES.values() if rule.temporary is not None)
 
 _VERBS: Mapping[Verb, str] = {
     Verb.APPLY: "set",
@@ -129,12 +129,11 @@ def outcomes(report: Report, generation: int) -> list[Notice]:
     if report.done in (Done.AGAIN, Done.UNDERWAY):
         return []
     failed = report.done in (Done.REFUSED, Done.FAILED)
-    reason = "RemediationFailed" if failed else _RESULT_REASON[change.result]
     return [
         Notice(
             regarding=change.subject,
             related=policy.ref,
-            reason=reason,
+            reason=(reason := "RemediationFailed" if failed else _reason(change, rule, paths)),
             action=str(change.verb),
             note=f"{rule}: {report.message if failed else _told(report, paths)}",
             type=_kind(reason),
@@ -144,6 +143,17 @@ def outcomes(report: Report, generation: int) -> list[Notice]:
         )
         for policy, rule, paths in change.parts()
     ]
+
+
+def _reason(change: Change, rule: str, paths: tuple[str, ...]) -> str:
+    """What the change is called: at both ends of a temporary leaf as its rule calls it."""
+    held = {**change.state.leaves, **change.given_back}
+    temporary = (
+        RULES[rule].temporary if any(path in held and held[path].temporary for path in paths) else None
+    )
+    if temporary is None:
+        return _RESULT_REASON[change.result]
+    return temporary.given_back if change.verb is Verb.WITHDRAW else temporary.taken
 
 
 def _told(report: Report, paths: tuple[str, ...]) -> str:
@@ -182,9 +192,10 @@ def applied_since(decision: Decision, policies: Mapping[str, Policy], since: dat
         Notice(
             regarding=decision.object,
             related=policies[uid].ref,
-            reason=_RESULT_REASON[Result.APPLIED],
+            reason=(reason := _applied(state, rule, paths)),
             action=str(Verb.APPLY),
             note=f"{rule}: set {', '.join(sorted(paths))}",
+            type=_kind(reason),
             rule=rule,
             policy_uid=uid,
             generation=last[0].revision,
@@ -209,6 +220,11 @@ def left_behind(change: Change, policy: Policy, why: str) -> Notice:
         policy_uid=policy.uid,
         generation=change.number,
     )
+
+
+def _applied(state: ObjectState, rule: str, paths: list[str]) -> str:
+    temporary = RULES[rule].temporary if any(state.leaves[path].temporary for path in paths) else None
+    return temporary.taken if temporary is not None else _RESULT_REASON[Result.APPLIED]
 
 
 def about_policy(policy: Policy, reason: str, note: str) -> Notice:
@@ -272,4 +288,4 @@ def _resolved(after: Decision, policy: Policy, judged: Judged, generation: int) 
 
 
 def _kind(reason: str) -> Literal["Normal", "Warning"]:
-    return "Warning" if reason in _WARNING else "Normal"
+    return "Warning" if reason in _WARNING or reason in _TAKEN else "Normal"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from resilience_operator.cluster.objects.workloads import Addon, ConfigMap, Deployment
+from resilience_operator.cluster.objects.workloads import Addon, ConfigMap, Declared, Deployment
 from resilience_operator.core.plain import plain
 from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.engine.change import Change, Decision
@@ -323,6 +323,8 @@ def fingerprint(view: View, policies: tuple[Policy, ...]) -> object:
         return (target.metadata.generation, digests)
     # These count no generations, or not on every server, and their versions change with their status.
     match target:
+        case Declared():
+            return (target.tree, digests)
         case ConfigMap():
             return (target.data, digests)
         case Addon():

@@ -178,6 +178,9 @@ class Reconciler:
             plan = self._last_plan = await self._carry_out(plan, now)
             for notice in await self._finalizers.let_go(plan):
                 services.recorder.notify(notice)
+        else:  # What keeps the Lease from being renewed may be what the write ends.
+            unfenced = tuple(one for one in plan.now if one.needs_no_lease)
+            await self._carry_out(replace(plan, now=unfenced), now)
         await self._tell(plan, self._memory.troubles(()), now)
         return self._seconds_until_due(plan, services.now())
 
@@ -297,7 +300,9 @@ class Reconciler:
         """Send what may go; returns the plan with what it now waits for."""
         for change in plan.now:
             self._memory.try_now(change, now)
-        going = [change for change in plan.now if await self._finalizers.hold(change)]
+        going = [
+            change for change in plan.now if change.needs_no_lease or await self._finalizers.hold(change)
+        ]
         outside = [change for change in going if change.object.kind == addons.KIND]
         going = [change for change in going if change not in outside]
         for change in outside:  # AWS takes its time, and nothing else waits for it.
@@ -309,6 +314,8 @@ class Reconciler:
             log.info("%d of %d changes are not sent: %s", len(unsent), len(reports), unsent[0].message)
         for report in reports:
             try:
+                if report.done is Done.DONE and report.change.needs_no_lease:
+                    await self._finalizers.hold(report.change)  # It could not be set before.
                 self._take_in(report)
             except Exception as error:
                 log.exception("what became of a write to %s cannot be told", report.change.object)

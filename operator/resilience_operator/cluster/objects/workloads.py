@@ -6,6 +6,7 @@ from files; never changed afterwards. Absent lists are empty tuples, absent stri
 
 from resilience_operator.cluster.argocd import Application, ApplicationSpec
 from resilience_operator.cluster.objects.daemons import DaemonSet, DaemonSetSpec, DaemonSetStatus
+from resilience_operator.cluster.objects.declared import Declared as Declared
 from resilience_operator.cluster.objects.meta import (
     Claim,
     Condition,
@@ -232,7 +233,7 @@ class ReplicaSet(Observed, frozen=True):
         return self.metadata.labels.get("pod-template-hash", "")
 
 
-Target = Deployment | Scaler
+Target = Deployment | Scaler | Declared
 """An object that rules demand something of, and that may be changed."""
 
 Object = (

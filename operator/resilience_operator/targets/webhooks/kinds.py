@@ -1,0 +1,91 @@
+"""The kinds that the target watches, and what is kept of an object of each. Declared in webhooks/target.
+
+Of Services and Namespaces it reads what the workloads keep.
+"""
+
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from resilience_operator.cluster import declared, wire
+from resilience_operator.cluster.keep import meta
+from resilience_operator.core.kinds import Kind
+from resilience_operator.core.target import Watched
+from resilience_operator.targets.webhooks.objects import (
+    LEAVES,
+    MUTATING,
+    VALIDATING,
+    EndpointSlice,
+    Webhook,
+    WebhookConfiguration,
+)
+
+GROUP = "admissionregistration.k8s.io"
+VALIDATING_KIND = Kind(GROUP, "v1", "validatingwebhookconfigurations", VALIDATING, namespaced=False)
+MUTATING_KIND = Kind(GROUP, "v1", "mutatingwebhookconfigurations", MUTATING, namespaced=False)
+ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", namespaced=True)
+
+SERVICE_LABEL = "kubernetes.io/service-name"
+_INJECTED = "cert-manager.io/inject-"
+
+
+class _Meta(wire.Meta):
+    managed_fields: tuple[declared.OwnedFields, ...] = ()
+
+
+class WireConfiguration(wire.Wire):
+    """A webhook configuration; its webhooks are read twice, as structs and for the leaves that we may write."""
+
+    metadata: _Meta
+    webhooks: list[dict[str, Any]] | None = None
+
+
+class _Conditions(wire.Wire):
+    ready: bool | None = None
+
+
+class _Endpoint(wire.Wire):
+    conditions: _Conditions | None = None
+
+
+class WireSlice(wire.Wire):
+    """discovery.k8s.io/v1 EndpointSlice."""
+
+    metadata: wire.Meta
+    endpoints: list[_Endpoint] | None = None
+
+
+def configuration(kind: str, found: WireConfiguration) -> WebhookConfiguration:
+    """A webhook configuration with its claims and what was chosen; without certificates."""
+    webhooks = found.webhooks or []
+    owners = declared.claims(found.metadata.managed_fields, LEAVES)
+    annotations = found.metadata.annotations
+    return WebhookConfiguration(
+        kind=kind,
+        metadata=meta(found.metadata),
+        webhooks=msgspec.convert(webhooks[: declared.MAX_ENTRIES], tuple[Webhook, ...]),
+        tree=declared.tree({"webhooks": webhooks}, LEAVES),
+        claims=owners,
+        chosen=declared.chosen(annotations, owners, LEAVES),
+        injected=any(key.startswith(_INJECTED) for key in annotations),
+        unjudged=max(0, len(webhooks) - declared.MAX_ENTRIES),
+    )
+
+
+def endpoint_slice(found: WireSlice) -> EndpointSlice:
+    """How many endpoints of a Service are ready; one that does not say counts as ready, as the API means it."""
+    ready = [
+        one for one in found.endpoints or () if one.conditions is None or one.conditions.ready is not False
+    ]
+    service = found.metadata.labels.get(SERVICE_LABEL, "")
+    found.metadata.labels = {}
+    found.metadata.annotations = {}
+    return EndpointSlice(meta(found.metadata), service, len(ready))
+
+
+WATCHED = (
+    Watched(VALIDATING_KIND, WireConfiguration, partial(configuration, VALIDATING)),
+    Watched(MUTATING_KIND, WireConfiguration, partial(configuration, MUTATING)),
+    Watched(ENDPOINT_SLICE, WireSlice, endpoint_slice),
+)

@@ -1,0 +1,115 @@
+"""Webhook configurations and EndpointSlices as observed. Made by webhooks/kinds, read by the rule."""
+
+import msgspec
+
+from resilience_operator.cluster.objects.declared import Declared
+from resilience_operator.cluster.objects.meta import Meta, Observed, Selector
+from resilience_operator.core.refs import ObjectRef
+from resilience_operator.core.target import Leaf
+
+API_VERSION = "admissionregistration.k8s.io/v1"
+VALIDATING, MUTATING = "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"
+FAIL, IGNORE = "Fail", "Ignore"
+
+LEAVES = (
+    Leaf("webhooks[name].timeoutSeconds", default=10),
+    Leaf("webhooks[name].namespaceSelector", default={}),
+    Leaf("webhooks[name].failurePolicy", default=FAIL),
+)
+"""What we may write of a configuration (defaults: k8s.io/kubernetes/pkg/apis/admissionregistration/v1/defaults.go)."""
+
+
+class ServiceReference(Observed, frozen=True):
+    """The Service that a webhook is called through."""
+
+    namespace: str = ""
+    name: str = ""
+
+
+class ClientConfig(Observed, frozen=True):
+    """How a webhook is called: one of both is set."""
+
+    url: str | None = None
+    service: ServiceReference | None = None
+
+
+class Rule(Observed, frozen=True):
+    """Which requests are sent: every list has to match; `*` matches all."""
+
+    api_groups: tuple[str, ...] = ()
+    api_versions: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+    scope: str | None = "*"
+
+
+class MatchCondition(Observed, frozen=True):
+    """A CEL expression that has to be true as well; it is not evaluated here."""
+
+    name: str = ""
+
+
+class Webhook(Observed, frozen=True):
+    """One entry of `webhooks`, with the API server's defaults."""
+
+    name: str
+    client_config: ClientConfig = ClientConfig()
+    rules: tuple[Rule, ...] | None = ()
+    failure_policy: str | None = FAIL
+    match_policy: str | None = "Equivalent"
+    namespace_selector: Selector | None = None
+    object_selector: Selector | None = None
+    timeout_seconds: int | None = 10
+    match_conditions: tuple[MatchCondition, ...] | None = ()
+    reinvocation_policy: str | None = "Never"
+
+    @property
+    def fails_closed(self) -> bool:
+        """True where a request is refused when the backend does not answer."""
+        return self.failure_policy != IGNORE
+
+    @property
+    def seconds(self) -> int:
+        """How long one call may last."""
+        return 10 if self.timeout_seconds is None else self.timeout_seconds
+
+
+class WebhookConfiguration(Declared, frozen=True):
+    """A Validating- or MutatingWebhookConfiguration, projected."""
+
+    kind: str = ""
+    webhooks: tuple[Webhook, ...] = ()
+    injected: bool = False
+    """True where cert-manager's CA injector keeps its caBundle."""
+    unjudged: int = 0
+    """How many webhooks there are beyond those that are looked at."""
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """What we may write of it."""
+        return LEAVES
+
+    @property
+    def mutating(self) -> bool:
+        """True where its webhooks are called one after the other, and may change the object."""
+        return self.kind == MUTATING
+
+    @property
+    def ref(self) -> ObjectRef:
+        """It as a reference."""
+        return ObjectRef(API_VERSION, self.kind, "", self.metadata.name, self.metadata.uid)
+
+
+class EndpointSlice(Observed, frozen=True):
+    """discovery.k8s.io/v1 EndpointSlice, reduced to what it says of a Service."""
+
+    metadata: Meta
+    service: str = ""
+    """The Service that it belongs to; "" where it belongs to none."""
+    ready: int = 0
+    """How many of its endpoints are ready."""
+
+
+def with_policy(webhook: Webhook, policy: str) -> Webhook:
+    """The webhook as it would be with that failurePolicy."""
+    return msgspec.structs.replace(webhook, failure_policy=policy)

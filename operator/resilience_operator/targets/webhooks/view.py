@@ -1,0 +1,118 @@
+"""One webhook configuration with all that a decision about it may look at. Made by webhooks/views; fits engine/view."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from resilience_operator.cluster.argocd import Application
+from resilience_operator.cluster.objects.meta import Meta
+from resilience_operator.cluster.objects.neighbours import Namespace
+from resilience_operator.core.paths import Path
+from resilience_operator.core.refs import ObjectRef
+from resilience_operator.core.state import Held, ObjectState
+from resilience_operator.targets.webhooks.objects import ServiceReference, Webhook, WebhookConfiguration
+from resilience_operator.targets.webhooks.reach import Labels, reach
+from resilience_operator.targets.webhooks.requests import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What is known of the Service that a webhook is called through."""
+
+    ready: int | None = None
+    """How many of its endpoints are ready; None where that cannot be told."""
+    why: str = ""
+    """Why it cannot be told, as a clause."""
+    down_since: datetime | None = None
+    """Since when none has been seen ready; None where one is, or nobody can tell."""
+
+    @property
+    def down(self) -> bool:
+        """True where it is known that none is ready."""
+        return self.ready == 0
+
+
+UNKNOWN = Backend(why="its endpoints are not known")
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A webhook that a request is sent to."""
+
+    configuration: str
+    webhook: Webhook
+    mutating: bool
+
+
+class Chain:
+    """All webhooks of the cluster, and which of them a request is sent to; asked again and again, so remembered."""
+
+    def __init__(self, configurations: tuple[WebhookConfiguration, ...], namespaces: Labels) -> None:
+        self._configurations = configurations
+        self.namespaces = namespaces
+        self._called: dict[Request, tuple[Called, ...]] = {}
+
+    def of(self, request: Request) -> tuple[Called, ...]:
+        """The webhooks that the request is sent to for certain, in the order in which they are called."""
+        if request not in self._called:
+            ordered = sorted(self._configurations, key=lambda one: (not one.mutating, one.metadata.name))
+            self._called[request] = tuple(
+                Called(one.metadata.name, webhook, one.mutating)
+                for one in ordered
+                for webhook in one.webhooks
+                if reach(webhook, request, self.namespaces).sent
+            )
+        return self._called[request]
+
+
+@dataclass(frozen=True)
+class WebhookView:
+    """A webhook configuration, the backends of its webhooks, and all other webhooks."""
+
+    configuration: WebhookConfiguration
+    now: datetime
+    chain: Chain
+    backends: Mapping[ServiceReference, Backend] = field(default_factory=dict)
+    state: ObjectState = ObjectState()
+    distrust: str = ""
+
+    namespace: Namespace | None = None
+    application: Application | None = None
+    workload: None = None
+    busy: str = ""
+    recorded_elsewhere: bool = False
+    own_objects: tuple[ObjectRef, ...] = ()
+
+    @property
+    def target(self) -> WebhookConfiguration:
+        """The object that rules demand something of."""
+        return self.configuration
+
+    @cached_property
+    def ref(self) -> ObjectRef:
+        """The target as a reference."""
+        return self.configuration.ref
+
+    @property
+    def opt_out_objects(self) -> tuple[Meta, ...]:
+        """The metadata of all objects whose opt-outs count: its own alone, for it lies in no Namespace."""
+        return (self.configuration.metadata,)
+
+    def held(self, path: str) -> Held | None:
+        """What we hold at that written path, or None."""
+        return self.state.leaves.get(path)
+
+    def kept(self, path: Path) -> bool:
+        """Never: what we set here has no other keeper than managedFields name."""
+        return False
+
+    def needed(self, released: Mapping[str, Held]) -> frozenset[str]:
+        """None: the leaves stand by themselves."""
+        return frozenset()
+
+    def backend(self, webhook: Webhook) -> Backend:
+        """What is known of the webhook's backend."""
+        if webhook.client_config.service is None:
+            return Backend(why="it is called at a URL")
+        return self.backends.get(webhook.client_config.service, UNKNOWN)
