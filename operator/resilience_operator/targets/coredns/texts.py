@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from resilience_operator.core.findings import RuleText
+from resilience_operator.core.findings import RuleText, Severity
 from resilience_operator.targets.deployments.texts import (
     COREDNS_BUDGET,
     COREDNS_FLOOR,
@@ -45,6 +45,10 @@ _FLOOR_REASONS = {
     ),
     HELD_VALUE_DIFFERS: HELD,
 }
+_FLOOR_SEVERITIES = {
+    "SeveralScalers": Severity.ERROR,
+    "UnreadableParameters": Severity.ERROR,
+}
 _BUDGET_REASONS = {
     "NoBudget": "No PodDisruptionBudget selects the pods of two or more replicas.",
     "BudgetDiffers": (
@@ -63,6 +67,11 @@ _BUDGET_REASONS = {
         "or how far down a scaler goes is not known, the rule is skipped."
     ),
 }
+_BUDGET_SEVERITIES = {
+    "NoBudget": Severity.WARNING,
+    "OverlappingBudgets": Severity.ERROR,
+    "BudgetAllowsNone": Severity.ERROR,
+}
 
 FLOOR_TEXTS: Final[dict[str, RuleText]] = {
     REPLICAS: RuleText(
@@ -74,10 +83,18 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
             "At least `min` replicas, through whatever scales the Deployment: minReplicas of its "
             "HorizontalPodAutoscaler, minReplicaCount of its ScaledObject (KEDA), the parameters of a "
             "cluster-proportional-autoscaler, and spec.replicas only where nobody scales. Who scales it is found, not "
-            "configured. 0 replicas stay 0, and a maximum is never raised."
+            "configured. 0 replicas stay 0, and a maximum is never raised. A single replica is left alone where its "
+            "owner saw to it that no two run at once: strategy Recreate, or a volume of one node."
         ),
         why="One replica is an outage with every node that is drained, upgraded or lost.",
-        reasons=_FLOOR_REASONS,
+        severities=_FLOOR_SEVERITIES | {"ReplicasBesideScaler": Severity.WARNING},
+        reasons=_FLOOR_REASONS
+        | {
+            "ReplicasBesideScaler": (
+                "A file says spec.replicas beside a HorizontalPodAutoscaler or ScaledObject: each apply scales the "
+                "Deployment to that number first. Leave the field out."
+            )
+        },
         never_enforced=(
             *_NEVER_SCALED,
             "a ScaledObject or HorizontalPodAutoscaler that may scale to zero",
@@ -108,6 +125,7 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
             "lets a pod go, no drain ends at all."
         ),
         reasons=_BUDGET_REASONS,
+        severities=_BUDGET_SEVERITIES,
         never_enforced=(
             *_NEVER_SCALED,
             "budgets of others: they are never changed, one that bears the name of ours neither",
@@ -128,6 +146,7 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
             "Event, CoreDNSScaledDown, that names who did it."
         ),
         why=_PREPLY,
+        severities=_FLOOR_SEVERITIES,
         reasons=_FLOOR_REASONS
         | {
             "TooFewReady": "Fewer ready replicas than the floor, though enough are demanded.",
@@ -167,6 +186,7 @@ FLOOR_TEXTS: Final[dict[str, RuleText]] = {
         demands="What rule disruption-budget demands, of the Deployment of cluster DNS.",
         why="Two drained nodes may hold all replicas of cluster DNS.",
         reasons=_BUDGET_REASONS,
+        severities=_BUDGET_SEVERITIES,
         never_enforced=(*_NEVER_SCALED, "budgets of others: they are never changed", _MANAGED),
     ),
     NODE_LOCAL_CACHE: RuleText(

@@ -5,7 +5,7 @@ Kept beside the rules, away from their logic: a test holds that every reason giv
 
 from typing import Final
 
-from resilience_operator.core.findings import RuleText
+from resilience_operator.core.findings import RuleText, Severity
 
 SPREAD: Final = "spread"
 GRACEFUL_SHUTDOWN: Final = "graceful-shutdown"
@@ -29,7 +29,7 @@ NEVER_ENFORCED: Final = (
     "a ReadWriteOnce or ReadWriteOncePod volume, or a claim that cannot be read",
     "hostPort or hostNetwork with as many replicas as nodes, or more",
     (
-        "no place for a new pod beside all old ones (required podAntiAffinity with as many replicas as nodes; a "
+        "no place for a new pod beside all old ones (required podAntiAffinity with as many replicas as domains; a "
         "DoNotSchedule constraint that counts a node which takes no pod), where maxUnavailable lets none go first"
     ),
     "a controller in ownerReferences: it would revert the change",
@@ -49,7 +49,8 @@ TEXTS: Final[dict[str, RuleText]] = {
             "topologySpreadConstraints entry for each "
             "topology key of the policy, with the Deployment's own selector and, from Kubernetes 1.27, "
             "matchLabelKeys pod-template-hash. An owner's entry that is as strict or stricter satisfies it, "
-            "and so does a required podAntiAffinity on the same key. Where pods and nodes are known, the "
+            "and so does a required podAntiAffinity on the same key, or, where ScheduleAnyway is demanded, a preferred "
+            "one. Where pods and nodes are known, the "
             "ready replicas must also really be spread: the skew over eligible nodes is at most maxSkew."
         ),
         why=(
@@ -61,7 +62,8 @@ TEXTS: Final[dict[str, RuleText]] = {
         reasons={
             "MissingConstraint": "topologySpreadConstraints has no entry for a demanded topology key.",
             "WeakerConstraint": (
-                "The owner's entry for the key allows more than the policy. It is never doubled: the finding "
+                "The owner's entry for the key allows more than the policy, or counts pods of other Deployments as "
+                "well, which puts its own together. It is never doubled: the finding "
                 "is Contested unless the policy says conflicts: TakeOver and the entry has the same "
                 "whenUnsatisfiable."
             ),
@@ -82,8 +84,9 @@ TEXTS: Final[dict[str, RuleText]] = {
             "Every container that serves a port of a Service has a preStop hook that sleeps at least "
             "preStopSleepSeconds (the sleep action, Kubernetes 1.30), and terminationGracePeriodSeconds is "
             "the larger of minTerminationGracePeriodSeconds and the owner's own value plus the sleep, so "
-            "that the application keeps the time it had. With appliesTo All, a Deployment that no Service "
-            "selects is judged as well, then on every container. An owner's hook is never replaced."
+            "that the application keeps the time it had. A Service of metrics alone does not count, and where strategy "
+            "Recreate stops all replicas first, a sleep is not asked for. With appliesTo All, a Deployment that no "
+            "Service selects is judged as well, then on every container. An owner's hook is never replaced."
         ),
         why=(
             "Ravelin, moving an API to GKE: integration tests got 502s on every rollout. A pod gets SIGTERM "
@@ -103,6 +106,7 @@ TEXTS: Final[dict[str, RuleText]] = {
             ),
             HELD_VALUE_DIFFERS: HELD,
         },
+        severities={"HookExceedsGracePeriod": Severity.ERROR},
         never_enforced=(*NEVER_ENFORCED, "an API server before 1.30, which does not know the sleep action"),
     ),
     DNS_CONFIG: RuleText(
@@ -114,7 +118,8 @@ TEXTS: Final[dict[str, RuleText]] = {
             "dnsConfig.options has every option of the policy with its value, after the owner's entries in "
             "their order. Only options that cannot change what a name resolves to are allowed; ndots needs "
             "allowSearchChange: true. The list is atomic: an owner's list is Contested under conflicts: "
-            "Report and merged under TakeOver."
+            "Report and merged under TakeOver. An option that ends the race is asked only of pods that race: not with "
+            "dnsPolicy Default or None, nor on the host's network, nor beside use-vc or single-request."
         ),
         why=(
             "Field report: every 5-10th to 100-150th HTTP call took 5 s longer. glibc sends the A and the "
@@ -129,7 +134,7 @@ TEXTS: Final[dict[str, RuleText]] = {
         never_enforced=(
             *NEVER_ENFORCED,
             "an image that matches reportOnlyImages: musl ignores the option",
-            "a pod whose os.name or nodeSelector says windows: Windows ignores the option",
+            "a pod whose os.name, nodeSelector or required nodeAffinity says windows: Windows ignores the option",
         ),
     ),
     PROBES: RuleText(
@@ -139,13 +144,15 @@ TEXTS: Final[dict[str, RuleText]] = {
         title="Containers have the probes that a rollout relies on",
         demands=(
             "Every container of the pod template (init containers aside) has each probe of the policy's list: "
-            "readiness unless it says otherwise."
+            "readiness unless it says otherwise. Readiness is not asked of a container that declares no port and "
+            "serves none: nobody waits for its answers."
         ),
         why=(
             "Without a readiness probe a pod counts as ready as soon as its process runs: a rollout goes on over "
             "replicas that cannot serve yet, and every check of a rollout's health, this operator's too, sees less."
         ),
         reasons={"MissingProbe": "A container has no probe of a demanded kind."},
+        severities={"MissingProbe": Severity.WARNING},
         never_enforced=(ONLY_THE_OWNER,),
     ),
     RESOURCES: RuleText(
@@ -164,6 +171,7 @@ TEXTS: Final[dict[str, RuleText]] = {
             "placed, and its kernel panicked. The scheduler cannot place well what does not say what it needs."
         ),
         reasons={"MissingResources": "Neither a container nor its pod states a demanded request or limit."},
+        severities={"MissingResources": Severity.WARNING},
         never_enforced=(ONLY_THE_OWNER,),
     ),
 }
