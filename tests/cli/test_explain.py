@@ -10,9 +10,11 @@ import yaml
 
 from resilience_operator import targets
 from resilience_operator.agent import pressure as agent_pressure
-from resilience_operator.cli.explain import TEXTS
 from resilience_operator.cli.main import main
 from resilience_operator.cli.policies import recommended
+from resilience_operator.cli.rule_texts import TEXTS, severity
+from resilience_operator.core.findings import Finding, Severity
+from resilience_operator.core.refs import ObjectRef
 from resilience_operator.policy.common import Mode
 from resilience_operator.targets import CATALOG, RULES, validate
 from resilience_operator.targets.coredns import addon_floor, node_local_cache
@@ -71,6 +73,7 @@ def test_every_reason_that_a_rule_gives_is_explained(rule: str) -> None:
     }
     held = {"HeldValueDiffers"} if rule in WRITING else set()
     held |= UNKNOWN if rule in OF_AGENTS else set()
+    held |= {"Filling"} if rule == "conntrack-pressure" else set()  # one word, as few reasons are
     assert words - NOT_REASONS | held == set(RULES[rule].text.reasons)
 
 
@@ -82,6 +85,33 @@ def test_every_rule_that_works_has_a_module_a_section_and_a_text() -> None:
         assert (text.rule, text.section) == (rule, CATALOG.section_of[rule])
         assert Path(inspect.getfile(one.check)).parent.parent == folder
         assert all((text.incident, text.title, text.demands, text.why, text.reasons, text.never_enforced))
+
+
+@pytest.mark.parametrize("rule", TEXTS)
+def test_a_severity_is_declared_of_reasons_that_there_are(rule: str) -> None:
+    assert set(TEXTS[rule].severities) <= set(TEXTS[rule].reasons)
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason", "report_only", "expected"),
+    [
+        ("disruption-budget", "BudgetAllowsNone", "a budget of others is never changed", Severity.ERROR),
+        ("coredns-budget", "NoBudget", "why", Severity.WARNING),
+        ("disruption-budget", "BudgetDiffers", "", Severity.WARNING),
+        ("spread", "ReplicasShareNode", "the spec is already right", Severity.INFO),
+        ("spread", "ReplicasShareNode", "", Severity.WARNING),
+        ("launch-settings", "UnknownSetting", "", Severity.ERROR),
+        ("launch-settings", "KarpenterDrops", "it matters where Karpenter reads this file", Severity.INFO),
+        ("spread", "a reason of a GitOps controller", "why", Severity.INFO),
+    ],
+)
+def test_what_a_finding_weighs_is_declared_with_its_rule(
+    rule: str, reason: str, report_only: str, expected: Severity
+) -> None:
+    found = Finding(
+        rule, reason, ObjectRef("apps/v1", "Deployment", "shop", "web"), "", report_only=report_only
+    )
+    assert severity(found) is expected
 
 
 def test_explain_prints_all_rules_or_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -258,8 +258,6 @@ def test_what_a_commit_would_not_end_is_named_and_not_advised() -> None:
         assert list(entries(policies, list(cases.values()))) == ["Deployment recreate"]
         lacks = "dnsConfig.options lacks single-request-reopen"
         musl = "image app:1-alpine matches reportOnlyImages *alpine*: musl ignores the option"
-        stops = "strategy Recreate stops all replicas before new ones start"
-        few = "1 of at least 2 replicas; nobody scales it"
         assert left(policies, list(cases.values())) == [
             (
                 "p",
@@ -267,7 +265,6 @@ def test_what_a_commit_would_not_end_is_named_and_not_advised() -> None:
                 f"{lacks}; {prefix}it is controlled by Operator olm, which would revert the change",
             ),
             ("p", f"dns-config {state}", f"{lacks}; {prefix}{musl}"),
-            ("p", f"replicas {state}", f"{few}; {prefix}{stops}"),
         ]
 
 
@@ -428,7 +425,7 @@ def test_nothing_that_stands_in_an_object_ends_a_comment() -> None:
 
 
 def test_json_has_the_patches_what_they_end_and_what_is_left() -> None:
-    chosen = workload("web", 1, meta=by_git("spec", "replicas"))
+    chosen = workload("web", 1, meta=by_git("spec", "replicas"), container={"ports": [{"containerPort": 80}]})
     both = {"deployments": {"probes": {}, "replicas": {"min": 2}}}
     body = json.loads(as_json(of_cluster(cluster([policy("p", **both)], [chosen]), "p")))
     message = body["patches"][0]["ends"][0].pop("message")
@@ -466,7 +463,7 @@ def test_json_has_the_patches_what_they_end_and_what_is_left() -> None:
 
 
 def test_plan_and_report_say_once_that_there_is_something_to_commit() -> None:
-    chosen = workload("web", 1, meta=by_git("spec", "replicas"))
+    chosen = workload("web", 1, meta=by_git("spec", "replicas"), container={"ports": [{"containerPort": 80}]})
     probes: Body = {"deployments": {"probes": {}}}
     hint = "kubectl resilience plan p --patch prints what to commit."
     told = text(make(cluster([policy("p", **FLOOR)], [chosen]), "p", 1)).splitlines()

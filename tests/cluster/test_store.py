@@ -54,6 +54,7 @@ from resilience_operator.cluster.objects.workloads import (
     ServiceSpec,
     Taint,
     TemplateMeta,
+    TopologySpreadConstraint,
     Volume,
     VolumeClaim,
     VolumeClaimSpec,
@@ -136,7 +137,8 @@ def service(
 ) -> Service:
     chosen = {"app": "web"} if selector is None else selector
     return Service(
-        meta(name, version, uid=f"uid-service-{name}"), ServiceSpec("ClusterIP", chosen, (ServicePort(port),))
+        meta(name, version, uid=f"uid-service-{name}"),
+        ServiceSpec("ClusterIP", chosen, (ServicePort(port=port),)),
     )
 
 
@@ -849,3 +851,27 @@ def test_a_deployment_whose_pods_another_selects_makes_that_one_be_judged_again(
     assert WEB in store.take_dirty()
     store.put(DEPLOYMENT, deployment(version=31, replicas=5))
     assert store.take_dirty() == {WEB}
+
+
+def test_a_deployment_that_a_constraint_counts_as_well_makes_it_be_judged_again(store: Store) -> None:
+    def spread(by: dict[str, str], version: int) -> Deployment:
+        found = deployment(version=version)
+        entry = TopologySpreadConstraint("kubernetes.io/hostname", label_selector=Selector(by))
+        pods = msgspec.structs.replace(found.spec.template.spec, topology_spread_constraints=(entry,))
+        template = msgspec.structs.replace(found.spec.template, spec=pods)
+        return msgspec.structs.replace(found, spec=msgspec.structs.replace(found.spec, template=template))
+
+    def counted() -> tuple[str, ...]:
+        view = store.look(("shop", "web"), NOW)
+        assert view is not None
+        return tuple(name for name, _ in view.neighbours)
+
+    store.put(DEPLOYMENT, spread({"app": "web"}, 40))
+    store.take_dirty()
+    assert counted() == ()
+    store.put(DEPLOYMENT, spread({"tier": "front"}, 41))
+    assert (counted(), WEB in store.take_dirty()) == (("api",), True)
+    store.put(DEPLOYMENT, deployment("new", 42))
+    assert (WEB in store.take_dirty(), counted()) == (True, ("api", "new"))
+    store.delete(DEPLOYMENT, "shop", "new", "uid-new")
+    assert (WEB in store.take_dirty(), counted()) == (True, ("api",))

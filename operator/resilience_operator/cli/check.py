@@ -1,12 +1,13 @@
 """`kubectl-resilience check`: the operator's rules over files, standard input or a cluster. Called by cli/main."""
 
-import asyncio
 import gc
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from io import TextIOWrapper
+from typing import TYPE_CHECKING
 
 from resilience_operator.cli import launch, output
 from resilience_operator.cli.files.files import DEFAULT_MAX_SIZE, load
@@ -17,9 +18,12 @@ from resilience_operator.cli.output import Result
 from resilience_operator.cli.policies import load_policy, recommended
 from resilience_operator.cli.progress import Bar
 from resilience_operator.cli.sarif import as_sarif
-from resilience_operator.cluster.store import Store
 from resilience_operator.core.errors import OperatorError, UnreadableObjectError
+from resilience_operator.core.findings import Severity
 from resilience_operator.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from resilience_operator.cluster.store import Store
 
 NOTHING = "holds no object of Kubernetes: nothing was checked"
 
@@ -27,7 +31,10 @@ _WRITERS: dict[str, Callable[[Result], Iterable[str]]] = {
     "text": output.text,
     "json": lambda result: [output.as_json(result)],
     "sarif": lambda result: [as_sarif(result)],
+    "github": output.github,
 }
+_LINES = frozenset({"text", "github"})
+"""Forms that are no JSON: a line may name a file whose name is no text."""
 
 
 class UnusableInputError(OperatorError):
@@ -41,6 +48,24 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--cluster", action="store_true", help="check what runs in a cluster instead")
     add("-p", "--policy", metavar="POLICY.yaml", help="judge by this policy, not by the recommended one")
     add("-o", "--output", choices=tuple(_WRITERS), default="text")
+    add(
+        "--fail-on",
+        choices=[str(each) for each in Severity],
+        default=str(Severity.INFO),
+        help="exit with 1 only for findings of at least this severity (default info: for any)",
+    )
+    add(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="of a directory, leave out what this matches by its path or its name; may be repeated",
+    )
+    add(
+        "--complete",
+        action="store_true",
+        help="the files are all there is: what is in none of them (a PodDisruptionBudget, a Service) is missing",
+    )
     add(
         "--max-size",
         type=int,
@@ -57,12 +82,15 @@ def run(arguments: Namespace) -> int:
     if bool(arguments.paths) == arguments.cluster:
         raise UnusableInputError("check files or directories (- is standard input), or --cluster; not both")
     policy = load_policy(arguments.policy) if arguments.policy else recommended()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # A file's name may be no text at all.
     result = check_cluster(policy, arguments) if arguments.cluster else check_files(policy, arguments)
     if arguments.output == "text":
         for problem in result.problems:
-            print(problem, file=sys.stderr)
+            print(output.printable(str(problem)), file=sys.stderr)
     for line in _WRITERS[arguments.output](result):
-        print(line)
+        print(output.printable(line) if arguments.output in _LINES else line)
     return result.code
 
 
@@ -71,29 +99,45 @@ def check_files(policy: Policy, arguments: Namespace) -> Result:
     # Nothing that is read has cycles, and to look for them took a fifth of the time, in the workers too.
     gc.disable()
     with Bar("files") as bar:
-        loaded = load(arguments.paths, arguments.max_size, bar.show)
-    inventory = Inventory(loaded.manifests, loaded.takeovers, loaded.beside)
+        loaded = load(arguments.paths, arguments.max_size, bar.show, arguments.exclude)
+    inventory = Inventory(
+        loaded.manifests,
+        loaded.takeovers,
+        loaded.beside,
+        loaded.kustomizations,
+        complete=arguments.complete,
+    )
     now = datetime.now(UTC)
     judgement = judge(policy, inventory.subjects(now))
     launch.judge(judgement, loaded.launch, now)
     if not loaded.objects and not loaded.problems:
         loaded.problems += [Problem(path, 0, NOTHING) for path in arguments.paths]
-    return Result(judgement, loaded.problems, loaded.uncovered + loaded.incomplete, len(loaded.strangers))
+    return Result(
+        judgement,
+        loaded.problems,
+        loaded.uncovered + loaded.incomplete,
+        len(loaded.strangers),
+        foreign=loaded.foreign,
+        fail_on=Severity(arguments.fail_on),
+    )
 
 
 def check_cluster(policy: Policy, arguments: Namespace) -> Result:
     """Judge what runs in a cluster. Raises OperatorError."""
     # The client of a cluster takes longer to import than most files take to check.
+    import asyncio
+
     from resilience_operator.cli.cluster import connect, read_store
 
-    async def observed() -> tuple[Store, tuple[int, int]]:
+    async def observed() -> tuple["Store", tuple[int, int]]:
         async with await connect(arguments.kubeconfig, arguments.context) as session:
             return await read_store(session), await session.server_version()
 
-    return Result(judge(policy, _subjects(*asyncio.run(observed()))), files=False)
+    judgement = judge(policy, _subjects(*asyncio.run(observed())))
+    return Result(judgement, files=False, fail_on=Severity(arguments.fail_on))
 
 
-def _subjects(store: Store, server: tuple[int, int]) -> Iterator[Subject]:
+def _subjects(store: "Store", server: tuple[int, int]) -> Iterator[Subject]:
     now = datetime.now(UTC)
     for key in sorted(store.subjects()):
         with suppress(UnreadableObjectError):  # It was named when it was read.

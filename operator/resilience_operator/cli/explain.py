@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from textwrap import fill
 
 from resilience_operator.cli.policies import recommended_text
+from resilience_operator.cli.rule_texts import TEXTS
 from resilience_operator.core.findings import RuleText
 from resilience_operator.engine.gitops import REASONS
 from resilience_operator.policy.crd import printed
-from resilience_operator.targets import CATALOG, RULES
+from resilience_operator.targets import CATALOG
 from resilience_operator.targets.bottlerocket.docs import page
-from resilience_operator.targets.bottlerocket.texts import TEXTS as LAUNCH_TEXTS
 
 WIDTH = 100
 OPT_OUT = (
@@ -26,13 +26,12 @@ OPT_OUT_LAUNCH = (
     'annotate the EC2NodeClass or NodePool resilience.dev/ignore: "{rule}"; resilience.dev/ignore-until and '
     "resilience.dev/ignore-reason hold as for a Deployment. A file of user data has no opt-out: leave it out of PATH."
 )
-TEXTS = {rule: one.text for rule, one in RULES.items()} | LAUNCH_TEXTS
-"""Rule id -> its text, of all that `check` may find."""
 _HEAD = """# Rules
 
 Printed by `kubectl-resilience explain --markdown`; do not edit. Each rule answers a production incident, is asked \
 for by its field in a ResiliencePolicy, and says in `kubectl-resilience check`, in the policy's status and in Events \
-the same with the same words.
+the same with the same words. `check` calls a finding a warning, and info where it is only ever reported, \
+unless the table of its rule says otherwise.
 """
 _GITOPS = f"""## Argo CD
 
@@ -80,7 +79,7 @@ def run(arguments: Namespace) -> int:
 
 def plain(text: RuleText) -> str:
     """A rule for a terminal."""
-    reasons = [_wrap(f"{reason}: {meaning}", "  ") for reason, meaning in text.reasons.items()]
+    reasons = [_wrap(f"{_named(reason, text)}: {meaning}", "  ") for reason, meaning in text.reasons.items()]
     return "\n".join(
         [
             f"{text.rule}: {text.title}",
@@ -97,6 +96,10 @@ def plain(text: RuleText) -> str:
             *_titled("opting out", _opt_out(text)),
         ]
     ).rstrip()
+
+
+def _named(reason: str, text: RuleText) -> str:
+    return f"{reason} ({text.severities[reason]})" if reason in text.severities else reason
 
 
 def _asked(text: RuleText, quote: str = "") -> str:
@@ -132,7 +135,10 @@ def markdown(texts: list[RuleText]) -> str:
 
 
 def _section(text: RuleText) -> str:
-    reasons = "\n".join(f"| `{reason}` | {meaning} |" for reason, meaning in text.reasons.items())
+    reasons = "\n".join(
+        f"| `{reason}` | {text.severities.get(reason, '')} | {meaning} |"
+        for reason, meaning in text.reasons.items()
+    )
     never = "\n".join(f"- {why}" for why in text.never_enforced)
     return f"""## `{text.rule}`: {text.title}
 
@@ -142,8 +148,8 @@ Incident `{text.incident}`; {_asked(text, "`")}.
 
 **Why.** {text.why}
 
-| reason | meaning |
-|---|---|
+| reason | severity | meaning |
+|---|---|---|
 {reasons}
 
 Reported, and never enforced, with

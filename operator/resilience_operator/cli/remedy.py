@@ -158,17 +158,20 @@ def _demands(one: PolicyVerdict, rule: str) -> tuple[Demand, ...]:
     """The rule's demands, and beside them what it would demand where it may only report."""
     demands = {demand.path: demand for demand in one.verdict.demands if demand.rule == rule}
     for finding in one.verdict.findings:
-        path, value = finding.path, finding.desired
-        if finding.rule != rule or path is None or value is None or not finding.committable:
+        if finding.rule != rule or not finding.committable:
             continue
-        if path not in demands or demands[path].value != value:
-            demands[path] = Demand(rule, path, value)
+        for path, value in ((finding.path, finding.desired), *finding.beside):
+            if path is None or value is None:
+                continue
+            if path not in demands or demands[path].value != value:
+                demands[path] = Demand(rule, path, value)
     return tuple(demands.values())
 
 
 def _patch(view: View, merged: Merged, ends: tuple[Judged, ...]) -> Remedy:
     """Every leaf of the object that is to be another, together."""
     paths = {one.finding.path for one in ends if one.finding.path is not None}
+    paths |= {path for one in ends for path, _ in one.finding.beside if path in merged.winners}
     leaves = {
         path: _replacing(path, observed_value(view.target, path), merged.winners[path].demand.value)
         for path in paths

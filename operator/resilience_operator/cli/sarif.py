@@ -1,36 +1,36 @@
 """The result of `check` as SARIF 2.1.0, which code hosts show beside the changed lines. Used by cli/check.
 
-What is only ever reported is a note, every other finding a warning; what could not be read is a notification, and a
-document that is not judged one of level note.
+A finding has the level of its severity (cli/rule_texts), where info is a note; what could not be read is a
+notification, and a document that is not judged one of level note.
 """
 
-import json
+import os
 from hashlib import sha256
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
 from resilience_operator import __version__
-from resilience_operator.cli.files.manifests import NOT_COVERED, Place, Problem
+from resilience_operator.cli.files.manifests import GROUPED, Place, Problem
 from resilience_operator.cli.judging import Hit
-from resilience_operator.cli.output import Result, line_of_hit
-from resilience_operator.core.findings import RuleText
-from resilience_operator.targets import RULES
+from resilience_operator.cli.output import Result, indented, line_of_hit
+from resilience_operator.cli.rule_texts import TEXTS, severity
+from resilience_operator.core.findings import RuleText, Severity
 from resilience_operator.targets.bottlerocket.texts import TEXTS as LAUNCH_TEXTS
 
+_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def as_sarif(result: Result) -> str:
     """One SARIF log with one run."""
-    texts = {rule: one.text for rule, one in RULES.items()} | LAUNCH_TEXTS
-    rules = list(texts)
+    rules = list(TEXTS)
     run = {
         "tool": {
             "driver": {
                 "name": "kubectl-resilience",
                 "semanticVersion": __version__,
-                "rules": [_rule(text) for text in texts.values()],
+                "rules": [_rule(text) for text in TEXTS.values()],
             }
         },
         "invocations": [
@@ -40,12 +40,13 @@ def as_sarif(result: Result) -> str:
                 "toolExecutionNotifications": [
                     *(_notification(one, "error") for one in result.problems),
                     *(_notification(_skipped(place), "note") for place in result.unjudged),
+                    *(_notification(one, "note") for one in result.foreign),
                 ],
             }
         ],
         "results": [_result(hit, rules) for hit in result.judgement.hits],
     }
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
+    return indented({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
 def _rule(text: RuleText) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def _result(hit: Hit, rules: list[str]) -> dict[str, Any]:
     return {
         "ruleId": finding.rule,
         "ruleIndex": rules.index(finding.rule),
-        "level": "note" if finding.report_only else "warning",
+        "level": _LEVELS[severity(finding)],
         "message": {"text": f"{kind} {finding.object}: {finding.message}{tail}"},
         "locations": [location],
         "partialFingerprints": {"finding/v1": sha256(identity.encode()).hexdigest()[:32]},
@@ -84,7 +85,7 @@ def _result(hit: Hit, rules: list[str]) -> dict[str, Any]:
 
 
 def _skipped(place: Place) -> Problem:
-    link = ": " if place.why == NOT_COVERED else " "
+    link = ": " if place.why in GROUPED else " "
     return Problem(place.file, place.line, f"skipped: {place.ref.kind} {place.ref.name}{link}{place.why}")
 
 
@@ -97,5 +98,5 @@ def _notification(problem: Problem, level: str) -> dict[str, Any]:
 
 
 def _physical(file: str, line: int) -> dict[str, Any]:
-    body: dict[str, Any] = {"artifactLocation": {"uri": quote(PurePath(file).as_posix())}}
+    body: dict[str, Any] = {"artifactLocation": {"uri": quote(os.fsencode(PurePath(file).as_posix()))}}
     return body | ({"region": {"startLine": line}} if line else {})

@@ -60,3 +60,14 @@ def alike_pods(old: Deployment | None, new: Deployment | None) -> bool:
         return old is new
     was, now = old.spec, new.spec
     return was.selector == now.selector and was.template.metadata.labels == now.template.metadata.labels
+
+
+def alike_spread(old: Deployment | None, new: Deployment | None) -> bool:
+    """True where both say the same of where their pods are to run."""
+    if old is None or new is None:
+        return False
+    was, said = old.spec.template.spec, new.spec.template.spec
+    return (was.topology_spread_constraints, was.affinity) == (
+        said.topology_spread_constraints,
+        said.affinity,
+    )

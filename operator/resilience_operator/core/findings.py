@@ -22,12 +22,31 @@ class State(StrEnum):
 STATE_ORDER: tuple[State, ...] = tuple(State)
 
 
+class Severity(StrEnum):
+    """How much a finding weighs for who decides by it, the lightest first.
+
+    Not the same as whether the operator may end it: a budget of others that blocks every drain is an error, and never
+    touched. The words are SARIF's and GitHub's, where `info` is called note and notice.
+    """
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    """It stops something by itself: drains, scaling, a node's start, or the application before its time."""
+
+    def reaches(self, least: "Severity") -> bool:
+        """True where it is as heavy as `least`, or heavier."""
+        order = tuple(Severity)
+        return order.index(self) >= order.index(least)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One drift of one object from one rule; `message` is a neutral sentence a person understands.
 
     `report_only` is the sentence why this may never be enforced ("" where it may be). `committable`: False where the
     object's owner should not write `desired` either: it would be undone, refused, or be of no use.
+    `beside`: other leaves, with their values, that are written with `desired` and are no finding of their own.
     """
 
     rule: str
@@ -39,6 +58,7 @@ class Finding:
     path: Path | None = None
     report_only: str = ""
     committable: bool = True
+    beside: tuple[tuple[Path, JSON], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +194,5 @@ class RuleText:
     why: str
     reasons: dict[str, str] = field(default_factory=dict)
     never_enforced: tuple[str, ...] = ()
+    severities: dict[str, Severity] = field(default_factory=dict)
+    """Reason -> what it weighs, where that is not a warning, or info of what is only ever reported."""

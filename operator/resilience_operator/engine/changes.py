@@ -194,8 +194,10 @@ def forget(view: View, directory: Mapping[str, Policy], patience: Patience, keep
 
 def remembered_until(view: View, patience: Patience) -> datetime | None:
     """Until when the times of our writes stay, after a temporary leaf was given back; None where nothing was."""
-    last = view.state.applies[-1] if view.state.applies and not view.state.leaves else None
-    return last.at + patience.window if last is not None and not last.revision else None
+    if view.state.leaves or not view.state.applies or view.workload is not None:  # No workload has such leaves.
+        return None
+    last = view.state.applies[-1]
+    return last.at + patience.window if not last.revision else None
 
 
 def let_go(view: View, directory: Mapping[str, Policy]) -> Change | None:

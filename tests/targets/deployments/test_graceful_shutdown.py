@@ -13,7 +13,7 @@ from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.targets.deployments.graceful_shutdown import check
 from resilience_operator.targets.deployments.serving import serving
 from resilience_operator.targets.deployments.settings import GracefulShutdown
-from resilience_operator.targets.deployments.sleeps import known_sleep
+from resilience_operator.targets.deployments.sleeps import known_sleep, least_sleep
 from resilience_operator.targets.workloads.view import DeploymentView, Known
 from tests.support.views import applied, deployment, held, service, view
 
@@ -57,14 +57,11 @@ def demand(path: Path, value: Any, *, never_take: bool = False) -> Demand:
     return Demand("graceful-shutdown", path, value, never_take=never_take)
 
 
-def test_a_served_container_gets_a_sleep_and_the_pod_a_longer_grace_period() -> None:
+def test_a_served_container_gets_a_sleep_and_the_pod_a_longer_grace_period_and_that_is_one_finding() -> None:
     subject = served()
-    message = "container web serves a port of a Service and has no preStop hook"
+    message = f"container web serves a port of a Service and has no preStop hook; {NO_TIME}"
     assert check(RULE, subject) == Verdict(
-        (
-            drift(subject, "NoPreStop", message, hook(), None, SLEEP),
-            drift(subject, "GracePeriodTooShort", NO_TIME, GRACE, 30, 45),
-        ),
+        (replace(drift(subject, "NoPreStop", message, hook(), None, SLEEP), beside=((GRACE, 45),)),),
         (demand(hook(), SLEEP), demand(GRACE, 45)),
     )
 
@@ -102,12 +99,31 @@ def test_without_services_the_rule_is_skipped_and_never_passed() -> None:
 def test_applies_to_all_judges_every_container_where_no_service_tells_which() -> None:
     subject = view(deployment(pod=pod(container("web", WEB), container("worker"))))
     assert [found.message for found in check(EVERYWHERE, subject).findings] == [
-        "container web has no preStop hook",
+        f"container web has no preStop hook; {NO_TIME}",
         "container worker has no preStop hook",
-        NO_TIME,
     ]
     behind = replace(subject, services=(service(),))
-    assert [found.path for found in check(EVERYWHERE, behind).findings] == [hook("web"), GRACE]
+    assert [found.path for found in check(EVERYWHERE, behind).findings] == [hook("web")]
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "asked"),
+    [
+        ("web", {"port": 80, "name": "http-metrics"}, False),
+        ("web", {"port": 80, "targetPort": "metrics"}, False),
+        ("web", {"port": 9090, "name": "prometheus"}, False),
+        ("web-metrics", {"port": 80}, False),
+        ("web-metrics", {"port": 80, "name": "http"}, True),
+        ("metrics-server", {"port": 443}, True),
+        ("prometheus", {"port": 9090}, True),
+        ("web", {"port": 80}, True),
+    ],
+)
+def test_a_service_that_only_a_scraper_looks_at_sends_no_requests(
+    name: str, port: dict[str, Any], asked: bool
+) -> None:
+    subject = view(deployment(pod=pod(container("web"))), services=[service(port, name=name)])
+    assert [one.reason for one in check(RULE, subject).findings] == (["NoPreStop"] if asked else [])
 
 
 TWO = (container("web", WEB), container("proxy", {"containerPort": 9090, "name": "admin"}))
@@ -191,6 +207,37 @@ def test_only_what_is_exactly_a_sleep_has_a_known_duration(handler: Any, seconds
     assert known_sleep(handler) == seconds
 
 
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [
+        ("sleep 10", 10),
+        ("sleep 10 && nginx -s quit", 10),
+        ("sleep 60; kill -QUIT 1", 60),
+        ("sleep 60 || true", 60),
+        ("sleep 60 && curl -X POST localhost:80/quit > /dev/null 2>&1", 60),
+        ("nginx -s quit; sleep 45", 45),
+        ("curl localhost/drain?pod=${POD_NAME} >/dev/null || true; sleep 45", 45),
+        ("sleep 5\ndrain\nsleep 40", 45),
+        ("drain && /bin/sleep 2.5s", 2.5),
+        ("sleep 60 & drain", None),
+        ("drain || sleep 60", None),
+        ("if busy; then\nsleep 60\nfi", None),
+        ("stop() {\nsleep 60\n}", None),
+        ("kill -QUIT 1; sleep 60", None),
+        ("test -e /x || exit 0; sleep 60", None),
+        ("echo '; sleep 60 '", None),
+        ("sleep $DELAY && drain", None),
+        ("sleep 1m; drain", None),
+        ("", None),
+    ],
+)
+@pytest.mark.parametrize("shell", [("sh", "-c"), ("/bin/bash", "-ec")])
+def test_a_line_that_begins_with_a_sleep_or_ends_in_one_takes_at_least_so_long(
+    shell: tuple[str, str], line: str, seconds: float | None
+) -> None:
+    assert least_sleep(command(*shell, line)) == seconds
+
+
 def test_an_owners_hook_that_sleeps_long_enough_satisfies() -> None:
     subject = served(command("sleep", "15"), grace=60)
     assert check(RULE, subject) == Verdict(demands=(demand(GRACE, 60),))
@@ -218,7 +265,8 @@ def test_the_application_keeps_the_time_that_its_owner_gave_it() -> None:
     subject = served(grace=120)
     found = check(RULE, subject)
     assert found.demands == (demand(hook(), SLEEP), demand(GRACE, 135))
-    assert found.findings[1].message == "terminationGracePeriodSeconds is 120; 135 are demanded"
+    assert [(one.reason, one.beside) for one in found.findings] == [("NoPreStop", ((GRACE, 135),))]
+    assert "120" not in found.findings[0].message
     written = applied(subject, found)
     assert check(RULE, written) == Verdict(demands=(demand(hook(), SLEEP), demand(GRACE, 135)))
 
@@ -249,7 +297,7 @@ def test_a_hook_of_a_container_that_serves_nothing_must_fit_as_well() -> None:
 def test_the_sleep_action_waits_for_a_server_that_knows_it() -> None:
     old = check(RULE, served(server=(1, 29)))
     why = "the preStop sleep action needs Kubernetes 1.30; the server is 1.29"
-    assert ([found.report_only for found in old.findings], old.demands) == ([why, why], ())
+    assert ([found.report_only for found in old.findings], old.demands) == ([why], ())
     assert check(RULE, served(server=(1, 30))).demands == (demand(hook(), SLEEP), demand(GRACE, 45))
 
 
@@ -270,7 +318,7 @@ def test_a_hook_of_ours_follows_the_policy_both_ways() -> None:
 
 def test_a_hook_of_ours_that_is_gone_is_missing_again() -> None:
     subject = served(grace=45, state=held(str(hook()), SLEEP))
-    assert [found.reason for found in check(RULE, subject).findings] == ["NoPreStop", "GracePeriodTooShort"]
+    assert [found.reason for found in check(RULE, subject).findings] == ["NoPreStop"]
 
 
 def test_a_hook_that_somebody_put_in_the_place_of_ours_is_theirs() -> None:

@@ -13,13 +13,16 @@ from resilience_operator.targets.deployments import probes, resources
 from resilience_operator.targets.deployments.containers import ONLY_THE_OWNER
 from resilience_operator.targets.deployments.settings import Deployments, Probes, Resources
 from tests.support.policies import asking
-from tests.support.views import deployment, view
+from tests.support.views import deployment, service, view
 
+SERVES = [{"containerPort": 80}]
 ASKS = {"httpGet": {"path": "/", "port": 80}}
 
 
 def subject(**container: Any) -> Any:
-    return view(deployment(pod={"containers": [{"name": "web", "image": "web:1", **container}]}))
+    return view(
+        deployment(pod={"containers": [{"name": "web", "image": "web:1", "ports": SERVES, **container}]})
+    )
 
 
 def finding(rule: str, reason: str, message: str, field: str) -> Finding:
@@ -49,6 +52,19 @@ def test_a_container_with_every_demanded_probe_is_as_it_should_be() -> None:
     everything = subject(readinessProbe=ASKS, livenessProbe=ASKS, startupProbe=ASKS)
     assert probes.check(Probes(require=("readiness", "liveness", "startup")), everything) == EMPTY
     assert probes.check(Probes(), subject(readinessProbe={})) == EMPTY
+
+
+def test_a_worker_that_nobody_can_ask_need_not_say_when_it_is_ready() -> None:
+    worker = {"name": "worker", "image": "x"}
+    alone = view(deployment(pod={"containers": [worker]}))
+    assert probes.check(Probes(), alone) == EMPTY
+    assert [
+        one.message for one in probes.check(Probes(require=("readiness", "liveness")), alone).findings
+    ] == ["container worker has no livenessProbe"]
+    served = view(deployment(pod={"containers": [worker]}), services=[service({"port": 80})])
+    assert [one.message for one in probes.check(Probes(), served).findings] == [
+        "container worker has no readinessProbe"
+    ]
 
 
 REQUESTS, LIMITS = {"cpu": "50m", "memory": "64Mi"}, {"memory": "64Mi"}
@@ -94,8 +110,8 @@ CONTAINERS_LACK = [f"container {name} has no resources.limits.memory" for name i
 def test_what_the_pod_states_is_stated_for_all_of_its_containers(
     pod: dict[str, Any], lacking: list[str]
 ) -> None:
-    web = {"name": "web", "image": "web:1", "resources": {"requests": {"cpu": "50m"}}}
-    containers = [web, {"name": "proxy", "image": "proxy:1"}]
+    web = {"name": "web", "image": "web:1", "ports": SERVES, "resources": {"requests": {"cpu": "50m"}}}
+    containers = [web, {"name": "proxy", "image": "proxy:1", "ports": SERVES}]
     given = view(deployment(pod={"containers": containers, "resources": pod}))
     found = resources.check(Resources(), given).findings
     assert [one.message for one in found] == lacking
@@ -103,7 +119,7 @@ def test_what_the_pod_states_is_stated_for_all_of_its_containers(
 
 
 def test_every_container_is_judged_and_no_init_container() -> None:
-    bare = [{"name": name, "image": "x"} for name in ("web", "proxy")]
+    bare = [{"name": name, "image": "x", "ports": SERVES} for name in ("web", "proxy")]
     given = view(deployment(pod={"containers": bare, "initContainers": [{"name": "init", "image": "x"}]}))
     assert [one.message for one in probes.check(Probes(), given).findings] == [
         "container web has no readinessProbe",

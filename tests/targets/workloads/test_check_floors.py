@@ -300,7 +300,6 @@ FLOOR = "lets Deployment web go down to 1; the floor is 2 replicas"
                     "all/web.yaml:6: [replicas] Deployment default/web: 1 of at least 2 replicas; nothing was read that"
                     " scales it"
                 ),
-                skipped("1 Deployment"),
                 "1 finding in 1 of 1 Deployment (policy floors)",
             ],
             id="a-lone-deployment",
@@ -327,7 +326,6 @@ FLOOR = "lets Deployment web go down to 1; the floor is 2 replicas"
                     "all/web.yaml:6: [replicas] Deployment default/web: 1 of at least 2 replicas; nothing was read that"
                     " scales it"
                 ),
-                skipped("1 Deployment"),
                 "skipped: 2 Rollouts: the operator judges Deployments",
                 "1 finding in 1 of 1 Deployment (policy floors)",
             ],
@@ -378,8 +376,13 @@ def test_overlays_that_say_one_object_twice_are_judged_each_and_are_one_scaler(c
         "prod/budget.yaml": [budget("web", "maxUnavailable: 1")],
     }
     assert check(files)[1] == [
+        (
+            "all/base/web.yaml:6: [replicas] Deployment default/web: spec.replicas 1 stands beside"
+            " HorizontalPodAutoscaler web: each apply scales to 1 first; leave it out; reported only: a number in a"
+            " file is its owner's to leave out"
+        ),
         f"all/dev/web.yaml:7: [replicas] HorizontalPodAutoscaler default/web: spec.minReplicas {FLOOR}",
-        "1 finding in 1 of 3 objects (policy floors)",
+        "2 findings in 2 of 3 objects (policy floors)",
     ]
 
 
@@ -546,6 +549,7 @@ def test_json_names_the_kind_the_leaf_and_what_it_should_be(check: Any) -> None:
     assert parameters == {
         "rule": "coredns-floor",
         "reason": "FloorTooLow",
+        "severity": "warning",
         "object": {"apiVersion": "v1", "kind": "ConfigMap", **autoscaler},
         "message": "linear lets Deployment coredns go down to 2; the floor is 3 replicas",
         "path": "data.linear",

@@ -308,14 +308,18 @@ FULL = "DoNotSchedule on kubernetes.io/hostname with 3 replicas and room for 3, 
         (apart(), [*THREE, TAINTED], {}, ON_HOSTS),
         (apart(), [*THREE, node("e")], {}, ""),
         (apart(), THREE, {"rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}, ""),
+        (apart(), THREE, {"rollingUpdate": {"maxUnavailable": 1}}, ""),
         (apart(matchLabelKeys=["pod-template-hash"]), THREE, {}, ""),
+        (apart(mismatchLabelKeys=["tenant"]), THREE, {}, ""),
         (apart(labelSelector={"matchLabels": {"app": "other"}}), THREE, {}, ""),
+        (apart(namespaces=["other"]), THREE, {}, ""),
         (
             apart("topology.kubernetes.io/zone"),
             THREE,
             {},
             "required podAntiAffinity on topology.kubernetes.io/zone with 3 replicas in 2 eligible domains",
         ),
+        (apart("topology.kubernetes.io/zone"), [node("a"), node("b"), node("c")], {}, ""),
         (hard(), THREE, {}, ""),
         (hard(), [*THREE, TAINTED], {}, FULL),
         (hard(nodeTaintsPolicy="Honor"), [*THREE, TAINTED], {}, ""),
@@ -332,3 +336,14 @@ def test_a_new_pod_without_a_place_beside_the_old_ones_is_never_asked_for(
 ) -> None:
     expected = f"{why} leaves a new pod no place" if why else ""
     assert never_enforced(view(deployment(pod=pod, strategy=strategy), nodes=nodes)) == expected
+
+
+def test_on_nodes_that_are_not_known_a_place_for_a_new_pod_is_not_known_either() -> None:
+    unread = replace(view(deployment(pod=apart())), known=Known(nodes=False))
+    why = (
+        "required podAntiAffinity on kubernetes.io/hostname: how many domains there are is not known, and a new pod"
+        " may find no place"
+    )
+    assert never_enforced(unread) == why
+    gives_way = deployment(pod=apart(), strategy={"rollingUpdate": {"maxUnavailable": 1}})
+    assert never_enforced(replace(unread, deployment=gives_way)) == ""

@@ -1,23 +1,25 @@
 """From the text of a file to decoded documents with their lines, as the API server would read them.
 
 Used by cli/files/manifests. Composed by libyaml and decoded here, because PyYAML's own decoding takes three times as
-long, silently accepts duplicate keys, and reads fewer words as booleans than Kubernetes does (sigs.k8s.io/yaml).
-One broken document does not hide the others: the text is cut at its `---` lines first.
+long, and reads fewer words as booleans than Kubernetes does (sigs.k8s.io/yaml). Of equal keys the last counts, and of
+equal anchors the last before the alias, as for kubectl. One broken document does not hide the others: the text is cut
+at its `---` lines first, and what nobody wants is not even composed.
 """
 
 import json
 import operator
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
 import yaml
 from yaml import MappingNode, ScalarNode, SequenceNode
+from yaml.composer import Composer
 from yaml.cyaml import CParser  # type: ignore[attr-defined]
 
-from resilience_operator.cli.files.scalars import plain_value, tagged_value
+from resilience_operator.cli.files.scalars import plain_value, real, tagged_value
 
 Node = Any
 """A composed yaml.Node; its subclasses differ in what `value` is."""
@@ -39,11 +41,27 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Unwanted:
+    """An object of a kind that was not asked for, as its top-level lines say."""
+
+    version: str
+    kind: str
+
+
+Wanted = Callable[[str, str, str], bool]
+"""Of (API version, kind, the text that holds it): whether it is to be read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that cannot be read: the line (from 1) and a sentence that says what to do."""
+    """Something that cannot be read: the line (from 1) and a sentence that says what to do.
+
+    `foreign`: nobody would apply it either: a template, or a file of another program.
+    """
 
     line: int
     message: str
+    foreign: bool = False
 
 
 class BrokenDocumentError(Exception):
@@ -66,16 +84,116 @@ class _Composer(CParser):
     ascend_resolver = staticmethod(bool)
 
 
-def documents(text: str, *, is_json: bool = False) -> Iterator[Document | Fault]:
-    """Every document of a text in order, or what is wrong with it. Documents of comments alone are left out."""
-    if is_json:
-        yield _json(text)
+class _Again(Composer, CParser):
+    """The same in Python, which lets an anchor be defined again: the alias means the last one before it."""
+
+    def __init__(self, text: str) -> None:
+        CParser.__init__(self, text)
+        Composer.__init__(self)
+
+    def compose_node(self, parent: Node, index: Any) -> Node:
+        """The next node, whose anchor forgets its namesake."""
+        event = self.peek_event()
+        if isinstance(event, yaml.NodeEvent) and not isinstance(event, yaml.AliasEvent):
+            self.anchors.pop(event.anchor, None)
+        return super().compose_node(parent, index)
+
+    resolve = _Composer.resolve
+    descend_resolver = staticmethod(operator.is_)
+    ascend_resolver = staticmethod(bool)
+
+
+def documents(
+    text: str, *, is_json: bool = False, wanted: Wanted | None = None
+) -> Iterator[Document | Unwanted | Fault]:
+    """Every document of a text in order, or what is wrong with it. Documents of comments alone are left out.
+
+    What begins with a brace is read as JSON first, as kubectl does, and several values in a row are as many documents.
+    `is_json`: it is called JSON; then what begins as JSON is nothing else. `wanted`: what of it is to be read;
+    everything by default.
+    """
+    if is_json and _OPENS.match(text):
+        yield from _json(text, 0, wanted)
         return
+    foreign = is_json and not _MANIFEST.search(text)
+    for found in _yaml(text, wanted):
+        yield replace(found, foreign=True) if foreign and isinstance(found, Fault) else found
+
+
+def _yaml(text: str, wanted: Wanted | None) -> Iterator[Document | Unwanted | Fault]:
     for offset, part in _parts(text):
-        try:
-            yield from _composed(part, offset)
-        except (BrokenDocumentError, yaml.YAMLError, RecursionError) as error:
+        if _brace(part):
+            values = list(_json(part, offset, wanted))
+            if not isinstance(values[-1], Fault) or not _is_flow(part):
+                yield from values
+                continue
+        head = _head(part) if wanted is not None else None
+        if wanted is not None and head is not None and not wanted(*head, part):
+            yield Unwanted(*head)
+        else:
+            yield from _read(part, offset)
+
+
+_OPENS = re.compile(r"\s*(?:\[|\{(?!\{))")
+_START = re.compile(r"\s*(?:---[ \t]*(?:#[^\n]*)?\n\s*)?(\{(?!\{))?")
+
+
+def _brace(part: str) -> bool:
+    match = _START.match(part)
+    return match is not None and match[1] is not None
+
+
+def _is_flow(part: str) -> bool:
+    """True where what begins with a brace, and is no JSON, is YAML: its words stand without quotes."""
+    try:
+        return _Composer(part).get_single_node() is not None
+    except yaml.YAMLError:
+        return False
+
+
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9./-]*", re.ASCII)
+
+
+def _head(part: str) -> tuple[str, str] | None:
+    """API version and kind as they stand at the start of a line; None where they have to be read to be known."""
+    if "{{" in part:
+        return None
+    found = []
+    for key in ("\napiVersion:", "\nkind:"):
+        text = part if part.startswith("---") else f"\n{part}"
+        at = text.find(key)
+        if at < 0 or text.find(key, at + 1) >= 0:
+            return None
+        line = text[at + len(key) : text.find("\n", at + 1) if text.find("\n", at + 1) >= 0 else None]
+        word = line.partition(" #")[0].strip()
+        if not _WORD.fullmatch(word):
+            return None
+        found.append(word)
+    return found[0], found[1]
+
+
+def _read(part: str, offset: int) -> Iterator[Document | Fault]:
+    """The documents between two `---` lines: one, or more where they end in `...`."""
+    done: list[Document] = []
+    try:
+        done += _composed(_Composer(part), part, offset)
+    except yaml.composer.ComposerError as error:
+        if "duplicate anchor" not in str(error):
+            yield from done
             yield _fault(part, offset, error)
+            return
+        done.clear()
+        try:
+            done += _composed(_Again(part), part, offset)
+        except (BrokenDocumentError, yaml.YAMLError, RecursionError) as again:
+            yield from done
+            yield _fault(part, offset, again)
+            return
+    except (BrokenDocumentError, yaml.YAMLError, RecursionError) as error:
+        yield from done
+        yield _fault(part, offset, error)
+        return
+    yield from done
 
 
 def _parts(text: str) -> Iterator[tuple[int, str]]:
@@ -93,8 +211,7 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
         line += part.count("\n")
 
 
-def _composed(part: str, offset: int) -> Iterator[Document]:
-    composer = _Composer(part)
+def _composed(composer: Any, part: str, offset: int) -> Iterator[Document]:
     budget = _Budget(len(part) + SPARE_VALUES) if "*" in part else None
     while composer.check_node():
         node = composer.get_node()
@@ -145,8 +262,6 @@ def _mapping(node: Node, budget: _Budget | None) -> dict[str, Any]:
         key = _plain_key(key_node.value) if plain else _other_key(key_node)
         if key is _MERGE:
             merges.append(child)
-        elif key in result:
-            raise _duplicate(key, key_node, node)
         else:
             result[key] = _scalar(child) if type(child) is ScalarNode else _decode(child, budget)
     if None in result.values():
@@ -170,14 +285,6 @@ def _plain_key(text: str) -> Any:
     return text if value is None or isinstance(value, str) else json.dumps(value)
 
 
-def _duplicate(key: str, key_node: Node, node: Node) -> BrokenDocumentError:
-    keys = (each for each, _ in node.value)
-    first = next(each for each in keys if key in (each.value, _plain_key(str(each.value))))
-    line = key_node.start_mark.line
-    above = line - first.start_mark.line
-    return BrokenDocumentError(line, f"duplicate key {key!r} (the first is {above} lines above); remove one")
-
-
 def _merged(merges: list[Node], budget: _Budget | None) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for merge in merges:
@@ -190,41 +297,67 @@ def _merged(merges: list[Node], budget: _Budget | None) -> dict[str, Any]:
     return result
 
 
-def _json(text: str) -> Document | Fault:
+_GAP = re.compile(r"(?:\s|^---[ \t]*(?:#.*)?$|^\.\.\.[ \t]*$)*", re.MULTILINE)
+_FULL = json.JSONDecoder(object_pairs_hook=lambda pairs: _without_nulls(pairs), parse_float=real)
+
+
+def _without_nulls(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in dict(pairs).items() if value is not None}
+
+
+def _json(text: str, offset: int, wanted: Wanted | None) -> Iterator[Document | Unwanted | Fault]:
+    """The values that stand one after the other."""
+    at = _after_gap(text, 0)
+    while at < len(text):
+        try:
+            value, end = _FULL.raw_decode(text, at)
+        except json.JSONDecodeError as error:
+            template = _template_to_blame(text, {error.lineno - 1})
+            if template is not None:
+                yield Fault(offset + template, TEMPLATE, foreign=True)
+                return
+            message = f"is not JSON: {error.msg}, column {error.colno}"
+            yield Fault(offset + error.lineno, message, foreign='"apiVersion"' not in text)
+            return
+        except RecursionError:
+            yield Fault(offset + 1, "is nested too deeply")
+            return
+        lines = offset + text.count("\n", 0, at)
+        head = _said(value)
+        if wanted is not None and head is not None and not wanted(*head, text[at:end]):
+            yield Unwanted(*head)
+        else:
+            yield Document(value, _node(text[at:end]), lines)
+        at = _after_gap(text, end)
+
+
+def _after_gap(text: str, at: int) -> int:
+    match = _GAP.match(text, at)
+    return match.end() if match is not None else at
+
+
+def _said(value: Any) -> tuple[str, str] | None:
+    version, kind = (value.get("apiVersion"), value.get("kind")) if isinstance(value, dict) else (None, None)
+    return (version, kind) if isinstance(version, str) and isinstance(kind, str) else None
+
+
+def _node(text: str) -> Node | None:
+    """The lines of JSON are a luxury: libyaml refuses tabs between tokens and some escapes."""
     try:
-        value = json.loads(text, object_pairs_hook=_unique)
-    except json.JSONDecodeError as error:
-        template = template_line(text)
-        if template is not None:
-            return Fault(template, TEMPLATE)
-        return Fault(error.lineno, f"is not JSON: {error.msg}, column {error.colno}")
-    except BrokenDocumentError as error:
-        key = re.escape(json.dumps(str(error)))
-        seen = [text.count("\n", 0, match.start()) for match in re.finditer(key + r"\s*:", text)]
-        return Fault(seen[-1] + 1 if seen else 1, f"duplicate key {str(error)!r}; remove one")
-    except RecursionError:
-        return Fault(1, "is nested too deeply")
-    try:
-        # The lines of JSON are a luxury: libyaml refuses tabs between tokens and some escapes.
-        node = _Composer(text.replace("\t", " ")).get_single_node()
+        return _Composer(text.replace("\t", " ")).get_single_node()
     except yaml.YAMLError:
-        node = None
-    return Document(value, node)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
-        raise BrokenDocumentError(0, next(name for name in names if names.count(name) > 1))
-    return {name: value for name, value in pairs if value is not None}
+        return None
 
 
 def _fault(part: str, offset: int, error: Exception) -> Fault:
-    template = template_line(part)
+    marks = (getattr(error, "problem_mark", None), getattr(error, "context_mark", None))
+    lines = {mark.line for mark in marks if mark is not None}
+    lines |= {error.line} if isinstance(error, BrokenDocumentError) else set()
+    template = _template_to_blame(part, lines)
     if template is not None:
-        return Fault(offset + template, TEMPLATE)
+        return Fault(offset + template, TEMPLATE, foreign=True)
     if isinstance(error, BrokenDocumentError):
-        return Fault(offset + error.line + 1, str(error))
+        return Fault(offset + error.line + 1, str(error), foreign=not _MANIFEST.search(part))
     if isinstance(error, RecursionError):
         return Fault(offset + 1, "is nested too deeply, or an alias contains itself")
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
@@ -232,6 +365,27 @@ def _fault(part: str, offset: int, error: Exception) -> Fault:
         last = part.rstrip().count("\n")  # An end that comes too soon is seen after the last line.
         return Fault(offset + min(error.problem_mark.line, last) + 1, f"is not YAML: {what}")
     return Fault(offset + 1, f"is not YAML: {' '.join(str(error).split())}")
+
+
+_MANIFEST = re.compile(r"^[\"']?(?:apiVersion|kind)[\"']?\s*:", re.MULTILINE)
+_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')
+_CONTROL = re.compile(
+    r"^[ \t]*(?:\{\{-?[ \t]*(?:if|else|end|range|with|include|define|template|block|/\*|\$|\.)|\{%)",
+    re.MULTILINE,
+)
+
+
+def _template_to_blame(text: str, lines: set[int]) -> int | None:
+    """The line (from 1) of the first action, where one made what stands there unreadable.
+
+    One in quotes is a string like any other; text that a program fills in later has many of those.
+    """
+    if _CONTROL.search(text) is None:
+        written = text.split("\n")
+        near = "\n".join(written[at] for line in lines for at in (line - 1, line) if 0 <= at < len(written))
+        if "{{" not in _QUOTED.sub("", near) and "{%" not in near:
+            return None
+    return template_line(text) or 1
 
 
 TEMPLATE = "looks like a Helm template; render it first (helm template ... | kubectl-resilience check -)"

@@ -3,10 +3,12 @@
 Sizes are judged before anything is read. Many files are read by two or more processes.
 """
 
+import codecs
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from fnmatch import fnmatchcase
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -20,6 +22,8 @@ STDIN_NAME = "<stdin>"
 DEFAULT_MAX_SIZE = 16 * 1024 * 1024
 """Bytes of one file."""
 
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How text begins that PowerShell redirected into a file; YAML may be written so (YAML 1.2, 5.2)."""
 CHUNK = 100
 """Files that a process reads before it gives back what it found."""
 MANY = 300
@@ -29,40 +33,55 @@ Progress = Callable[[int, int], None]
 """Called with (files read, all files)."""
 
 
-def load(paths: Sequence[str], max_size: int, progress: Progress = lambda done, total: None) -> Loaded:
-    """All objects of the given files and directories; `-` is standard input. Never raises on their content."""
+def load(
+    paths: Sequence[str],
+    max_size: int,
+    progress: Progress = lambda done, total: None,
+    exclude: Sequence[str] = (),
+) -> Loaded:
+    """All objects of the given files and directories; `-` is standard input. Never raises on their content.
+
+    `exclude`: globs; of a directory, what one matches by its path or name is left out, with all below it.
+    """
     loaded = Loaded()
     files: list[str] = []
     for path in paths:
         if path == STDIN:
             loaded.add(_read_stdin(max_size))
         else:
-            files += _found(path, loaded)
+            files += _found(path, loaded, exclude)
     files = list(dict.fromkeys(files))
-    explicit = {os.path.normpath(path) for path in paths}
+    explicit = {STDIN_NAME, *map(os.path.normpath, paths)}
     for done, part in _loads(files, max_size):
         loaded.add(part)
         progress(done, len(files))
-    strangers, loaded.strangers = loaded.strangers, []
-    for stranger in strangers:
-        if stranger.file in explicit or stranger.file == STDIN_NAME:
-            loaded.problems.append(stranger)
-        elif not stranger.file.lower().endswith(USER_DATA):  # Most TOML is about something else.
-            loaded.strangers.append(stranger)
+    for found in (loaded.strangers, loaded.foreign):
+        # What somebody names is meant to be read; most other TOML is about something else.
+        loaded.problems += [one for one in found if one.file in explicit]
+        found[:] = [
+            one for one in found if not (one.file in explicit or one.file.lower().endswith(USER_DATA))
+        ]
     return loaded
 
 
-def _found(path: str, loaded: Loaded) -> list[str]:
+def _found(path: str, loaded: Loaded, exclude: Sequence[str]) -> list[str]:
     """The manifests below a path, sorted; a Problem where there are none."""
     if not os.path.isdir(path):
         return [os.path.normpath(path)]
-    found = sorted(_walk(Path(path), frozenset()))
+    found = sorted(_walk(Path(path), frozenset(), exclude))
     if not found:
         loaded.problems.append(Problem(path, 0, "has no file that ends in .yaml, .yml, .json or .toml"))
     return found
 
 
-def _walk(directory: Path, above: frozenset[str]) -> Iterator[str]:
+def _excluded(path: str, exclude: Sequence[str]) -> bool:
+    path = os.path.normpath(path)
+    return any(
+        fnmatchcase(path, glob.rstrip("/")) or fnmatchcase(os.path.basename(path), glob) for glob in exclude
+    )
+
+
+def _walk(directory: Path, above: frozenset[str], exclude: Sequence[str]) -> Iterator[str]:
     """Files below a directory, without hidden ones; a link back to a directory above is not followed."""
     real = os.path.realpath(directory)
     if real in above:
@@ -74,10 +93,10 @@ def _walk(directory: Path, above: frozenset[str]) -> Iterator[str]:
         yield os.path.normpath(directory)
         return
     for entry in entries:
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or _excluded(entry.path, exclude):
             continue
         if entry.is_dir():
-            yield from _walk(Path(entry.path), above | {real})
+            yield from _walk(Path(entry.path), above | {real}, exclude)
         elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
             yield os.path.normpath(entry.path)
 
@@ -133,8 +152,7 @@ def _read_stdin(max_size: int) -> Loaded:
     data = sys.stdin.buffer.read(max_size + 1)
     if len(data) > max_size:
         return Loaded(problems=[_too_big(STDIN_NAME, f"is more than {max_size:,} bytes", max_size)])
-    start = data.lstrip()[:2]
-    return _decoded(data, STDIN_NAME, is_json=start[:1] == b"{" and start != b"{{")
+    return _decoded(data, STDIN_NAME, is_json=data.lstrip()[:1] == b"{")
 
 
 def _too_big(file: str, what: str, max_size: int) -> Problem:
@@ -142,6 +160,8 @@ def _too_big(file: str, what: str, max_size: int) -> Problem:
 
 
 def _decoded(data: bytes, file: str, *, is_json: bool) -> Loaded:
+    if data.startswith(_UTF16):
+        data = data.decode("utf-16", "replace").encode()
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
         return Loaded(problems=[Problem(file, line, "is binary, not text")])

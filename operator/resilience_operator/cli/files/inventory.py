@@ -4,11 +4,13 @@ Used by cli/check. Pods are never read from files: where they run is a question 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from resilience_operator.cli.files.manifests import Manifest, Takeover
+from resilience_operator.cli.files.nearness import Nearness
 from resilience_operator.cli.judging import Spot, Subject
 from resilience_operator.cluster.nodes import Nodes
 from resilience_operator.cluster.objects.workloads import (
@@ -40,12 +42,14 @@ from resilience_operator.targets.workloads.shared_selectors import Sharing
 from resilience_operator.targets.workloads.view import DeploymentView, Known, ScalerView, dns_first
 
 Pair = tuple[str, str]
+T = TypeVar("T")
 
 
 class Inventory:
     """Everything that files gave, indexed by what a Deployment needs of it.
 
-    An object that stands in several files (overlays) is judged in each, and is one beside a Deployment: the last.
+    An object that stands in several files (variants, overlays) is judged in each, and is one beside a Deployment: the
+    nearest (cli/files/nearness), the last of equally near ones.
     """
 
     def __init__(
@@ -53,21 +57,28 @@ class Inventory:
         manifests: Iterable[Manifest],
         takeovers: Iterable[Takeover] = (),
         beside: Iterable[tuple[str, Stranger]] = (),
+        kustomizations: Mapping[str, tuple[str, ...]] | None = None,
+        *,
+        complete: bool = False,
     ) -> None:
-        """`beside`: namespace and pods of each controller of another kind."""
+        """`beside`: namespace and pods of each controller of another kind; `kustomizations`: see Nearness.
+
+        `complete`: what is not among the manifests is not there; else nobody knows of a kind that was not read.
+        """
+        self._near = Nearness(kustomizations or {})
         self._judged: list[Manifest] = []
-        self._services: dict[tuple[str, Pair], list[Service]] = defaultdict(list)
+        self._services: dict[tuple[str, Pair], list[Manifest]] = defaultdict(list)
         self._namespaces: dict[str, Namespace] = {}
-        self._claims: dict[Pair, PersistentVolumeClaim] = {}
-        self._scalers: dict[Key, dict[Pair, HorizontalPodAutoscaler | ScaledObject]] = defaultdict(dict)
+        self._claims: dict[Pair, list[Manifest]] = defaultdict(list)
+        self._scalers: dict[Key, dict[Pair, list[Manifest]]] = defaultdict(lambda: defaultdict(list))
         self._autoscalers: dict[Key, dict[Pair, None]] = defaultdict(dict)
         self._described: dict[Pair, Autoscaler] = {}
         self._rollouts: dict[Key, dict[str, None]] = defaultdict(dict)
-        self._config_maps: dict[Pair, ConfigMap] = {}
-        self._budgets: dict[str, dict[str, PodDisruptionBudget]] = defaultdict(dict)
-        self._by_name: dict[Key, Deployment] = {}
-        self._placed: dict[str, dict[str, Deployment]] = defaultdict(dict)
-        self._sharing: dict[str, Sharing] = {}
+        self._config_maps: dict[Pair, list[Manifest]] = defaultdict(list)
+        self._budgets: dict[str, dict[str, list[Manifest]]] = defaultdict(lambda: defaultdict(list))
+        self._by_name: dict[Key, list[Manifest]] = defaultdict(list)
+        self._placed: dict[str, dict[str, list[Manifest]]] = defaultdict(lambda: defaultdict(list))
+        self._sharing: dict[Pair, Sharing] = {}
         self._daemon_sets: list[DaemonSet] = []
         self._strangers = Strangers()
         for namespace, found in beside:
@@ -81,15 +92,19 @@ class Inventory:
             else:
                 self._add(manifest)
         self._nodes = Nodes(nodes)
-        self._known = Known(
+        self._known = self._kinds(complete=complete)
+
+    def _kinds(self, *, complete: bool) -> Known:
+        """Which kinds were read, or are known to be none."""
+        return Known(
             pods=False,
-            services=bool(self._services),
+            services=complete or bool(self._services),
             nodes=bool(self._nodes),
             namespaces=bool(self._namespaces),
             volume_claims=bool(self._claims),
-            scalers=bool(self._scalers or self._autoscalers),
-            budgets=bool(self._budgets),
-            daemon_sets=bool(self._daemon_sets),
+            scalers=complete or bool(self._scalers or self._autoscalers),
+            budgets=complete or bool(self._budgets),
+            daemon_sets=complete or bool(self._daemon_sets),
         )
 
     def subjects(self, now: datetime) -> Iterator[Subject]:
@@ -97,24 +112,25 @@ class Inventory:
         for manifest in self._judged:
             spot = Spot(manifest.file, manifest.line, manifest.lines)
             match manifest.object:
-                case Deployment() as found:
-                    yield Subject(self._with_scaled(self._view(found, now), now), spot)
+                case Deployment():
+                    yield Subject(self._with_scaled(manifest, now), spot)
                 case HorizontalPodAutoscaler() | ScaledObject() | ConfigMap() as scaler:
-                    yield Subject(self._scaler_view(scaler, now), spot)
+                    yield Subject(self._scaler_view(manifest, scaler, now), spot)
 
-    def _with_scaled(self, view: DeploymentView, now: datetime) -> DeploymentView:
-        """The view of a CPA with the Deployments that it scales."""
+    def _with_scaled(self, at: Manifest, now: datetime) -> DeploymentView:
+        """The view of a Deployment; of a CPA's with the Deployments that it scales."""
+        view = self._view(at, now)
         described = self._described.get(_place(view.deployment))
-        scaled = self._scaled_views(described.deployments, now) if described is not None else ()
+        scaled = self._scaled_views(at, described.deployments, now) if described is not None else ()
         return replace(view, scaled=scaled[0], scaled_too=scaled[1:]) if scaled else view
 
-    def _scaler_view(self, scaler: Scaler, now: datetime) -> ScalerView:
+    def _scaler_view(self, at: Manifest, scaler: Scaler, now: datetime) -> ScalerView:
         keys = [key] if (key := scaled_by(scaler)) else []
         if isinstance(scaler, ConfigMap):
             place = _place(scaler)
             readers = (one for one in self._described.values() if (one.namespace, one.config_map) == place)
             keys = [key for one in readers for key in one.deployments]
-        scaled = [_beside(scaler, one) for one in self._scaled_views(keys, now)]
+        scaled = [_beside(scaler, one) for one in self._scaled_views(at, keys, now)]
         return ScalerView(
             target=scaler,
             now=now,
@@ -123,9 +139,9 @@ class Inventory:
             namespace=self._namespaces.get(scaler.metadata.namespace),
         )
 
-    def _scaled_views(self, keys: Iterable[Key], now: datetime) -> tuple[DeploymentView, ...]:
-        known = (self._by_name[key] for key in dict.fromkeys(keys) if key in self._by_name)
-        return dns_first(self._view(one, now) for one in known)
+    def _scaled_views(self, at: Manifest, keys: Iterable[Key], now: datetime) -> tuple[DeploymentView, ...]:
+        known = (self._near.nearest(at, self._by_name.get(key, ())) for key in dict.fromkeys(keys))
+        return dns_first(self._view(one, now) for one in known if one is not None)
 
     def _add(self, manifest: Manifest) -> None:
         found = manifest.object
@@ -135,22 +151,23 @@ class Inventory:
             case HorizontalPodAutoscaler() | ScaledObject() | ConfigMap():
                 self._add_scaler(manifest, found)
             case PodDisruptionBudget():
-                self._budgets[found.metadata.namespace][found.metadata.name] = found
+                self._budgets[found.metadata.namespace][found.metadata.name].append(manifest)
             case DaemonSet():
                 self._daemon_sets.append(found)
             case Service():
                 # One label of the selector is enough to find the few Services that may select a pod.
                 for pair in sorted(found.spec.selector.items())[:1] or [("", "")]:
-                    self._services[found.metadata.namespace, pair].append(found)
+                    self._services[found.metadata.namespace, pair].append(manifest)
             case Namespace():
                 self._namespaces[found.metadata.name] = found
             case PersistentVolumeClaim():
-                self._claims[found.metadata.namespace, found.metadata.name] = found
+                self._claims[found.metadata.namespace, found.metadata.name].append(manifest)
 
     def _add_deployment(self, manifest: Manifest, found: Deployment) -> None:
         self._judged.append(manifest)
         place = _place(found)
-        self._by_name[place] = self._placed[place[0]][place[1]] = found
+        self._by_name[place].append(manifest)
+        self._placed[place[0]][place[1]].append(manifest)
         described = autoscaler_of(found)
         if described is not None:
             self._described[place] = described
@@ -160,62 +177,101 @@ class Inventory:
     def _add_scaler(self, manifest: Manifest, found: Scaler) -> None:
         self._judged.append(manifest)
         if isinstance(found, ConfigMap):
-            self._config_maps[_place(found)] = found
+            self._config_maps[_place(found)].append(manifest)
         elif not isinstance(found, Addon) and (key := scaled_by(found)):  # No file holds an add-on.
-            self._scalers[key][found.ref.kind, found.metadata.name] = found
+            self._scalers[key][found.ref.kind, found.metadata.name].append(manifest)
 
-    def _view(self, found: Deployment, now: datetime) -> DeploymentView:
-        place, template = _place(found), found.spec.template
-        namespace, labels = place[0], template.metadata.labels
-        services = tuple(
-            service
-            for pair in labels.items()
-            for service in self._services.get((namespace, pair), ())
-            if service_selects(service, labels)
-        )
-        names = (
-            volume.persistent_volume_claim.claim_name
-            for volume in template.spec.volumes
-            if volume.persistent_volume_claim is not None
-        )
-        claims = (self._claims.get((namespace, name)) for name in names)
-        every, name = self._budgets.get(namespace, {}).values(), name_of(found)
-        budgets = tuple(
-            one for one in every if selects(one.spec.selector, labels) or one.metadata.name == name
-        )
-        sharing = self._sharing.setdefault(namespace, Sharing(lambda within: self._placed[within].values()))
+    def _view(self, at: Manifest, now: datetime) -> DeploymentView:
+        found = _deployment(at)
+        place, namespace = _place(found), found.metadata.namespace
+        services = self._services_of(at, namespace, found.spec.template.metadata.labels)
+        within, scope = self._within(at), (namespace, self._near.scope(at))
+        sharing = self._sharing.setdefault(scope, Sharing(within))
         claiming = self._autoscalers.get(place, ())
         readers = [one for one in claiming if place in self._described[one].deployments]
         described = (self._described[reader] for reader in readers)
-        parameters = (self._config_maps.get((one.namespace, one.config_map)) for one in described)
+        parameters = (
+            self._nearest(at, self._config_maps.get((one.namespace, one.config_map), ()), ConfigMap)
+            for one in described
+        )
+        scalers = (self._near.nearest(at, one) for _, one in sorted(self._scalers.get(place, {}).items()))
+        scaling = (one.object for one in scalers if one is not None)
+        autoscalers = (self._nearest(at, self._by_name[reader], Deployment) for reader in readers)
         return DeploymentView(
             deployment=found,
             now=now,
-            scalers=tuple(one for _, one in sorted(self._scalers.get(place, {}).items())),
-            autoscalers=tuple(self._by_name[reader] for reader in readers),
+            scalers=tuple(one for one in scaling if isinstance(one, HorizontalPodAutoscaler | ScaledObject)),
+            autoscalers=tuple(one for one in autoscalers if one is not None),
             pretenders=tuple(one for one in claiming if one not in readers),
             config_maps=tuple(one for one in parameters if one is not None),
             rollouts=tuple(self._rollouts.get(place, ())),
             known=self._known,
             namespace=self._namespaces.get(namespace),
             services=services,
-            volume_claims=tuple(claim for claim in claims if claim is not None),
+            volume_claims=self._claims_of(at, found),
             nodes=self._nodes,
-            budgets=budgets,
+            budgets=self._budgets_of(at, found),
             sharing=sharing.of(found) if self._known.budgets else (),
             strangers=self._strangers.of(found),
-            twins=self._twins(place, services),
+            twins=self._twins(at, services),
+            neighbours=sharing.counted(found),
             dns=neighbours(self._daemon_sets) if is_cluster_dns(found, services) else None,
         )
 
-    def _twins(self, place: Pair, services: Iterable[Service]) -> tuple[str, ...]:
+    def _services_of(self, at: Manifest, namespace: str, labels: Mapping[str, str]) -> tuple[Service, ...]:
+        """The Services that select these labels, as they stand nearest."""
+        by_name: dict[str, list[Manifest]] = {}
+        for pair in labels.items():
+            for one in self._services.get((namespace, pair), ()):
+                by_name.setdefault(one.object.metadata.name, []).append(one)
+        nearest = (self._nearest(at, variants, Service) for variants in by_name.values())
+        return tuple(one for one in nearest if one is not None and service_selects(one, labels))
+
+    def _budgets_of(self, at: Manifest, found: Deployment) -> tuple[PodDisruptionBudget, ...]:
+        """The budgets that select its pods, or bear the name of ours, as they stand nearest."""
+        labels, name = found.spec.template.metadata.labels, name_of(found)
+        every = self._budgets.get(found.metadata.namespace, {}).values()
+        nearest = (self._nearest(at, variants, PodDisruptionBudget) for variants in every)
+        known = (one for one in nearest if one is not None)
+        return tuple(one for one in known if selects(one.spec.selector, labels) or one.metadata.name == name)
+
+    def _claims_of(self, at: Manifest, found: Deployment) -> tuple[PersistentVolumeClaim, ...]:
+        """The claims that its pods mount, as they stand nearest."""
+        claims = (one.persistent_volume_claim for one in found.spec.template.spec.volumes)
+        places = ((found.metadata.namespace, one.claim_name) for one in claims if one is not None)
+        nearest = (self._nearest(at, self._claims.get(place, ()), PersistentVolumeClaim) for place in places)
+        return tuple(one for one in nearest if one is not None)
+
+    def _nearest(self, at: Manifest, variants: Iterable[Manifest], kind: type[T]) -> T | None:
+        found = self._near.nearest(at, variants)
+        return found.object if found is not None and isinstance(found.object, kind) else None
+
+    def _within(self, at: Manifest) -> Callable[[str], Iterator[Deployment]]:
+        """The Deployments of a namespace that may live beside the one there."""
+
+        def within(namespace: str) -> Iterator[Deployment]:
+            for variants in self._placed.get(namespace, {}).values():
+                found = self._near.nearest(at, variants)
+                if found is not None:
+                    yield _deployment(found)
+
+        return within
+
+    def _twins(self, at: Manifest, services: Iterable[Service]) -> tuple[str, ...]:
         """Names of the other Deployments that the Service of cluster DNS selects, where it selects this one."""
+        place = _place(_deployment(at))
         dns = next((one for one in services if _place(one) == DNS_SERVICE), None)
         if dns is None:
             return ()
-        beside = (one for key, one in self._by_name.items() if key != place and key[0] == place[0])
+        beside = (one for one in self._within(at)(place[0]) if _place(one) != place)
         chosen = (one for one in beside if service_selects(dns, one.spec.template.metadata.labels))
         return tuple(one.metadata.name for one in chosen)
+
+
+def _deployment(manifest: Manifest) -> Deployment:
+    if not isinstance(manifest.object, Deployment):
+        raise TypeError(f"{manifest.file}:{manifest.line} holds no Deployment")
+    return manifest.object
 
 
 def _place(found: Deployment | ConfigMap | Service) -> Pair:

@@ -6,6 +6,7 @@ A Deployment that lacks what the API server requires is no fault but most likely
 the whole one: it is remembered in the same way, and is no Deployment beside others.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,14 @@ from typing import Any
 import msgspec
 import yaml
 
-from resilience_operator.cli.files.documents import TEMPLATE, Fault, documents, template_line
+from resilience_operator.cli.files.documents import (
+    TEMPLATE,
+    Document,
+    Fault,
+    Unwanted,
+    documents,
+    template_line,
+)
 from resilience_operator.cli.files.positions import child, landmarks, line_of_message
 from resilience_operator.cli.launch import KINDS as LAUNCH_KINDS
 from resilience_operator.cli.launch import LaunchSubject, read_manifest
@@ -35,7 +43,7 @@ from resilience_operator.core.kinds import (
 from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.targets import project, project_dict
 from resilience_operator.targets.coredns.cluster_dns import runs_cache
-from resilience_operator.targets.workloads.autoscalers import may_be_parameters
+from resilience_operator.targets.workloads.autoscalers import MODES, may_be_parameters
 from resilience_operator.targets.workloads.foreign_pods import Stranger, stranger
 
 READ = {
@@ -52,8 +60,32 @@ RETIRED = {
 }
 """(API group, kind) -> what is served of it instead of any other version."""
 ROLLOUT = ("argoproj.io", "Rollout")
-UNCOVERED = frozenset({("apps", "StatefulSet"), ("apps", "DaemonSet"), ROLLOUT})
-"""(API group, kind) of workloads that the operator does not cover; of DaemonSets it looks at the DNS cache of nodes."""
+NOT_COVERED = "the operator judges Deployments"
+RENDER_IT = "render it first: helm template ... | kubectl resilience check -"
+MADE_ELSEWHERE = "what it makes is not in the files"
+UNCOVERED = {
+    ("apps", "StatefulSet"): NOT_COVERED,
+    ("apps", "DaemonSet"): NOT_COVERED,
+    ROLLOUT: NOT_COVERED,
+    ("", "Pod"): NOT_COVERED,
+    ("", "ReplicationController"): NOT_COVERED,
+    ("apps", "ReplicaSet"): NOT_COVERED,
+    ("apps.openshift.io", "DeploymentConfig"): NOT_COVERED,
+    ("apps.kruise.io", "CloneSet"): NOT_COVERED,
+    ("apps.kruise.io", "StatefulSet"): NOT_COVERED,
+    ("apps.kruise.io", "DaemonSet"): NOT_COVERED,
+    ("serving.knative.dev", "Service"): NOT_COVERED,
+    ("helm.toolkit.fluxcd.io", "HelmRelease"): RENDER_IT,
+    ("helm.cattle.io", "HelmChart"): RENDER_IT,
+    ("argoproj.io", "Application"): MADE_ELSEWHERE,
+    ("argoproj.io", "ApplicationSet"): MADE_ELSEWHERE,
+}
+"""(API group, kind) of workloads that the operator does not cover, and of what makes some; and why it says nothing.
+
+Of DaemonSets it looks at the DNS cache of nodes. Pods and ReplicaSets that a controller owns are that one's.
+"""
+GROUPED = frozenset(UNCOVERED.values())
+"""Reasons that are said once for a kind, with the number of objects."""
 _PODS_OF = {
     ("apps", "StatefulSet"): ("StatefulSet", ("spec", "template")),
     ("apps", "DaemonSet"): ("DaemonSet", ("spec", "template")),
@@ -61,12 +93,16 @@ _PODS_OF = {
     ("batch", "CronJob"): ("Job", ("spec", "jobTemplate", "spec", "template")),
 }
 """(API group, kind) -> what controls its pods, and where their template stands."""
+_OWNED = frozenset({"Pod", "ReplicaSet"})
 _SCALES_DOWN = frozenset({"onsuccess", "progressively"})
 """workloadRef.scaleDown of a Rollout that scales the Deployment; by default it never does (rollout/sync.go)."""
-NOT_COVERED = "the operator judges Deployments"
 RENDER = "a patch? render it first: kustomize build DIR | kubectl resilience check -"
 _KUSTOMIZE = "kustomize.config.k8s.io"
 """The API group of what kustomize alone reads: no object of Kubernetes."""
+_KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml"})
+_PARAMETERS = ("autoscaler", *MODES)
+"""Without one of these words a ConfigMap is none that a rule may read."""
+_KINDS = frozenset(kind for table in (READ, RETIRED, UNCOVERED, _PODS_OF, LAUNCH_KINDS) for _, kind in table)
 _JUDGED = frozenset({DEPLOYMENT, *SCALERS})
 DEFAULT_NAMESPACE = "default"
 
@@ -80,6 +116,8 @@ class Manifest:
     file: str
     line: int
     lines: dict[str, int] = field(default_factory=dict)
+    placed: bool = True
+    """Its namespace is written; else whoever renders or applies it says which that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +158,8 @@ class Loaded:
     `beside`: namespace and pods of controllers that are not judged, but whose pods a Deployment may select as well.
     `incomplete`: Deployments that lack what the API server requires; they do not count as objects.
     `launch`: user data of nodes, and what Karpenter starts them by.
+    `foreign`: what cannot be read, and nobody would apply: templates, and files of other programs.
+    `kustomizations`: directories with one, and the directories that each takes in.
     """
 
     manifests: list[Manifest] = field(default_factory=list)
@@ -129,6 +169,8 @@ class Loaded:
     takeovers: list[Takeover] = field(default_factory=list)
     objects: int = 0
     strangers: list[Problem] = field(default_factory=list)
+    foreign: list[Problem] = field(default_factory=list)
+    kustomizations: dict[str, tuple[str, ...]] = field(default_factory=dict)
     beside: list[tuple[str, Stranger]] = field(default_factory=list)
     launch: list[LaunchSubject] = field(default_factory=list)
 
@@ -141,6 +183,8 @@ class Loaded:
         self.takeovers += other.takeovers
         self.objects += other.objects
         self.strangers += other.strangers
+        self.foreign += other.foreign
+        self.kustomizations |= other.kustomizations
         self.beside += other.beside
         self.launch += other.launch
 
@@ -148,12 +192,35 @@ class Loaded:
 def read(text: str, file: str, *, is_json: bool = False) -> Loaded:
     """All objects of a text; never raises on what stands in it."""
     loaded = Loaded()
-    for found in documents(text, is_json=is_json):
+    kustomization = os.path.basename(file) in _KUSTOMIZATIONS
+    for found in documents(text, is_json=is_json, wanted=_wanted):
         if isinstance(found, Fault):
-            loaded.problems.append(Problem(file, found.line, found.message))
+            into = loaded.foreign if found.foreign else loaded.problems
+            into.append(Problem(file, found.line, found.message))
+        elif isinstance(found, Unwanted):
+            loaded.objects += _group(found.version) != _KUSTOMIZE
         else:
+            if kustomization:
+                loaded.kustomizations |= _taken_in(file, found)
             _Reader(loaded, file, found.offset).take(found.value, found.node)
     return loaded
+
+
+def _wanted(version: str, kind: str, text: str) -> bool:
+    """True where an object has to be read to be known: as a rule may look at it, or as others may stand in it."""
+    if kind == CONFIG_MAP.kind:
+        return any(word in text for word in _PARAMETERS)
+    return kind in _KINDS or kind.endswith("List") or _group(version) == _KUSTOMIZE
+
+
+def _taken_in(file: str, found: Document) -> dict[str, tuple[str, ...]]:
+    """The directory of a kustomization, with the directories that it is made of."""
+    directory, value = os.path.dirname(file), found.value
+    named = (
+        [value.get(key) for key in ("resources", "bases", "components")] if isinstance(value, dict) else []
+    )
+    paths = (one for each in named if isinstance(each, list) for one in each if isinstance(one, str))
+    return {directory: tuple(os.path.normpath(os.path.join(directory, one)) for one in paths)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,16 +273,20 @@ class _Reader:
             self._refuse(node, message)
 
     def _take_uncovered(self, value: dict[str, Any], node: yaml.Node | None, ref: ObjectRef) -> None:
+        if ref.kind in _OWNED and _owned(value):
+            return
         beside_dns = (ref.api_version, ref.kind) == (DAEMON_SET.api_version, DAEMON_SET.kind)
         found = None
         if beside_dns and ref.namespace == DAEMON_SET.only_in:
             found = self._project(DAEMON_SET, value, node)
         if not (isinstance(found, DaemonSet) and runs_cache(found)):
-            self.loaded.uncovered.append(Place(ref, self.file, self._line(node)))
+            why = UNCOVERED[_group(ref.api_version), ref.kind]
+            self.loaded.uncovered.append(Place(ref, self.file, self._line(node), why))
 
     def _project(self, kind: Kind, value: dict[str, Any], node: yaml.Node | None) -> Object | None:
+        placed = True
         if kind.namespaced and isinstance(meta := value.get("metadata"), dict) and not meta.get("namespace"):
-            value = value | {"metadata": meta | {"namespace": DEFAULT_NAMESPACE}}
+            value, placed = value | {"metadata": meta | {"namespace": DEFAULT_NAMESPACE}}, False
         try:
             found: Object = _projected(kind, value)
         except UnreadableObjectError as error:
@@ -226,14 +297,14 @@ class _Reader:
         if not found.metadata.name:
             self._refuse(node, f"{kind} without metadata.name; write one")
         elif template_line(names) is not None:
-            self._refuse(node, TEMPLATE)
+            self.loaded.foreign.append(Problem(self.file, self._line(node), TEMPLATE))
         elif isinstance(found, Deployment) and (lacking := _lacking(found.spec)):
             why = f"is incomplete ({lacking}): {RENDER}"
             self.loaded.incomplete.append(Place(found.ref, self.file, self._line(node), why))
             self.loaded.objects -= 1
         else:
             lines = landmarks(node, self.offset) if kind in _JUDGED else {}
-            self.loaded.manifests.append(Manifest(kind, found, self.file, self._line(node), lines))
+            self.loaded.manifests.append(Manifest(kind, found, self.file, self._line(node), lines, placed))
         return found
 
     def _refuse(self, node: yaml.Node | None, message: str) -> None:
@@ -277,6 +348,11 @@ def _parameters(value: dict[str, Any]) -> tuple[str, Any]:
     meta, data = value.get("metadata"), value.get("data")
     name = meta.get("name") if isinstance(meta, dict) else ""
     return name if isinstance(name, str) else "", data if isinstance(data, dict) else {}
+
+
+def _owned(value: dict[str, Any]) -> bool:
+    meta = value.get("metadata")
+    return isinstance(meta, dict) and bool(meta.get("ownerReferences"))
 
 
 def _takeovers(rollout: dict[str, Any]) -> Iterator[Takeover]:

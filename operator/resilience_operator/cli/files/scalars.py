@@ -20,6 +20,8 @@ _INTEGER = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+
 _BASES = (16, 2, 8, 10)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _MAX_DIGITS = 64
+_WHOLE = 1e21
+"""From here on Go writes a float with its exponent (encoding/json)."""
 _YAML = "tag:yaml.org,2002:"
 
 
@@ -40,7 +42,13 @@ def _number(text: str) -> Any:
         sign, *parts = match.groups()
         number = next(int(part, base) for part, base in zip(parts, _BASES, strict=True) if part is not None)
         return -number if sign == "-" else number
-    return float(digits) if _FLOAT.fullmatch(digits) else text
+    return real(digits) if _FLOAT.fullmatch(digits) else text
+
+
+def real(digits: str) -> int | float:
+    """A number with a point: 2.0 is the whole number 2, as for whoever turns YAML into JSON (sigs.k8s.io/yaml)."""
+    value = float(digits)
+    return int(value) if value.is_integer() and abs(value) < _WHOLE else value
 
 
 def tagged_value(tag: str, text: str) -> Any:

@@ -89,6 +89,7 @@ class Pod(Observed, frozen=True):
 class ServicePort(Observed, frozen=True):
     """A port of a Service; `target_port` a number or a name, None: the port itself."""
 
+    name: str = ""
     port: int = 0
     target_port: int | str | None = None
     protocol: str = "TCP"

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from resilience_operator.core.findings import RuleText
+from resilience_operator.core.findings import RuleText, Severity
 from resilience_operator.targets.bottlerocket.problems import REASONS, VOLUME_REASONS
 
 LAUNCH_SETTINGS: Final = "launch-settings"
@@ -10,6 +10,18 @@ DATA_VOLUME: Final = "data-volume"
 WHOLE: Final = (
     "One unknown or mistyped key makes Bottlerocket refuse the whole user data: the boot stops, and the node "
     "never joins."
+)
+_NO_NODE_STARTS: Final = (
+    "NotTOML",
+    "NoSettings",
+    "UnknownSetting",
+    "NewerThanRelease",
+    "UnquotedKey",
+    "WrongValue",
+    "MissingSetting",
+    "KubeletRefuses",
+    "ProtectedSysctl",
+    "SoftWithoutGrace",
 )
 
 TEXTS: Final = {
@@ -31,6 +43,7 @@ TEXTS: Final = {
         ),
         REASONS,
         ("what only concerns a reader that may not be involved (Karpenter or EKS, of a *.toml file)",),
+        dict.fromkeys(_NO_NODE_STARTS, Severity.ERROR),
     ),
     DATA_VOLUME: RuleText(
         DATA_VOLUME,

@@ -5,7 +5,9 @@ from typing import Final
 from resilience_operator.core.findings import RuleText
 from resilience_operator.targets.workloads.texts import (
     BUDGET_REASONS,
+    BUDGET_SEVERITIES,
     FLOOR_REASONS,
+    FLOOR_SEVERITIES,
     NEVER_ENFORCED,
     NEVER_SCALED,
     SPREAD_REASONS,
@@ -38,6 +40,7 @@ TEXTS: Final[dict[str, RuleText]] = {
             "Event, CoreDNSScaledDown, that names who did it."
         ),
         why=_PREPLY,
+        severities=FLOOR_SEVERITIES,
         reasons=FLOOR_REASONS
         | {
             "TooFewReady": "Fewer ready replicas than the floor, though enough are demanded.",
@@ -76,6 +79,7 @@ TEXTS: Final[dict[str, RuleText]] = {
         title="A drain takes the replicas of cluster DNS one after the other",
         demands="What rule disruption-budget demands, of the Deployment of cluster DNS.",
         why="Two drained nodes may hold all replicas of cluster DNS.",
+        severities=BUDGET_SEVERITIES,
         reasons=BUDGET_REASONS,
         never_enforced=(*NEVER_SCALED, "budgets of others: they are never changed", _MANAGED),
     ),

@@ -10,6 +10,7 @@ from resilience_operator.cluster.leaves import POD_SPEC
 from resilience_operator.cluster.objects.workloads import Container, ResourceRequirements
 from resilience_operator.core.findings import Finding, Verdict
 from resilience_operator.core.paths import Path
+from resilience_operator.targets.deployments.serving import works_alone
 from resilience_operator.targets.workloads.view import DeploymentView
 
 ONLY_THE_OWNER = "only its owner knows the right value"
@@ -20,7 +21,11 @@ def lacking(rule: str, reason: str, fields: Mapping[str, str], view: DeploymentV
     findings, pod = [], view.deployment.spec.template.spec
     for container in pod.containers:
         stated = _probes(container) | _resources(container.resources, pod.resources)
-        missing = [field for name, field in fields.items() if not stated[name]]
+        missing = [
+            field
+            for name, field in fields.items()
+            if not (stated[name] or (name == "readiness" and works_alone(container, view)))
+        ]
         if missing:
             findings.append(
                 Finding(

@@ -23,6 +23,7 @@ from resilience_operator.targets.workloads.budgets import (
     uncounted,
 )
 from resilience_operator.targets.workloads.eligibility import never_scaled, reported
+from resilience_operator.targets.workloads.scaling import By, who_scales
 from resilience_operator.targets.workloads.settings import DisruptionBudget
 from resilience_operator.targets.workloads.sizes import minimum_of, replicas_of
 from resilience_operator.targets.workloads.texts import DISRUPTION_BUDGET
@@ -35,6 +36,8 @@ ENOUGH = 2
 def check(settings: DisruptionBudget, view: DeploymentView) -> Verdict:
     """Findings on the budgets that there are, or the demand for one."""
     if not view.known.budgets:
+        if replicas_of(view) < ENOUGH and who_scales(view).by is By.NOBODY:
+            return EMPTY
         why = "no PodDisruptionBudget was read: whether one selects its pods is unknown"
         return Verdict(skipped=(Skipped(DISRUPTION_BUDGET, view.ref, why),))
     every = covering(view)

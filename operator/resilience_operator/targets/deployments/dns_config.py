@@ -9,17 +9,14 @@ from fnmatch import fnmatchcase
 from resilience_operator.cluster.leaves import DNS_OPTIONS
 from resilience_operator.core.findings import Demand, Finding, Verdict
 from resilience_operator.core.paths import ABSENT
+from resilience_operator.targets.deployments.resolver import ENDS_RACE, Option, races, windows
 from resilience_operator.targets.deployments.settings import DNSConfig, DNSOption
 from resilience_operator.targets.deployments.texts import DNS_CONFIG
-from resilience_operator.targets.workloads.eligibility import held_at, settle
+from resilience_operator.targets.workloads.eligibility import held_at, held_only, settle
 from resilience_operator.targets.workloads.texts import HELD_VALUE_DIFFERS
 from resilience_operator.targets.workloads.view import DeploymentView
 
 _CHANGES_SEARCH = "ndots"
-_OS_LABEL = "kubernetes.io/os"
-_WINDOWS = "windows"
-
-Option = dict[str, str]
 
 
 def check(settings: DNSConfig, view: DeploymentView) -> Verdict:
@@ -31,6 +28,10 @@ def check(settings: DNSConfig, view: DeploymentView) -> Verdict:
     ]
     observed = _observed(view)
     options = observed or []
+    if not races(_base(options, view), view):
+        wanted = [option for option in wanted if option.name not in ENDS_RACE]
+        if not wanted:
+            return Verdict(demands=held_only((Demand(DNS_CONFIG, DNS_OPTIONS, options),), view))
     merged = _merged(_base(options, view), wanted)
     if not merged:
         return Verdict()
@@ -47,7 +48,7 @@ def check(settings: DNSConfig, view: DeploymentView) -> Verdict:
         desired=merged,
         path=DNS_OPTIONS,
     )
-    return settle(Verdict((finding,), (demand,)), view, _windows(view) or _musl(settings, view))
+    return settle(Verdict((finding,), (demand,)), view, windows(view) or _musl(settings, view))
 
 
 def _observed(view: DeploymentView) -> list[Option] | None:
@@ -92,16 +93,6 @@ def _message(lacking: list[DNSOption], options: list[Option]) -> str:
 
 def _text(option: Option) -> str:
     return f"{option['name']}:{option['value']}" if "value" in option else option["name"]
-
-
-def _windows(view: DeploymentView) -> str:
-    """Why no option is of use there: Windows takes servers and search domains alone (kubernetes/kubernetes#63905)."""
-    pod = view.deployment.spec.template.spec
-    if pod.os is not None and pod.os.name == _WINDOWS:
-        return f"os.name is {_WINDOWS}: Windows ignores the option"
-    if pod.node_selector.get(_OS_LABEL) == _WINDOWS:
-        return f"nodeSelector {_OS_LABEL} is {_WINDOWS}: Windows ignores the option"
-    return ""
 
 
 def _musl(settings: DNSConfig, view: DeploymentView) -> str:

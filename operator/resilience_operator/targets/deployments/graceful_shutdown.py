@@ -14,7 +14,7 @@ from resilience_operator.core.findings import EMPTY, Demand, Finding, Skipped, V
 from resilience_operator.core.paths import JSON
 from resilience_operator.targets.deployments.serving import Serving, exposed, serving
 from resilience_operator.targets.deployments.settings import GracefulShutdown
-from resilience_operator.targets.deployments.sleeps import known_sleep
+from resilience_operator.targets.deployments.sleeps import known_sleep, least_sleep
 from resilience_operator.targets.deployments.texts import GRACEFUL_SHUTDOWN
 from resilience_operator.targets.workloads.eligibility import held_at, held_only, settle
 from resilience_operator.targets.workloads.texts import HELD_VALUE_DIFFERS
@@ -22,6 +22,8 @@ from resilience_operator.targets.workloads.view import DeploymentView
 
 SLEEP_SINCE = (1, 30)
 DEFAULT_GRACE_SECONDS: int = API_DEFAULTS[GRACE]
+_OF_ITS_OWN = frozenset({"HookExceedsGracePeriod", HELD_VALUE_DIFFERS})
+"""What is wrong also where a rollout stops all replicas first: there a sleep only makes its outage longer."""
 
 
 def check(settings: GracefulShutdown, view: DeploymentView) -> Verdict:
@@ -36,8 +38,26 @@ def check(settings: GracefulShutdown, view: DeploymentView) -> Verdict:
     found = serving(view)
     hooks = sum((_hook(container, settings, view) for container in found.containers), EMPTY)
     sleeps = any(not demand.never_take for demand in hooks.demands)
-    verdict = _unknown(found, view) + hooks + _grace(settings, view, sleeps=sleeps)
-    return settle(verdict, view, _too_old(view) if sleeps else "")
+    judged = _together(hooks, _grace(settings, view, sleeps=sleeps), settings)
+    if view.deployment.spec.strategy.type == "Recreate":
+        judged = replace(judged, findings=tuple(one for one in judged.findings if one.reason in _OF_ITS_OWN))
+    return settle(_unknown(found, view) + judged, view, _too_old(view) if sleeps else "")
+
+
+def _together(hooks: Verdict, grace: Verdict, settings: GracefulShutdown) -> Verdict:
+    """Both; a grace period that is only to grow for a hook that is missing is said with that hook, and not again."""
+    at = next((at for at, one in enumerate(hooks.findings) if one.reason == "NoPreStop"), None)
+    short = next(
+        (one for one in grace.findings if one.reason == "GracePeriodTooShort" and one.observed), None
+    )
+    if at is None or short is None or short.path is None:
+        return hooks + grace
+    bare, message = hooks.findings[at], hooks.findings[at].message
+    if isinstance(short.observed, int) and short.observed < settings.min_termination_grace_period_seconds:
+        message += f"; {short.message}"
+    one = replace(bare, message=message, beside=((short.path, short.desired),))
+    findings = (*hooks.findings[:at], one, *hooks.findings[at + 1 :])
+    return replace(hooks, findings=findings) + replace(grace, findings=())
 
 
 def _held(settings: GracefulShutdown, view: DeploymentView) -> tuple[Demand, ...]:
@@ -91,12 +111,12 @@ def _hook(container: Container, settings: GracefulShutdown, view: DeploymentView
             return Verdict(demands=(demand,))
         message = f"the preStop hook of container {container.name} was written for an earlier policy"
         return _drift(HELD_VALUE_DIFFERS, message, hook, demand, view)
-    seconds = known_sleep(hook)
+    seconds, least = known_sleep(hook), least_sleep(hook) or 0
+    if least >= settings.pre_stop_sleep_seconds:
+        return EMPTY
     if seconds is None:
         why = f"the preStop hook of container {container.name} runs something whose duration is unknown"
         return Verdict(skipped=(Skipped(GRACEFUL_SHUTDOWN, view.ref, why),))
-    if seconds >= settings.pre_stop_sleep_seconds:
-        return EMPTY
     message = (
         f"the preStop hook of container {container.name} sleeps {seconds:g} s;"
         f" {settings.pre_stop_sleep_seconds} s are demanded"
@@ -118,17 +138,24 @@ def _grace(settings: GracefulShutdown, view: DeploymentView, *, sleeps: bool) ->
     demand = Demand(GRACEFUL_SHUTDOWN, GRACE, demanded)
     if observed == demanded:
         return Verdict(demands=(demand,))
-    if longest >= observed:
+    if longest and longest >= observed:
         message = (
-            f"the preStop hook of container {container} sleeps {longest:g} s,"
+            f"the preStop hook of container {container} sleeps {_at_least(container, view)}{longest:g} s,"
             f" terminationGracePeriodSeconds is {observed}: the application gets no time to stop"
         )
         return _drift("HookExceedsGracePeriod", message, observed, demand, view)
     if observed < demanded:
-        message = f"terminationGracePeriodSeconds is {observed}; {demanded} are demanded"
+        killed = "" if observed else ": the application is killed at once"
+        message = f"terminationGracePeriodSeconds is {observed}{killed}; {demanded} are demanded"
         return _drift("GracePeriodTooShort", message, observed, demand, view)
     message = f"terminationGracePeriodSeconds {observed} was written for an earlier policy"
     return _drift(HELD_VALUE_DIFFERS, message, observed, demand, view)
+
+
+def _at_least(name: str, view: DeploymentView) -> str:
+    containers = view.deployment.spec.template.spec.containers
+    exact = any(one.name == name and known_sleep(_pre_stop(one)) is not None for one in containers)
+    return "" if exact else "at least "
 
 
 def _observed_grace(view: DeploymentView) -> int:
@@ -155,8 +182,8 @@ def _demanded_grace(settings: GracefulShutdown, view: DeploymentView, *, sleeps:
 
 
 def _longest(containers: Iterable[Container]) -> tuple[str, float]:
-    """The container whose hook sleeps longest, and the seconds; ("", 0) where no hook is a known sleep."""
-    sleeps = [(known_sleep(_pre_stop(container)), container.name) for container in containers]
+    """The container whose hook sleeps longest, and the least seconds; ("", 0) where no hook is known to sleep."""
+    sleeps = [(least_sleep(_pre_stop(container)), container.name) for container in containers]
     return max(
         ((name, seconds) for seconds, name in sleeps if seconds), default=("", 0.0), key=lambda hook: hook[1]
     )

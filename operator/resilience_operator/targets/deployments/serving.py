@@ -3,11 +3,17 @@
 Init containers, also those that go on running as sidecars, are left alone: they stop after the containers.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from resilience_operator.cluster.objects.workloads import Container, Service
+from resilience_operator.cluster.objects.workloads import Container, Service, ServicePort
 from resilience_operator.targets.workloads.view import DeploymentView
+
+_METRICS = re.compile(r"\b(?:metrics|prometheus|prom|telemetry)\b")
+"""In the names of ports that are there for a scraper, such as http-metrics."""
+_FOR_METRICS = re.compile(r"(?:^|-)(?:metrics|telemetry)$")
+"""A Service that is there for one; metrics-server and prometheus serve others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +25,10 @@ class Serving:
 
 
 def exposed(view: DeploymentView) -> tuple[Service, ...]:
-    """The Services that select the Deployment's pods; one without a selector selects nothing."""
+    """The Services that send the Deployment's pods requests; one without a selector selects nothing.
+
+    One that only Prometheus looks at is none of them: a scrape that is missed is missed by nobody.
+    """
     labels = view.deployment.spec.template.metadata.labels
     return tuple(
         service
@@ -27,8 +36,14 @@ def exposed(view: DeploymentView) -> tuple[Service, ...]:
         if service.metadata.namespace == view.deployment.metadata.namespace
         and service.spec.selector
         and service.spec.type != "ExternalName"
+        and not all(_for_metrics(port, service) for port in service.spec.ports or (ServicePort(),))
         and all(labels.get(key) == value for key, value in service.spec.selector.items())
     )
+
+
+def works_alone(container: Container, view: DeploymentView) -> bool:
+    """True where nobody can ask anything of a container, so that it need not say when it is ready to answer."""
+    return not container.ports and not (exposed(view) and container in serving(view).containers)
 
 
 def serving(view: DeploymentView) -> Serving:
@@ -56,11 +71,19 @@ def serving(view: DeploymentView) -> Serving:
     )
 
 
+def _for_metrics(port: ServicePort, service: Service) -> bool:
+    """True where a port is there for metrics, by its own name or its target's, or else by the Service's."""
+    named = [name for name in (port.name, port.target_port) if isinstance(name, str) and name]
+    return bool(_METRICS.search(" ".join(named)) if named else _FOR_METRICS.search(service.metadata.name))
+
+
 def _targets(services: Iterable[Service]) -> dict[int | str, str]:
     """Port number or name -> the first Service that targets it, in the order of names."""
     targets: dict[int | str, str] = {}
     for service in sorted(services, key=lambda service: service.metadata.name):
         for port in service.spec.ports:
+            if _for_metrics(port, service):
+                continue
             targets.setdefault(_target(port.target_port, port.port), service.metadata.name)
     return targets
 

@@ -16,6 +16,7 @@ from resilience_operator.targets.workloads.placement import (
     HOSTNAME,
     TEMPLATE_HASH,
     Pile,
+    counted_too,
     eligible,
     pile,
     repelled,
@@ -26,6 +27,8 @@ from resilience_operator.targets.workloads.texts import HELD_VALUE_DIFFERS, SPRE
 from resilience_operator.targets.workloads.view import DeploymentView
 
 MATCH_LABEL_KEYS_SINCE = (1, 27)
+_NAMED = 3
+"""Other Deployments that a message names."""
 SPEC_IS_RIGHT = "the spec is already right: no restart for it"
 
 
@@ -57,7 +60,8 @@ def _judge(constraint: SpreadConstraint, view: DeploymentView) -> Verdict:
 def _applies(constraint: SpreadConstraint, view: DeploymentView) -> bool:
     if replicas_of(view) < 2:
         return False
-    if not view.known.nodes:
+    # Files hold some nodes at best, and never say that these are all.
+    if not (view.known.nodes and view.known.pods):
         return True
     return eligible(view, constraint.topology_key).domains[constraint.topology_key] >= 2
 
@@ -110,7 +114,8 @@ def _gap(constraint: SpreadConstraint, demand: Demand, view: DeploymentView) -> 
     ours = [entry for entry in entries if entry not in owners and _at(entry, demand.path)]
     if ours:
         return _own_gap(ours[0], demand)
-    if any(not _weaknesses(entry, constraint, view) for entry in owners) or repelled(view, key):
+    soft = constraint.when_unsatisfiable == "ScheduleAnyway"
+    if any(not _weaknesses(entry, constraint, view) for entry in owners) or repelled(view, key, soft=soft):
         return None
     if owners:
         weak = _weaknesses(owners[0], constraint, view)
@@ -144,6 +149,9 @@ def _weaknesses(
         weak.append(f"{entry.when_unsatisfiable} instead of {constraint.when_unsatisfiable}")
     if not matches(entry.label_selector, view.deployment.spec.template.metadata.labels):
         weak.append("its labelSelector does not select the pods")
+    elif others := counted_too(entry.label_selector, entry.match_label_keys, view):
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        weak.append(f"its labelSelector selects the pods of {' and '.join(others[:_NAMED])}{more} as well")
     return weak
 
 

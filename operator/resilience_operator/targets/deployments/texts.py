@@ -5,11 +5,13 @@ Kept beside the rules, away from their logic: a test holds that every reason giv
 
 from typing import Final
 
-from resilience_operator.core.findings import RuleText
+from resilience_operator.core.findings import RuleText, Severity
 from resilience_operator.targets.workloads.texts import (
     BUDGET_REASONS,
+    BUDGET_SEVERITIES,
     DISRUPTION_BUDGET,
     FLOOR_REASONS,
+    FLOOR_SEVERITIES,
     HELD,
     HELD_VALUE_DIFFERS,
     NEVER_ENFORCED,
@@ -39,7 +41,8 @@ TEXTS: Final[dict[str, RuleText]] = {
             "topologySpreadConstraints entry for each "
             "topology key of the policy, with the Deployment's own selector and, from Kubernetes 1.27, "
             "matchLabelKeys pod-template-hash. An owner's entry that is as strict or stricter satisfies it, "
-            "and so does a required podAntiAffinity on the same key. Where pods and nodes are known, the "
+            "and so does a required podAntiAffinity on the same key, or, where ScheduleAnyway is demanded, a preferred "
+            "one. Where pods and nodes are known, the "
             "ready replicas must also really be spread: the skew over eligible nodes is at most maxSkew."
         ),
         why=(
@@ -60,8 +63,9 @@ TEXTS: Final[dict[str, RuleText]] = {
             "Every container that serves a port of a Service has a preStop hook that sleeps at least "
             "preStopSleepSeconds (the sleep action, Kubernetes 1.30), and terminationGracePeriodSeconds is "
             "the larger of minTerminationGracePeriodSeconds and the owner's own value plus the sleep, so "
-            "that the application keeps the time it had. With appliesTo All, a Deployment that no Service "
-            "selects is judged as well, then on every container. An owner's hook is never replaced."
+            "that the application keeps the time it had. A Service of metrics alone does not count, and where strategy "
+            "Recreate stops all replicas first, a sleep is not asked for. With appliesTo All, a Deployment that no "
+            "Service selects is judged as well, then on every container. An owner's hook is never replaced."
         ),
         why=(
             "Ravelin, moving an API to GKE: integration tests got 502s on every rollout. A pod gets SIGTERM "
@@ -81,6 +85,7 @@ TEXTS: Final[dict[str, RuleText]] = {
             ),
             HELD_VALUE_DIFFERS: HELD,
         },
+        severities={"HookExceedsGracePeriod": Severity.ERROR},
         never_enforced=(*NEVER_ENFORCED, "an API server before 1.30, which does not know the sleep action"),
     ),
     DNS_CONFIG: RuleText(
@@ -92,7 +97,8 @@ TEXTS: Final[dict[str, RuleText]] = {
             "dnsConfig.options has every option of the policy with its value, after the owner's entries in "
             "their order. Only options that cannot change what a name resolves to are allowed; ndots needs "
             "allowSearchChange: true. The list is atomic: an owner's list is Contested under conflicts: "
-            "Report and merged under TakeOver."
+            "Report and merged under TakeOver. An option that ends the race is asked only of pods that race: not with "
+            "dnsPolicy Default or None, nor on the host's network, nor beside use-vc or single-request."
         ),
         why=(
             "Field report: every 5-10th to 100-150th HTTP call took 5 s longer. glibc sends the A and the "
@@ -107,7 +113,7 @@ TEXTS: Final[dict[str, RuleText]] = {
         never_enforced=(
             *NEVER_ENFORCED,
             "an image that matches reportOnlyImages: musl ignores the option",
-            "a pod whose os.name or nodeSelector says windows: Windows ignores the option",
+            "a pod whose os.name, nodeSelector or required nodeAffinity says windows: Windows ignores the option",
         ),
     ),
     PROBES: RuleText(
@@ -117,13 +123,15 @@ TEXTS: Final[dict[str, RuleText]] = {
         title="Containers have the probes that a rollout relies on",
         demands=(
             "Every container of the pod template (init containers aside) has each probe of the policy's list: "
-            "readiness unless it says otherwise."
+            "readiness unless it says otherwise. Readiness is not asked of a container that declares no port and "
+            "serves none: nobody waits for its answers."
         ),
         why=(
             "Without a readiness probe a pod counts as ready as soon as its process runs: a rollout goes on over "
             "replicas that cannot serve yet, and every check of a rollout's health, this operator's too, sees less."
         ),
         reasons={"MissingProbe": "A container has no probe of a demanded kind."},
+        severities={"MissingProbe": Severity.WARNING},
         never_enforced=(ONLY_THE_OWNER,),
     ),
     RESOURCES: RuleText(
@@ -142,6 +150,7 @@ TEXTS: Final[dict[str, RuleText]] = {
             "placed, and its kernel panicked. The scheduler cannot place well what does not say what it needs."
         ),
         reasons={"MissingResources": "Neither a container nor its pod states a demanded request or limit."},
+        severities={"MissingResources": Severity.WARNING},
         never_enforced=(ONLY_THE_OWNER,),
     ),
     REPLICAS: RuleText(
@@ -153,10 +162,18 @@ TEXTS: Final[dict[str, RuleText]] = {
             "At least `min` replicas, through whatever scales the Deployment: minReplicas of its "
             "HorizontalPodAutoscaler, minReplicaCount of its ScaledObject (KEDA), the parameters of a "
             "cluster-proportional-autoscaler, and spec.replicas only where nobody scales. Who scales it is found, not "
-            "configured. 0 replicas stay 0, and a maximum is never raised."
+            "configured. 0 replicas stay 0, and a maximum is never raised. A single replica is left alone where its "
+            "owner saw to it that no two run at once: strategy Recreate, or a volume of one node."
         ),
         why="One replica is an outage with every node that is drained, upgraded or lost.",
-        reasons=FLOOR_REASONS,
+        severities=FLOOR_SEVERITIES | {"ReplicasBesideScaler": Severity.WARNING},
+        reasons=FLOOR_REASONS
+        | {
+            "ReplicasBesideScaler": (
+                "A file says spec.replicas beside a HorizontalPodAutoscaler or ScaledObject: each apply scales the "
+                "Deployment to that number first. Leave the field out."
+            )
+        },
         never_enforced=(
             *NEVER_SCALED,
             "a ScaledObject or HorizontalPodAutoscaler that may scale to zero",
@@ -187,6 +204,7 @@ TEXTS: Final[dict[str, RuleText]] = {
             "lets a pod go, no drain ends at all."
         ),
         reasons=BUDGET_REASONS,
+        severities=BUDGET_SEVERITIES,
         never_enforced=(
             *NEVER_SCALED,
             "budgets of others: they are never changed, one that bears the name of ours neither",

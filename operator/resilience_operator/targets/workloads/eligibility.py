@@ -29,6 +29,14 @@ def never_scaled(view: DeploymentView) -> str:
     return _controlled(view) or _recreate(view) or _single_attach(view)
 
 
+def single_by_design(view: DeploymentView) -> bool:
+    """True where its owner saw to it that no two replicas run at once: Recreate, or a volume of one node."""
+    return bool(_recreate(view)) or any(
+        "ReadWriteMany" not in one.spec.access_modes and set(one.spec.access_modes) != {"ReadOnlyMany"}
+        for one in view.volume_claims
+    )
+
+
 def settle(verdict: Verdict, view: DeploymentView, rule_says: str = "") -> Verdict:
     """The verdict as it is where the Deployment may be changed, else findings alone and what we hold already.
 
@@ -148,10 +156,9 @@ def _no_place(view: DeploymentView) -> str:
     """Where no old pod may go first, the new one needs a place of its own."""
     limits = view.deployment.spec.strategy.rolling_update or RollingUpdate()
     replicas = replicas_of(view)
-    if not (view.known.nodes and view.nodes) or replicas == 0 or max_unavailable(limits, replicas) > 0:
+    if replicas == 0 or max_unavailable(limits, replicas) > 0:
         return ""
-    why = room_for_surge(view)
-    return f"{why} leaves a new pod no place" if why else ""
+    return room_for_surge(view)
 
 
 _DOUBTS: tuple[Callable[[DeploymentView], str], ...] = (

@@ -9,7 +9,7 @@ from typing import Any
 
 from resilience_operator.cluster.cache import Cache
 from resilience_operator.cluster.dirty import DirtyKeys
-from resilience_operator.cluster.equality import alike, alike_claim, alike_node, alike_pods
+from resilience_operator.cluster.equality import alike, alike_claim, alike_node, alike_pods, alike_spread
 from resilience_operator.cluster.objects.workloads import (
     AddonReading,
     Application,
@@ -127,7 +127,7 @@ class WorkloadViews:
         if new is not None:
             self._index.add_deployment(new)
         known = [each for each in (old, new) if each is not None]
-        if not alike_pods(old, new):
+        if not (alike_pods(old, new) and alike_spread(old, new)):
             self._moved += known
             self._views.sharing.changed(known[0].metadata.namespace)
         self.dirty.mark(map(_key, known))

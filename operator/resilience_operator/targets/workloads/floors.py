@@ -28,10 +28,16 @@ from resilience_operator.core.state import Held
 from resilience_operator.targets.coredns.addon_floor import of_addon, of_unread
 from resilience_operator.targets.coredns.texts import COREDNS_FLOOR
 from resilience_operator.targets.workloads import cpa
-from resilience_operator.targets.workloads.eligibility import held_at, never_scaled, reported
+from resilience_operator.targets.workloads.eligibility import (
+    held_at,
+    never_scaled,
+    reported,
+    single_by_design,
+)
 from resilience_operator.targets.workloads.scaling import By, Scaling, who_scales
 from resilience_operator.targets.workloads.sizes import keda_maximum, lowest
 from resilience_operator.targets.workloads.texts import HELD_VALUE_DIFFERS
+from resilience_operator.targets.workloads.texts import REPLICAS as REPLICAS_RULE
 from resilience_operator.targets.workloads.view import DeploymentView, ScalerView, View
 
 _READ = (By.HPA, By.KEDA, By.CPA)
@@ -119,6 +125,8 @@ def _unread(request: FloorRequest, view: DeploymentView, scaling: Scaling) -> Ve
 
 def _pinned(request: FloorRequest, view: DeploymentView) -> Verdict:
     observed, wanted = view.deployment.replicas, max(owners_number(REPLICAS, view), request.replicas)
+    if observed == 1 and request.rule == REPLICAS_RULE and single_by_design(view):
+        return EMPTY
     who = "nobody scales it" if view.known.scalers else "nothing was read that scales it"
     message = f"{observed} of at least {request.replicas} replicas; {who}"
     verdict = _number(request, view, (REPLICAS, observed, wanted), "TooFewReplicas", message)

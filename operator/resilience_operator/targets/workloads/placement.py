@@ -4,7 +4,7 @@ Used by deployments/spread and workloads/eligibility. Unreadable affinity (files
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -78,18 +78,26 @@ def _endured(node: Node, pod: PodSpec) -> bool:
 
 
 def room_for_surge(view: DeploymentView) -> str:
-    """Why a pod beside all present ones would find no node, by what the pods themselves demand; "" where it may."""
+    """Why a pod beside all present ones may find no place, by what the pods themselves demand; "" where it does."""
     replicas = replicas_of(view)
-    for key in _repelling(view):
+    keys = [_dig(term, "topologyKey") for term in _repelling(view) if not _same_revision(term)]
+    for key in (key for key in keys if isinstance(key, str) and key):
+        if not view.known.nodes:
+            return (
+                f"required podAntiAffinity on {key}: how many domains there are is not known, and a new pod may find"
+                " no place"
+            )
         found = eligible(view, key).domains[key]
-        if replicas >= found:
-            return f"required podAntiAffinity on {key} with {replicas} replicas in {found} eligible domains"
+        # Nodes without the label keep nobody away.
+        if 0 < found <= replicas:
+            why = f"required podAntiAffinity on {key} with {replicas} replicas in {found} eligible domains"
+            return f"{why} leaves a new pod no place"
     for constraint in view.deployment.spec.template.spec.topology_spread_constraints:
-        places = _places(view, constraint)
+        places = _places(view, constraint) if view.known.nodes and view.nodes else None
         if places is not None and replicas >= places:
             return (
                 f"{DO_NOT_SCHEDULE} on {constraint.topology_key} with {replicas} replicas and room for {places},"
-                " because a domain that counts takes none"
+                " because a domain that counts takes none leaves a new pod no place"
             )
     return ""
 
@@ -142,6 +150,20 @@ def _affine(node: Node, affinity: JSON) -> bool:
     return isinstance(terms, list) and any(_term_matches(node, term) for term in terms)
 
 
+def only_on(affinity: JSON, asks: Callable[[MatchExpression], bool]) -> bool:
+    """True where every term of a required nodeAffinity asks that of the labels: no other node will do."""
+    terms = _dig(
+        affinity, "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"
+    )
+    if not isinstance(terms, list) or not terms:
+        return False
+    try:
+        every = [msgspec.convert(_dig(one, "matchExpressions") or [], list[MatchExpression]) for one in terms]
+    except msgspec.ValidationError:
+        return False
+    return all(any(asks(item) for item in expressions) for expressions in every)
+
+
 def _term_matches(node: Node, term: JSON) -> bool:
     expressions, fields = _dig(term, "matchExpressions") or [], _dig(term, "matchFields") or []
     try:
@@ -182,30 +204,68 @@ def domain(node: Node, topology_key: str) -> str:
     return node.metadata.labels.get(topology_key, node.metadata.name if topology_key == HOSTNAME else "")
 
 
-def _repelling(view: DeploymentView) -> list[str]:
-    """Topology keys in whose domains pods of the Deployment bear none of any of its templates beside them."""
-    template = view.deployment.spec.template
-    terms = _dig(template.spec.affinity, "podAntiAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
-    found = [
-        _dig(term, "topologyKey")
-        for term in (terms if isinstance(terms, list) else ())
-        if TEMPLATE_HASH not in (_dig(term, "matchLabelKeys") or ())
-        and TEMPLATE_HASH not in (_dig(term, "labelSelector", "matchLabels") or ())
-        and _in_namespace(term, view.deployment.metadata.namespace)
-        and matches(_selector(_dig(term, "labelSelector")), template.metadata.labels)
-    ]
-    return [key for key in found if isinstance(key, str) and key]
+def repelled(view: DeploymentView, topology_key: str, *, soft: bool = False) -> bool:
+    """True where podAntiAffinity keeps the Deployment's own pods out of each other's domain.
+
+    `soft`: one that is only preferred is enough. It must be over its own pods alone: it would flee those of others as
+    well, and on to one node.
+    """
+    return any(_dig(term, "topologyKey") == topology_key for term in _repelling(view)) or (
+        soft
+        and any(
+            _dig(term, "topologyKey") == topology_key and not _counted_by(term, view)
+            for term in _preferred(view)
+            if _repels(term, view)
+        )
+    )
 
 
-def repelled(view: DeploymentView, topology_key: str) -> bool:
-    """True where a required podAntiAffinity keeps the Deployment's own pods out of each other's domain."""
-    template = view.deployment.spec.template
-    terms = _dig(template.spec.affinity, "podAntiAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
-    return isinstance(terms, list) and any(
-        _dig(term, "topologyKey") == topology_key
-        and _in_namespace(term, view.deployment.metadata.namespace)
-        and matches(_selector(_dig(term, "labelSelector")), template.metadata.labels)
-        for term in terms
+def _repelling(view: DeploymentView) -> list[JSON]:
+    """The terms of required podAntiAffinity by which its pods keep each other away."""
+    affinity = view.deployment.spec.template.spec.affinity
+    terms = _dig(affinity, "podAntiAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
+    return [term for term in terms if _repels(term, view)] if isinstance(terms, list) else []
+
+
+def _preferred(view: DeploymentView) -> list[JSON]:
+    affinity = view.deployment.spec.template.spec.affinity
+    terms = _dig(affinity, "podAntiAffinity", "preferredDuringSchedulingIgnoredDuringExecution")
+    return [_dig(term, "podAffinityTerm") for term in terms] if isinstance(terms, list) else []
+
+
+def _repels(term: JSON, view: DeploymentView) -> bool:
+    labels = view.deployment.spec.template.metadata.labels
+    return (
+        _in_namespace(term, view.deployment.metadata.namespace)
+        and matches(_selector(_dig(term, "labelSelector")), labels)
+        and not _dig(term, "mismatchLabelKeys")
+    )
+
+
+def _same_revision(term: JSON) -> bool:
+    """True where a term is over the pods of one template alone."""
+    keys = _dig(term, "matchLabelKeys")
+    return isinstance(keys, list) and TEMPLATE_HASH in keys
+
+
+def _counted_by(term: JSON, view: DeploymentView) -> tuple[str, ...]:
+    keys = _dig(term, "matchLabelKeys")
+    kept = tuple(key for key in keys if isinstance(key, str)) if isinstance(keys, list) else ()
+    return counted_too(_selector(_dig(term, "labelSelector")), kept, view)
+
+
+def counted_too(
+    selector: Selector | None, match_label_keys: tuple[str, ...], view: DeploymentView
+) -> tuple[str, ...]:
+    """Names of the other Deployments whose pods are counted with its own by that selector."""
+    if selector is None or TEMPLATE_HASH in match_label_keys or selector == view.deployment.spec.selector:
+        return ()
+    labels = view.deployment.spec.template.metadata.labels
+    same = {key: labels[key] for key in match_label_keys if key in labels}
+    return tuple(
+        name
+        for name, theirs in view.neighbours
+        if matches(selector, theirs) and all(theirs.get(key) == value for key, value in same.items())
     )
 
 

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
+import msgspec
+
 from resilience_operator.cluster.objects.meta import Selector
 from resilience_operator.cluster.objects.workloads import Deployment
 from resilience_operator.cluster.selection import selects
@@ -15,6 +17,8 @@ from resilience_operator.core.refs import Key
 
 Pair = tuple[str, str]
 
+MANY = 64
+"""Names of others that are enough to say that there are some."""
 NOTHING = Selector()
 """No Deployment of the cluster has this selector; one of a file may lack its own."""
 
@@ -53,8 +57,28 @@ class Sharing:
         )
         return tuple(sorted(names))
 
+    def counted(self, found: Deployment) -> tuple[tuple[str, dict[str, str]], ...]:
+        """(name, labels of the pods) of other Deployments that its template's wider selectors select; the first few."""
+        wide = wider(found)
+        if not wide:
+            return ()
+        self._look_at(found.metadata.namespace)
+        chosen: dict[str, dict[str, str]] = {}
+        for selector in wide:
+            for name, labels in self._candidates(found, selector):
+                if len(chosen) < MANY and name != found.metadata.name and selects(selector, labels):
+                    chosen[name] = labels
+        return tuple(sorted(chosen.items()))
+
+    def _candidates(self, found: Deployment, selector: Selector) -> Iterable[tuple[str, dict[str, str]]]:
+        first = _first(selector)
+        if first is not None:
+            return self._by_label.get(first, ())
+        within = self._within(found.metadata.namespace)
+        return ((each.metadata.name, each.spec.template.metadata.labels) for each in within)
+
     def around(self, found: Deployment) -> Iterator[Key]:
-        """The Deployments whose selector selects this one's pods."""
+        """The Deployments of which some selector, also one to spread by, selects this one's pods."""
         namespace, labels = found.metadata.namespace, found.spec.template.metadata.labels
         self._look_at(namespace)
         for name, selector in chain.from_iterable(
@@ -71,8 +95,27 @@ class Sharing:
             name, labels = each.metadata.name, each.spec.template.metadata.labels
             for pair in labels.items():
                 by_label[pair].append((name, labels))
-            by_selector[_first(each.spec.selector)].append((name, each.spec.selector))
+            for selector in (each.spec.selector, *wider(each)):
+                by_selector[_first(selector)].append((name, selector))
         self._namespace, self._by_label, self._by_selector = namespace, dict(by_label), dict(by_selector)
+
+
+def wider(found: Deployment) -> tuple[Selector, ...]:
+    """The other selectors than its own by which its template spreads its pods; soft ones of podAntiAffinity as well."""
+    pod, own = found.spec.template.spec, found.spec.selector
+    chosen = [one.label_selector for one in pod.topology_spread_constraints]
+    terms = (pod.affinity or {}).get("podAntiAffinity")
+    soft = terms.get("preferredDuringSchedulingIgnoredDuringExecution") if isinstance(terms, dict) else None
+    chosen += [_selector_of(one) for one in soft] if isinstance(soft, list) else []
+    return tuple(one for one in chosen if one is not None and one not in (own, NOTHING))
+
+
+def _selector_of(weighted: object) -> Selector | None:
+    term = weighted.get("podAffinityTerm") if isinstance(weighted, dict) else None
+    try:
+        return msgspec.convert(term.get("labelSelector"), Selector) if isinstance(term, dict) else None
+    except msgspec.ValidationError:
+        return None
 
 
 def _first(selector: Selector) -> Pair | None:

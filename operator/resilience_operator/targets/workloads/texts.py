@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from resilience_operator.core.findings import Severity
+
 SPREAD: Final = "spread"
 REPLICAS: Final = "replicas"
 DISRUPTION_BUDGET: Final = "disruption-budget"
@@ -15,7 +17,7 @@ NEVER_ENFORCED: Final = (
     "a ReadWriteOnce or ReadWriteOncePod volume, or a claim that cannot be read",
     "hostPort or hostNetwork with as many replicas as nodes, or more",
     (
-        "no place for a new pod beside all old ones (required podAntiAffinity with as many replicas as nodes; a "
+        "no place for a new pod beside all old ones (required podAntiAffinity with as many replicas as domains; a "
         "DoNotSchedule constraint that counts a node which takes no pod), where maxUnavailable lets none go first"
     ),
     "a controller in ownerReferences: it would revert the change",
@@ -46,6 +48,7 @@ FLOOR_REASONS = {
     ),
     HELD_VALUE_DIFFERS: HELD,
 }
+FLOOR_SEVERITIES = {"SeveralScalers": Severity.ERROR, "UnreadableParameters": Severity.ERROR}
 BUDGET_REASONS = {
     "NoBudget": "No PodDisruptionBudget selects the pods of two or more replicas.",
     "BudgetDiffers": (
@@ -64,10 +67,16 @@ BUDGET_REASONS = {
         "or how far down a scaler goes is not known, the rule is skipped."
     ),
 }
+BUDGET_SEVERITIES = {
+    "NoBudget": Severity.WARNING,
+    "OverlappingBudgets": Severity.ERROR,
+    "BudgetAllowsNone": Severity.ERROR,
+}
 SPREAD_REASONS = {
     "MissingConstraint": "topologySpreadConstraints has no entry for a demanded topology key.",
     "WeakerConstraint": (
-        "The owner's entry for the key allows more than the policy. It is never doubled: the finding "
+        "The owner's entry for the key allows more than the policy, or counts pods of other Deployments as "
+        "well, which puts its own together. It is never doubled: the finding "
         "is Contested unless the policy says conflicts: TakeOver and the entry has the same "
         "whenUnsatisfiable."
     ),

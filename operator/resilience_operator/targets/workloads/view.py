@@ -73,6 +73,8 @@ class DeploymentView:
     `state` is our annotation on it where it is believed, else the empty state; `distrust` says why it is not.
     `server` is the API server's (major, minor), (0, 0) where unknown (files: the newest is assumed).
     `application`: the Argo CD Application that it belongs to, where that is known.
+    `neighbours`: (name, labels of the pods) of other Deployments that one of its own constraints or preferred terms
+    counts with it; empty where it has none over more than its own selector.
     """
 
     deployment: Deployment
@@ -95,6 +97,7 @@ class DeploymentView:
     sharing: tuple[str, ...] = ()
     strangers: tuple[Stranger, ...] = ()
     twins: tuple[str, ...] = ()
+    neighbours: tuple[tuple[str, dict[str, str]], ...] = ()
     dns: DNSNeighbours | None = None
     known: Known = EVERYTHING_KNOWN
     state: ObjectState = ObjectState()

@@ -147,6 +147,7 @@ class ViewBuilder:
             sharing=self.sharing.of(found),
             strangers=self.strangers.of(found),
             twins=tuple(self._twins(found, services)),
+            neighbours=self.sharing.counted(found),
             dns=self._dns(found, services),
             state=state,
             distrust=distrust,
