@@ -172,3 +172,5 @@ class RuleText:
     why: str
     reasons: dict[str, str] = field(default_factory=dict)
     never_enforced: tuple[str, ...] = ()
+    opts_out: str = "the Deployment or its Namespace"
+    """Who bears the opt-out."""

@@ -78,7 +78,7 @@ def test_a_formula_has_a_value_for_the_cores_of_each_node(cores: str, value: int
 
 @pytest.mark.parametrize("mode", ["Audit", "Enforce"])
 def test_of_a_node_without_an_agent_nothing_is_known_and_it_is_not_compliant(mode: str) -> None:
-    section = {"sysctls": {}, "pressure": {}, "staleEntries": {}}
+    section: dict[str, Any] = {"sysctls": {}, "pressure": {}, "staleEntries": {}}
     found = read(node("node-1"), policies=(nodes_policy(section=section, mode=mode),))
     said = "nothing is known of this node: there is no NodeState for it, which Enforce makes"
     expected = "Drifted" if mode == "Audit" else "Pending"
