@@ -85,7 +85,8 @@ def judge(policy: Policy, subjects: Iterable[Subject]) -> Judgement:
     result = Judgement(policy)
     for subject in subjects:
         view, spot = subject.view, subject.spot
-        asked = next((found for scope in SCOPES if (found := scope.asked(policy, view, ""))), {})
+        everything = (scope.asked(policy, view, "") for scope in SCOPES)
+        asked: Mapping[str, RuleSettings] = next((one for one in everything if one), {})
         if asked:
             _judge_one(result, subject, asked)
         unknown = _scope_unknown(policy, view) or (_target_unread(policy, view) if spot.file else [])
