@@ -79,12 +79,12 @@ from resilience_operator.core.kinds import (
 from resilience_operator.core.refs import Key
 from resilience_operator.core.state import ANNOTATION, Held, ObjectState, encode
 from resilience_operator.targets.coredns.cluster_dns import DNSNeighbours
-from resilience_operator.targets.coredns.target import TARGET as CLUSTER_DNS
-from resilience_operator.targets.deployments.target import TARGET as DEPLOYMENTS
+from resilience_operator.targets.coredns.target import TARGET as OF_DNS
+from resilience_operator.targets.deployments.target import TARGET as OF_DEPLOYMENTS
 from resilience_operator.targets.workloads.relations import service_selects
 from resilience_operator.targets.workloads.view import DeploymentView, ScalerView, View
 
-TARGETS = (DEPLOYMENTS, CLUSTER_DNS)
+TARGETS = (OF_DEPLOYMENTS, OF_DNS)
 """Those whose views are held here: of Deployments, and of what scales them."""
 KINDS = Decoders(watched for target in TARGETS for watched in target.watched).kinds
 

@@ -18,7 +18,7 @@ from resilience_operator.targets.bottlerocket.docs import page
 
 WIDTH = 100
 OPT_OUT = (
-    "label the Deployment or its Namespace resilience.dev/ignore={rule} (or =all), or annotate it "
+    "label {bearer} resilience.dev/ignore={rule} (or =all), or annotate it "
     'resilience.dev/ignore: "{rule}"; resilience.dev/ignore-until: "2026-12-31" ends it after that day, and '
     "resilience.dev/ignore-reason says why."
 )
@@ -109,7 +109,7 @@ def _asked(text: RuleText, quote: str = "") -> str:
 
 
 def _opt_out(text: RuleText) -> str:
-    return (OPT_OUT if text.section else OPT_OUT_LAUNCH).format(rule=text.rule)
+    return (OPT_OUT if text.section else OPT_OUT_LAUNCH).format(rule=text.rule, bearer=text.opts_out)
 
 
 def _titled(title: str, words: str) -> Iterator[str]:

@@ -12,10 +12,13 @@ from resilience_operator.core.refs import ObjectRef
 from resilience_operator.engine.optout import OptOut, optouts_of
 from resilience_operator.policy.common import RuleSettings
 from resilience_operator.policy.policy import Policy
-from resilience_operator.targets import CATALOG, evaluate
+from resilience_operator.targets import CATALOG, TARGETS, evaluate
 from resilience_operator.targets.workloads.relations import scaled_by
 from resilience_operator.targets.workloads.scope import asked_of, meant, selects_namespaces, widened
 from resilience_operator.targets.workloads.view import DeploymentView, View
+
+SCOPES = tuple(dict.fromkeys(target.scope for target in TARGETS))
+"""What each target asks of which object."""
 
 TARGET_UNREAD = "the Deployment that it scales was not read"
 
@@ -82,7 +85,8 @@ def judge(policy: Policy, subjects: Iterable[Subject]) -> Judgement:
     result = Judgement(policy)
     for subject in subjects:
         view, spot = subject.view, subject.spot
-        asked = asked_of(policy, view)
+        everything = (scope.asked(policy, view, "") for scope in SCOPES)
+        asked: Mapping[str, RuleSettings] = next((one for one in everything if one), {})
         if asked:
             _judge_one(result, subject, asked)
         unknown = _scope_unknown(policy, view) or (_target_unread(policy, view) if spot.file else [])

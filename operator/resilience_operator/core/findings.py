@@ -196,3 +196,5 @@ class RuleText:
     never_enforced: tuple[str, ...] = ()
     severities: dict[str, Severity] = field(default_factory=dict)
     """Reason -> what it weighs, where that is not a warning, or info of what is only ever reported."""
+    opts_out: str = "the Deployment or its Namespace"
+    """Who bears the opt-out."""

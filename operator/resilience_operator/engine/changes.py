@@ -194,7 +194,9 @@ def forget(view: View, directory: Mapping[str, Policy], patience: Patience, keep
 
 def remembered_until(view: View, patience: Patience) -> datetime | None:
     """Until when the times of our writes stay, after a temporary leaf was given back; None where nothing was."""
-    if view.state.leaves or not view.state.applies or view.workload is not None:  # No workload has such leaves.
+    if (
+        view.state.leaves or not view.state.applies or view.workload is not None
+    ):  # No workload has such leaves.
         return None
     last = view.state.applies[-1]
     return last.at + patience.window if not last.revision else None

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from resilience_operator.agent import sysctls as agent
+from resilience_operator.cli.judging import Spot, Subject, judge
 from resilience_operator.targets import parse
 from resilience_operator.targets.nodes.settings import ALLOWED
 from tests.support.clusters import policy
@@ -278,3 +279,13 @@ def test_a_value_that_no_agent_would_set_makes_the_policy_not_ready(
 
 def test_the_names_are_those_of_the_kernel() -> None:
     assert {one.removeprefix(PREFIX) for one in ALLOWED} >= {"max", "buckets", "udp_timeout"}
+
+
+def test_check_of_a_cluster_knows_nodes() -> None:
+    found = read(node("node-1"), node("node-2"), state("node-1", SIXTY, observed={TIME_WAIT: 120}))
+    views = [view for key in found.store.subjects() if (view := found.look(key)) is not None]
+    result = judge(found.policy("nodes"), [Subject(one, Spot()) for one in views])
+    assert [(one.finding.object.name, one.finding.reason) for one in result.hits] == [
+        ("node-1", "SysctlDiffers"),
+        ("node-2", "NotReported"),
+    ]

@@ -86,8 +86,7 @@ def test_others_follow_once_the_canary_has_done_well(first: dict[str, Any], expe
 )
 def test_never_more_at_once_than_the_policy_says(waves: dict[str, Any], unwell: int, expected: int) -> None:
     states = [
-        state(name, SIXTY, carried=0) if number < unwell else state(name, SIXTY)
-        for number, name in enumerate(NAMES[:5])
+        state(name, SIXTY, carried=0 if number < unwell else 1) for number, name in enumerate(NAMES[:5])
     ]
     found = read(*map(node, NAMES), *states, policies=(wave(**waves),))
     assert len(going(found)) == expected

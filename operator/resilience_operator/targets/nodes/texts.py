@@ -28,6 +28,7 @@ TEXTS: Final[dict[str, RuleText]] = {
         rule=SYSCTL,
         section=SECTION,
         incident="conntrack-full",
+        opts_out="the Node",
         title="The connection table of a node has room, and forgets in time",
         demands=(
             "Each listed sysctl has its value, or what its formula gives for the node's cores, on every selected "
@@ -57,6 +58,7 @@ TEXTS: Final[dict[str, RuleText]] = {
         rule=PRESSURE,
         section=SECTION,
         incident="conntrack-full",
+        opts_out="the Node",
         title="A connection table that fills is named before it drops a packet",
         demands=(
             "The table of every selected node has room: it is below warningPercent, and at its present trend does not "
@@ -81,6 +83,7 @@ TEXTS: Final[dict[str, RuleText]] = {
         rule=STALE,
         section=SECTION,
         incident="dns-scale-down",
+        opts_out="the Node",
         title="No UDP flow of a protected Service leads to an endpoint that is gone",
         demands=(
             "On every selected node, no UDP entry of a protected Service leads to an address that is no endpoint of "

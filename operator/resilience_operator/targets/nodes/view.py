@@ -62,6 +62,8 @@ class NodeView:
     namespace: Namespace | None = None
     application: Application | None = None
     workload: None = None
+    scaled: None = None
+    scaled_too: tuple[()] = ()
     recorded_elsewhere: bool = False
 
     @property

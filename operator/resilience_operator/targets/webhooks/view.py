@@ -8,9 +8,10 @@ from functools import cached_property
 from resilience_operator.cluster.argocd import Application
 from resilience_operator.cluster.objects.meta import Meta
 from resilience_operator.cluster.objects.neighbours import Namespace
-from resilience_operator.core.paths import Path
+from resilience_operator.core.paths import JSON, Path
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.state import Held, ObjectState
+from resilience_operator.engine.rollout import NO_ROLLOUT, OurRollout, Scaling
 from resilience_operator.targets.webhooks.objects import ServiceReference, Webhook, WebhookConfiguration
 from resilience_operator.targets.webhooks.reach import Labels, reach
 from resilience_operator.targets.webhooks.requests import Request
@@ -98,6 +99,14 @@ class WebhookView:
     def opt_out_objects(self) -> tuple[Meta, ...]:
         """The metadata of all objects whose opt-outs count: its own alone, for it lies in no Namespace."""
         return (self.configuration.metadata,)
+
+    def rollout(self, soak_seconds: int, deadline_seconds: int) -> OurRollout:
+        """None: nothing restarts."""
+        return NO_ROLLOUT
+
+    def scaling(self, written: Mapping[Path, JSON]) -> Scaling:
+        """No pods."""
+        return Scaling.NONE
 
     def held(self, path: str) -> Held | None:
         """What we hold at that written path, or None."""
