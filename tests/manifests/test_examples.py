@@ -17,12 +17,19 @@ from tests.e2e.dns import DEFAULTS, LINEAR
 EXAMPLES = Path("examples")
 GITOPS = "gitops"
 """A repository and no incident: test_gitops_example."""
-INCIDENTS = ("dns-five-seconds", "dns-scale-down", "one-node-pileup", "ungraceful-ingress")
+INCIDENTS = (
+    "dns-five-seconds",
+    "dns-scale-down",
+    "one-node-pileup",
+    "ungraceful-ingress",
+    "webhook-blocks-apiserver",
+)
 RULES = {
     "dns-five-seconds": {"dns-config"},
     "dns-scale-down": {"coredns-floor", "coredns-spread", "coredns-budget"},
     "one-node-pileup": {"spread"},
     "ungraceful-ingress": {"graceful-shutdown"},
+    "webhook-blocks-apiserver": {"webhook-reach"},
 }
 SELECTED = {
     "dns-five-seconds": {"catalog", "checkout", "search", "exporter"},
