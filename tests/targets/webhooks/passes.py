@@ -63,6 +63,7 @@ class Server:
     def decide(self) -> Decision:
         """What a pass decides about the configuration now."""
         view = self.store.look(("", "guard", self.body["kind"]), self.now)
+        assert view is not None
         decision = judge(view, [self.policy], Surroundings({self.policy.uid: self.policy}, Patience()))
         assert decision is not None
         return decision

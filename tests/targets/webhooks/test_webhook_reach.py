@@ -17,7 +17,7 @@ NAME = "kubernetes.io/metadata.name"
 
 def wrote(manager: str, at: datetime) -> dict[str, object]:
     """The entry of managedFields of a manager that updated the failurePolicy."""
-    entry = {'k:{"name":"guard.example.dev"}': {"f:failurePolicy": {}}}
+    entry: dict[str, object] = {'k:{"name":"guard.example.dev"}': {"f:failurePolicy": {}}}
     fields = {"f:webhooks": entry}
     return {"manager": manager, "operation": "Update", "time": f"{at:%Y-%m-%dT%H:%M:%SZ}", "fieldsV1": fields}
 
