@@ -332,7 +332,7 @@ def test_a_budget_of_digits_without_end_is_counted_or_allows_none(limit: str, al
 
 def test_an_error_about_one_change_loses_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     store = new_store()
-    views, _ = store.views
+    views, *_ = store.views
     follow = views.handlers[DEPLOYMENT]
 
     def stumble(old: Object | None, new: Object | None) -> None:
@@ -360,7 +360,7 @@ def test_what_cannot_be_told_of_one_change_makes_everything_looked_at_again(
     def fail(*_: Any) -> Any:
         raise ValueError("4300 digits")
 
-    views, _ = store.views
+    views, *_ = store.views
     monkeypatch.setattr(views, "widen", fail)
     found = decode_event(DEPLOYMENT, event(json.dumps(object_of("deployment-web", "evil", 8)))).object
     assert found is not None

@@ -214,9 +214,6 @@ def test_a_view_has_all_that_lies_beside_a_deployment_and_nothing_of_its_neighbo
         "PodDisruptionBudget": 0,
         "DaemonSet": 0,
         "Application": 0,
-        "ValidatingWebhookConfiguration": 0,
-        "MutatingWebhookConfiguration": 0,
-        "EndpointSlice": 0,
     }
 
 

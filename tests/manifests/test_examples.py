@@ -23,13 +23,21 @@ LAUNCH = {
     "two-disks": "yaml",
 }
 """Launch settings of nodes, which `check` judges in files: incident -> ending of its files. No policy asks yet."""
-INCIDENTS = ("conntrack-full", "dns-five-seconds", "dns-scale-down", "one-node-pileup", "ungraceful-ingress")
+INCIDENTS = (
+    "conntrack-full",
+    "dns-five-seconds",
+    "dns-scale-down",
+    "one-node-pileup",
+    "ungraceful-ingress",
+    "webhook-blocks-apiserver",
+)
 RULES = {
     "conntrack-full": {"conntrack-sysctl", "conntrack-pressure"},
     "dns-five-seconds": {"dns-config"},
     "dns-scale-down": {"coredns-floor", "coredns-spread", "coredns-budget"},
     "one-node-pileup": {"spread"},
     "ungraceful-ingress": {"graceful-shutdown"},
+    "webhook-blocks-apiserver": {"webhook-reach"},
 }
 SELECTED = {
     "dns-five-seconds": {"catalog", "checkout", "search", "exporter"},

@@ -15,7 +15,7 @@ from resilience_operator.policy.policy import Policy
 from resilience_operator.targets import CATALOG, TARGETS, evaluate
 from resilience_operator.targets.workloads.relations import scaled_by
 from resilience_operator.targets.workloads.scope import asked_of, meant, selects_namespaces, widened
-from resilience_operator.targets.workloads.view import DeploymentView, View
+from resilience_operator.targets.workloads.view import DeploymentView, ScalerView, View
 
 SCOPES = tuple(dict.fromkeys(target.scope for target in TARGETS))
 """What each target asks of which object."""
@@ -84,6 +84,8 @@ def judge(policy: Policy, subjects: Iterable[Subject]) -> Judgement:
     """Judge every object by the policy."""
     result = Judgement(policy)
     for subject in subjects:
+        if not isinstance(subject.view, DeploymentView | ScalerView):
+            continue  # `plan` and `report` judge the objects of every target, `check` those of workloads alone
         view, spot = subject.view, subject.spot
         everything = (scope.asked(policy, view, "") for scope in SCOPES)
         asked: Mapping[str, RuleSettings] = next((one for one in everything if one), {})

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from resilience_operator.cluster.leaves import CONFIGURATION, CPA_MODES, DNS_OPTIONS
+from resilience_operator.cluster.objects.workloads import Declared, Target
 from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.state import Held, ObjectState
 
@@ -92,9 +93,10 @@ class _Constraint(_Exact):
     node_taints_policy: str = ""
 
 
-def plausible(path: Path, held: Held) -> bool:
+def plausible(path: Path, held: Held, target: Target | None = None) -> bool:
     """True where both values of a published leaf are such as the API server would have taken there."""
-    form = _form(path)
+    leaf = target.leaf(path) if isinstance(target, Declared) else None
+    form = leaf.form if leaf is not None else _form(path)
     return _fits(held.set, form) and (held.was is ABSENT or _fits(held.was, form))
 
 
@@ -121,13 +123,13 @@ def _form(path: Path) -> Any:
     return Number
 
 
-def strange(state: ObjectState, now: datetime | None) -> str:
+def strange(state: ObjectState, target: Target, now: datetime | None) -> str:
     """What of the state this operator cannot have written, as a part of a sentence; "" where there is nothing.
 
     `now`: None where it is not known; then no time is too late.
     """
     for text, held in state.leaves.items():
-        if not plausible(Path.parse(text), held):
+        if not plausible(Path.parse(text), held, target):
             return f"no such value can be at {text}"
     rules = {*(held.rule for held in state.leaves.values()), *(one.reason for one in state.quarantines)}
     rules |= {rule for one in state.applies for rule in one.repaired}

@@ -39,7 +39,7 @@ def believe(target: Target, now: datetime | None = None) -> tuple[ObjectState, s
         return NOTHING, (
             f"The annotation {ANNOTATION} is not believed: this operator never writes {plain(other, QUOTED)}."
         )
-    if why := strange(state, now):
+    if why := strange(state, target, now):
         return NOTHING, f"The annotation {ANNOTATION} is not believed: {plain(why, QUOTED)}."
     if state.uid != target.metadata.uid:
         return NOTHING, (

@@ -32,6 +32,8 @@ class Leaf:
     """A path whose keyed steps have no values."""
     default: JSON = ABSENT
     """What the API server fills in where nobody says anything."""
+    form: Any = int
+    """The type of its values: what our annotation says of it is believed only where it fits."""
 
     @property
     def steps(self) -> tuple[tuple[str, tuple[str, ...]], ...]:

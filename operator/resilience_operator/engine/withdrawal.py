@@ -31,7 +31,8 @@ def withdraw(raw: Mapping[str, Any], leaves: Mapping[str, Held], after: ObjectSt
     `after`: our state on the object afterwards; where it is empty, the annotation goes.
     """
     # Not of metadata, in which others may nest as deep as they like.
-    restored = {root: copy.deepcopy(raw[root]) for root in ("spec", "data") if root in raw}
+    roots = {Path.parse(text).steps[0].field for text in leaves}
+    restored = {root: copy.deepcopy(raw[root]) for root in roots if root in raw}
     given_back, left_alone = [], []
     for text, held in sorted(leaves.items()):
         path = Path.parse(text)

@@ -1,6 +1,9 @@
 """Webhook configurations and EndpointSlices as observed. Made by webhooks/kinds, read by the rule."""
 
+from typing import Annotated, Literal
+
 import msgspec
+from msgspec import Meta as Bounds
 
 from resilience_operator.cluster.objects.declared import Declared
 from resilience_operator.cluster.objects.meta import Meta, Observed, Selector
@@ -11,10 +14,22 @@ API_VERSION = "admissionregistration.k8s.io/v1"
 VALIDATING, MUTATING = "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"
 FAIL, IGNORE = "Fail", "Ignore"
 
+
+class _Expression(msgspec.Struct, forbid_unknown_fields=True):
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: list[str] = []
+
+
+class _LabelSelector(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    match_labels: dict[str, str] = {}
+    match_expressions: list[_Expression] = []
+
+
 LEAVES = (
-    Leaf("webhooks[name].timeoutSeconds", default=10),
-    Leaf("webhooks[name].namespaceSelector", default={}),
-    Leaf("webhooks[name].failurePolicy", default=FAIL),
+    Leaf("webhooks[name].timeoutSeconds", default=10, form=Annotated[int, Bounds(ge=1, le=30)]),
+    Leaf("webhooks[name].namespaceSelector", default={}, form=_LabelSelector),
+    Leaf("webhooks[name].failurePolicy", default=FAIL, form=Literal["Fail", "Ignore"]),
 )
 """What we may write of a configuration (defaults: k8s.io/kubernetes/pkg/apis/admissionregistration/v1/defaults.go)."""
 
