@@ -99,6 +99,7 @@ class Wiring:
             metrics=self._metrics,
             lease=self._lease,
             paused=self._pause.paused,
+            unread=self._pause.unread,
             fresh=self.stale,
             now=self._clock.now,
             monotonic=self._clock.monotonic,
