@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from resilience_operator.core.errors import ApiError
+from resilience_operator.api.status import FINALIZER
 from tests.sim.world import workload
-from tests.support.passes import DNS, Answer, Stage, refused
+from tests.support.passes import DNS, Stage, refused
 
 LIMITS = {"maxConcurrent": 5, "maxConcurrentPerNamespace": 5}
 RIGHT = (
@@ -180,15 +180,6 @@ async def test_what_is_repaired_in_the_same_pass_is_told_once_with_whose_what_an
     assert record["message"] == "added dnsConfig.options; its pods restart in a rolling update"
 
 
-def crashing() -> Answer:
-    """The API server is down."""
-
-    def answer() -> bytes:
-        raise ApiError(503, "", "down")
-
-    return answer
-
-
 async def test_every_message_has_at_most_300_characters() -> None:
     stage = Stage("shop/web", "shop/api")
     stage.policy(rollout=LIMITS)
@@ -200,3 +191,63 @@ async def test_every_message_has_at_most_300_characters() -> None:
     messages = [one["message"] for name in ("conditions", "findings", "remediations") for one in status[name]]
     messages += [status["message"], *(one.note for one in stage.desk.notices)]
     assert max(map(len, messages)) <= 300
+
+
+async def test_a_policy_that_leaves_the_selector_is_let_go_of_and_says_so() -> None:
+    stage = Stage("shop/web", settings={"policy_selector": "team=a"})
+    stage.policy()
+    stage.start()
+    writer = stage.with_real_status()
+    await stage.turns(20)
+    await writer.flush()
+    raw = stage.world.operator.policies["p"]
+    assert (raw["metadata"]["finalizers"], raw["status"]["servedBy"]) == ([FINALIZER], "resilience-system")
+    stage.reconciler.policies_replaced([])
+    stage.reconciler.policies_outside([raw])
+    await stage.turn()
+    await writer.flush()
+    assert raw["metadata"]["finalizers"] == []
+    assert "servedBy" not in raw["status"]
+    assert {(one["status"], one["reason"]) for one in raw["status"]["conditions"]} == {
+        ("Unknown", "NotServed")
+    }
+    assert raw["status"]["message"] == (
+        "not served: its labels do not match --policy-selector team=a of the operator in namespace"
+        " resilience-system; what was written for it stays"
+    )
+    assert stage.has_dns("shop/web")
+    assert ("Warning", "NotServed") in told_of(stage)
+
+
+async def test_a_policy_that_another_operator_serves_keeps_its_finalizer() -> None:
+    stage = Stage("shop/web", settings={"policy_selector": "team=a"})
+    stage.policy()
+    raw = stage.world.operator.policies["p"]
+    raw["status"] = {"servedBy": "elsewhere"}
+    stage.start()
+    stage.with_real_status()
+    stage.reconciler.policies_replaced([])
+    stage.reconciler.policies_outside([raw])
+    await stage.turn()
+    assert raw["metadata"]["finalizers"] == [FINALIZER]
+
+
+async def test_a_stop_is_told_once_and_a_retry_ends_it() -> None:
+    stage = Stage("shop/web", "shop/api")
+    stage.world.controller.well = lambda template: "dnsConfig" not in template["spec"]
+    stage.policy()
+    stage.start()
+    await stage.turns(60)
+    assert stage.condition("Degraded")[:2] == ("True", "StoppedInNamespace")
+    assert told_of(stage).count(("Warning", "Stopped")) == 1
+    assert stage.told()["summary"]["quarantined"] == 1
+    assert stage.condition("Progressing") == ("True", "Waiting", "shop/web waits: the policy stopped itself")
+    stage.world.controller.well = lambda template: True
+    stage.world.operator.policies["p"]["metadata"]["annotations"] = {"resilience.dev/retry": "1"}
+    stage.reconciler.policies_replaced(list(stage.world.operator.policies.values()))
+    await stage.turns(3)
+    assert stage.condition("Degraded")[0] == "False"
+    assert told_of(stage).count(("Normal", "Recovered")) == 1
+    tried = [one for one in stage.told()["remediations"] if one["result"] == "Applied"]
+    assert len(tried) == 2
+    assert stage.told()["summary"]["quarantined"] == 0

@@ -32,6 +32,9 @@ from resilience_operator.policy.reading import Problem, Reader
 __all__ = ["Problem", "digest", "parse"]
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+RETRY = "resilience.dev/retry"
+"""Annotation of a policy: counted up by `kubectl resilience retry`."""
+
 OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 NO_SECTION = "spec has no section, such as deployments: nothing is judged"
 _LABEL_KEY = re.compile(
@@ -52,7 +55,16 @@ def parse(raw: Mapping[str, Any]) -> tuple[Policy, tuple[Problem, ...]]:
     spec.done()
     if problems:
         policy = replace(policy, suspend=True, on_release=OnRelease.RETAIN)
+    policy = replace(policy, digest=_retried(policy.digest, raw))
     return policy, tuple(dict.fromkeys(problems))
+
+
+def _retried(before: str, raw: Mapping[str, Any]) -> str:
+    """The digest with the number of `kubectl resilience retry`: what failed or was refused counts no more."""
+    meta = raw.get("metadata")
+    notes = meta.get("annotations") if isinstance(meta, Mapping) else None
+    number = notes.get(RETRY) if isinstance(notes, Mapping) else None
+    return digest({"spec": before, "retry": number}) if number else before
 
 
 def digest(spec: Mapping[str, Any]) -> str:

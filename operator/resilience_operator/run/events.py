@@ -31,7 +31,7 @@ _REASON: Mapping[State, str] = {
 _WARNING = frozenset(
     {
         *("Quarantined", "Contested", "DriftDetected", "RemediationFailed", "RolledBack"),
-        *("Invalid", "Stopped", "RightLost", "Unguarded"),
+        *("Invalid", "Stopped", "RightLost", "Unguarded", "NotServed"),
     }
 )
 _RESULT_REASON: Mapping[Result, str] = {

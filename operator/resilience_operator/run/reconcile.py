@@ -109,6 +109,11 @@ class Reconciler:
                 self._cluster.everything = True
         self.wake()
 
+    def policies_outside(self, raws: list[dict[str, Any]]) -> None:
+        """Policies that are there, and not ours to serve: what we served before is let go of."""
+        if self._finalizers.leave(raws):
+            self.wake()
+
     async def run(self) -> None:
         """Pass after pass, for ever: one for each burst of events, and whenever time alone may change something."""
         wait = 0.0
@@ -174,7 +179,7 @@ class Reconciler:
             self._teller.transitions(changed, self._cluster, plan)
         if services.lease.may_write():
             plan = self._last_plan = await self._carry_out(plan, now)
-            for notice in await self._finalizers.let_go(plan):
+            for notice in (*await self._finalizers.let_go(plan), *await self._finalizers.let_leave()):
                 services.recorder.notify(notice)
         await self._tell(plan, self._memory.troubles(()), now)
         return self._seconds_until_due(plan, services.now())

@@ -177,6 +177,11 @@ class Wiring:
         if self._reconciler is not None:
             self._reconciler.policies_replaced(raws)
 
+    def policies_outside(self, raws: list[Raw]) -> None:
+        """Hand on those that are not served."""
+        if self._reconciler is not None:
+            self._reconciler.policies_outside(raws)
+
     def _wake(self) -> None:
         if self._reconciler is not None:
             self._reconciler.wake()
