@@ -37,7 +37,7 @@ class Finalizers:
         self._services = services
         self._cluster = cluster
         self._memory = memory
-        self._left: dict[str, Policy] = {}
+        self._leaving: dict[str, Policy] = {}
 
     async def hold(self, change: Change) -> bool:
         """True once every policy that the change serves bears our finalizer: before the first write, not after."""
@@ -59,9 +59,9 @@ class Finalizers:
         """Take the policies that are outside the selector; True where one of them was served by us before."""
         home = self._services.settings.namespace
         served = [raw for raw in raws if (raw.get("status") or {}).get("servedBy") == home]
-        self._left = {policy.uid: policy for policy, _ in map(parse, served)}
-        self._memory.held -= self._left.keys()
-        return bool(self._left)
+        self._leaving = {policy.uid: policy for policy, _ in map(parse, served)}
+        self._memory.held -= self._leaving.keys()
+        return bool(self._leaving)
 
     async def let_leave(self) -> list[Notice]:
         """Take our finalizer off the policies that left the selector, and say so in their status."""
@@ -70,14 +70,14 @@ class Finalizers:
             f"not served: its labels do not match --policy-selector {plain(settings.policy_selector, 80)} of the "
             f"operator in namespace {settings.namespace}; what was written for it stays"
         )
-        for policy in list(self._left.values()):
+        for policy in list(self._leaving.values()):
             try:
                 await self._services.status.let_go(policy.ref)
                 await self._services.status.write(policy.ref, not_served(policy, why))
             except (RequestFailed, NotLeader) as error:
                 log.warning("policy %s, which left the selector, keeps its finalizer: %s", policy.name, error)
                 continue
-            del self._left[policy.uid]
+            del self._leaving[policy.uid]
             notices.append(announce.about_policy(policy, "NotServed", why))
         return notices
 
