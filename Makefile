@@ -51,6 +51,7 @@ bench: install lab ## the benchmarks, as ratios against a bare client in the sam
 docs: install ## print what is generated from the code
 	$(BIN)/kubectl-resilience explain --markdown > docs/rules.md
 	$(BIN)/kubectl-resilience explain --bottlerocket > docs/bottlerocket.md
+	$(BIN)/kubectl-resilience explain --crd > crds/resiliencepolicies.yaml
 
 lock: install ## pin the dependencies anew, with hashes and without addresses
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \

@@ -22,9 +22,8 @@ from resilience_operator.engine.change import Change, Decision, Verb
 from resilience_operator.engine.decide import Surroundings
 from resilience_operator.engine.queue import OperatorLimits, schedule
 from resilience_operator.engine.withdrawal import withdraw
-from resilience_operator.policy.decode import parse
 from resilience_operator.policy.policy import Policy
-from resilience_operator.targets import decode_event, judge, new_store
+from resilience_operator.targets import decode_event, judge, new_store, parse
 
 NOW = datetime(2026, 11, 22, 8, tzinfo=UTC)
 MANAGER = "resilience-operator"

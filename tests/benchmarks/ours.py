@@ -20,8 +20,7 @@ from resilience_operator.cluster.store import Store
 from resilience_operator.cluster.unreadable_keys import Unreadable
 from resilience_operator.core.kinds import DEPLOYMENT, NAMESPACE, NODE, POD, REPLICA_SET, SERVICE, Kind
 from resilience_operator.engine.decide import Surroundings
-from resilience_operator.policy.decode import parse
-from resilience_operator.targets import TARGETS, judge
+from resilience_operator.targets import TARGETS, judge, parse
 from tests.benchmarks.memory import rss
 
 KINDS = (DEPLOYMENT, NAMESPACE, NODE, REPLICA_SET, POD, SERVICE)

@@ -12,9 +12,8 @@ from resilience_operator import targets
 from resilience_operator.cli.explain import TEXTS
 from resilience_operator.cli.main import main
 from resilience_operator.cli.policies import recommended
-from resilience_operator.policy.policy import SECTION_OF_RULE, Mode
-from resilience_operator.policy.validate import validate
-from resilience_operator.targets import RULES
+from resilience_operator.policy.common import Mode
+from resilience_operator.targets import CATALOG, RULES, validate
 from resilience_operator.targets.coredns import addon_floor, node_local_cache
 from resilience_operator.targets.coredns import budget as coredns_budget
 from resilience_operator.targets.coredns import floor as coredns_floor
@@ -62,15 +61,10 @@ def test_every_reason_that_a_rule_gives_is_explained(rule: str) -> None:
 
 def test_every_rule_that_works_has_a_module_a_section_and_a_text() -> None:
     folder = Path(inspect.getfile(targets)).parent
-    assert (
-        set(MODULES)
-        == set(RULES)
-        == set(SECTION_OF_RULE)
-        == {rule for section in recommended().sections.values() for rule in section.rules}
-    )
+    assert set(MODULES) == set(RULES) == set(CATALOG.section_of) == set(recommended().rules)
     for rule, one in RULES.items():
         text = one.text
-        assert (text.rule, text.section) == (rule, SECTION_OF_RULE[rule])
+        assert (text.rule, text.section) == (rule, CATALOG.section_of[rule])
         assert Path(inspect.getfile(one.check)).parent.parent == folder
         assert all((text.incident, text.title, text.demands, text.why, text.reasons, text.never_enforced))
 

@@ -20,9 +20,8 @@ from resilience_operator.core.errors import UnreadableObjectError
 from resilience_operator.core.kinds import BUDGET, DEPLOYMENT, HPA, POD, REPLICA_SET, SERVICE, Kind
 from resilience_operator.core.refs import Key
 from resilience_operator.engine.decide import Surroundings
-from resilience_operator.policy.decode import parse
 from resilience_operator.run.reconcile import Reconciler
-from resilience_operator.targets import decode_event, decode_list, judge, new_store
+from resilience_operator.targets import decode_event, decode_list, judge, new_store, parse
 from resilience_operator.targets.workloads.budgets import allows_none
 from tests.fuzz_objects import run
 from tests.run.test_reconcile import DNS, Desk, RefusingApi, services

@@ -15,7 +15,8 @@ from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.engine.gitops import settings_that_bite
 from resilience_operator.engine.ownership import Standing, judge
 from resilience_operator.engine.resolve import Resolution
-from resilience_operator.policy.policy import Conflicts, Policy
+from resilience_operator.policy.common import Conflicts
+from resilience_operator.policy.policy import Policy
 from resilience_operator.targets.workloads.view import DeploymentView
 from tests.support.views import deployment, view
 

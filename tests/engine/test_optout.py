@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from resilience_operator.engine.optout import OptOut, opted_out
-from resilience_operator.policy.policy import SECTION_OF_RULE
+from resilience_operator.targets import CATALOG
 
 NOW = datetime(2026, 11, 22, 8, tzinfo=UTC)
 IGNORE, UNTIL, REASON = "resilience.dev/ignore", "resilience.dev/ignore-until", "resilience.dev/ignore-reason"
@@ -30,7 +30,7 @@ IGNORE, UNTIL, REASON = "resilience.dev/ignore", "resilience.dev/ignore-until", 
 def test_a_label_or_an_annotation_names_the_rule_or_all(
     labels: dict[str, str], annotations: dict[str, str], out: bool
 ) -> None:
-    assert opted_out(labels, annotations, "spread", NOW) == (OptOut() if out else None)
+    assert opted_out(labels, annotations, ["spread"], NOW) == (OptOut() if out else None)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,9 @@ def test_a_label_or_an_annotation_names_the_rule_or_all(
     ],
 )
 def test_rules_that_write_the_same_are_opted_out_of_together(said: str, rules: set[str]) -> None:
-    assert {rule for rule in SECTION_OF_RULE if opted_out({IGNORE: said}, {}, rule, NOW)} == rules
+    assert {
+        rule for rule in CATALOG.rules if opted_out({IGNORE: said}, {}, CATALOG.siblings(rule), NOW)
+    } == rules
 
 
 @pytest.mark.parametrize(
@@ -60,10 +62,10 @@ def test_rules_that_write_the_same_are_opted_out_of_together(said: str, rules: s
 )
 def test_an_opt_out_ends_when_it_says(text: str, until: datetime) -> None:
     annotations = {IGNORE: "spread", UNTIL: text, REASON: "TICKET-7"}
-    assert opted_out({}, annotations, "spread", NOW) == OptOut(until, "TICKET-7")
-    assert opted_out({}, annotations, "spread", until) is None
-    assert opted_out({}, annotations, "spread", until - timedelta(seconds=1)) == OptOut(until, "TICKET-7")
-    assert opted_out({IGNORE: "all"}, {UNTIL: text}, "spread", until) is None
+    assert opted_out({}, annotations, ["spread"], NOW) == OptOut(until, "TICKET-7")
+    assert opted_out({}, annotations, ["spread"], until) is None
+    assert opted_out({}, annotations, ["spread"], until - timedelta(seconds=1)) == OptOut(until, "TICKET-7")
+    assert opted_out({IGNORE: "all"}, {UNTIL: text}, ["spread"], until) is None
 
 
 @pytest.mark.parametrize(
@@ -72,4 +74,4 @@ def test_an_opt_out_ends_when_it_says(text: str, until: datetime) -> None:
 def test_an_end_that_cannot_be_read_is_no_end_and_is_reported(text: str) -> None:
     problem = f"{UNTIL} '{text}' is no RFC 3339 date or time: the opt-out holds for ever"
     annotations = {UNTIL: text, REASON: "why"}
-    assert opted_out({IGNORE: "spread"}, annotations, "spread", NOW) == OptOut(None, "why", problem)
+    assert opted_out({IGNORE: "spread"}, annotations, ["spread"], NOW) == OptOut(None, "why", problem)

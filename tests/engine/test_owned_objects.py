@@ -10,23 +10,20 @@ from resilience_operator.cluster.objects.workloads import PodDisruptionBudget
 from resilience_operator.core.findings import BudgetDemand
 from resilience_operator.engine.change import Change
 from resilience_operator.engine.own_objects import OwnObjects
-from resilience_operator.policy.policy import (
-    Conflicts,
-    Deployments,
-    DisruptionBudget,
-    Mode,
-    OnRelease,
-    Policy,
-)
+from resilience_operator.policy.common import Conflicts, Mode, OnRelease
+from resilience_operator.policy.policy import Policy
 from resilience_operator.run.apply import Done, Report
 from resilience_operator.run.events import outcomes
+from resilience_operator.targets.deployments.settings import Deployments
 from resilience_operator.targets.workloads.own_budgets import BudgetAsked, companions_of
+from resilience_operator.targets.workloads.settings import DisruptionBudget
 from resilience_operator.targets.workloads.view import DeploymentView, Known
+from tests.support.policies import asking
 from tests.support.views import LABELS, NOW, deployment, view
 
 SECTION = Deployments(disruption_budget=DisruptionBudget())
-POLICY = Policy("p", uid="p-1", mode=Mode.ENFORCE, deployments=SECTION)
-OTHER = Policy("q", uid="q-1", mode=Mode.ENFORCE, priority=5, deployments=SECTION)
+POLICY = asking("p", uid="p-1", mode=Mode.ENFORCE, deployments=SECTION)
+OTHER = asking("q", uid="q-1", mode=Mode.ENFORCE, priority=5, deployments=SECTION)
 RULE = "disruption-budget"
 DEMAND = BudgetDemand(RULE, 1)
 

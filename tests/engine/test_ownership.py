@@ -10,7 +10,7 @@ from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import ABSENT, JSON
 from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.engine.ownership import Judgement, Standing, judge
-from resilience_operator.policy.policy import Conflicts
+from resilience_operator.policy.common import Conflicts
 from resilience_operator.targets.workloads.view import DeploymentView
 from tests.support.views import deployment, view
 

@@ -10,7 +10,8 @@ from resilience_operator.cluster.objects.workloads import Claim, Selector, Topol
 from resilience_operator.core.paths import Path
 from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.engine.holds import Covering, sort_holds
-from resilience_operator.policy.policy import Mode, OnRelease, Policy
+from resilience_operator.policy.common import Mode, OnRelease
+from resilience_operator.policy.policy import Policy
 from tests.support.views import deployment, view
 
 HOSTNAME = "kubernetes.io/hostname"

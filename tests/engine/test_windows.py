@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from resilience_operator.engine.windows import closed_because, is_open, next_opening, wake_at
-from resilience_operator.policy.policy import ALWAYS, AllowWindow, DenyWindow, Windows
+from resilience_operator.policy.common import ALWAYS, AllowWindow, DenyWindow, Windows
 
 WEEK = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 OFFICE = AllowWindow("office-hours", WEEK[:4], time(9), time(16), "Europe/Berlin")

@@ -17,7 +17,7 @@ import yaml
 
 from resilience_operator.core.state import FIELD_MANAGER
 from resilience_operator.engine import conditions as report
-from resilience_operator.policy.decode import parse
+from resilience_operator.targets import parse
 from tests.support import ROOT
 from tests.support.statuses import (
     DISTRUST,

@@ -7,9 +7,11 @@ import pytest
 import yaml
 
 from resilience_operator.cli.main import main
-from resilience_operator.policy.decode import parse
-from resilience_operator.policy.policy import Deployments, Mode, OnRelease, Policy
-from resilience_operator.policy.validate import validate
+from resilience_operator.policy.common import Mode, OnRelease
+from resilience_operator.policy.policy import Policy
+from resilience_operator.targets import parse, validate
+from resilience_operator.targets.deployments.settings import Deployments
+from resilience_operator.targets.workloads.scope import deployments_of
 from tests.e2e.dns import DEFAULTS, LINEAR
 
 EXAMPLES = Path("examples")
@@ -48,7 +50,7 @@ def policy_of(incident: str) -> Policy:
 
 
 def section_of(incident: str) -> Deployments:
-    section = policy_of(incident).deployments
+    section = deployments_of(policy_of(incident))
     assert section is not None
     return section
 
@@ -68,7 +70,7 @@ def test_there_is_an_example_for_each_incident() -> None:
 def test_the_policy_is_named_after_the_incident_and_enforces_its_rules_alone(incident: str) -> None:
     policy = policy_of(incident)
     assert (policy.name, policy.mode, policy.on_release) == (incident, Mode.ENFORCE, OnRelease.REVERT)
-    assert {rule for section in policy.sections.values() for rule in section.rules} == RULES[incident]
+    assert set(policy.rules) == RULES[incident]
     assert policy.warnings == ()
 
 

@@ -15,9 +15,8 @@ from resilience_operator.cluster.objects.workloads import Deployment, PodDisrupt
 from resilience_operator.core.findings import BudgetDemand
 from resilience_operator.core.kinds import BUDGET, DEPLOYMENT
 from resilience_operator.engine.change import Change
-from resilience_operator.policy.decode import parse
 from resilience_operator.run.apply import Done, carry_out
-from resilience_operator.targets import project_dict
+from resilience_operator.targets import parse, project_dict
 from resilience_operator.targets.workloads.own_budgets import BudgetAsked, companions_of
 from resilience_operator.targets.workloads.view import DeploymentView
 from tests.lab import Lab

@@ -14,7 +14,7 @@ from resilience_operator.engine.change import Decision
 from resilience_operator.engine.queue import Schedule
 from resilience_operator.engine.status import Known, status
 from resilience_operator.engine.tally import Tally
-from resilience_operator.policy.decode import parse
+from resilience_operator.targets import CATALOG, parse
 
 DENIED = "deployments.apps \"own\" is forbidden: ValidatingAdmissionPolicy 'resilience-operator-leaves' denied request"
 LACKS = 'deployments.apps "own" is forbidden: User "x" cannot patch resource "deployments"'
@@ -111,7 +111,11 @@ def test_a_policy_that_enforces_says_that_nothing_guards_it(mode: str, ready: tu
     told = status(
         policy,
         problems,
-        Tally("p", [Decision(ObjectRef("apps/v1", "Deployment", "shop", "web"), evaluated=("p",))]),
+        Tally(
+            "p",
+            CATALOG.section_of,
+            [Decision(ObjectRef("apps/v1", "Deployment", "shop", "web"), evaluated=("p",))],
+        ),
         Schedule(),
         Known(unguarded="unguarded: why"),
     )

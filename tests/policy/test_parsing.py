@@ -8,30 +8,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilience_operator.core.selectors import LabelSelector, NamespaceScope, Requirement
-from resilience_operator.policy.decode import NO_SECTION, Problem, digest, parse
-from resilience_operator.policy.policy import (
+from resilience_operator.policy.common import (
     AllowWindow,
     Conflicts,
-    CoreDNS,
     DenyWindow,
+    Expression,
+    Mode,
+    NamespaceScope,
+    OnRelease,
+    Problem,
+    Rollout,
+    Selector,
+    Windows,
+)
+from resilience_operator.policy.decode import digest
+from resilience_operator.policy.policy import Policy
+from resilience_operator.targets import crd, parse, validate
+from resilience_operator.targets.coredns.settings import CoreDNS, NodeLocalCache
+from resilience_operator.targets.deployments.settings import (
     Deployments,
     DNSConfig,
     DNSOption,
     GracefulShutdown,
-    Mode,
-    NodeLocalCache,
-    OnRelease,
-    Policy,
-    Rollout,
-    Spread,
-    SpreadConstraint,
-    Windows,
 )
-from resilience_operator.policy.validate import spec_schema, validate
-from tests.support.policies import BAD, GOOD, document
+from resilience_operator.targets.workloads.settings import Spread, SpreadConstraint
+from tests.support.policies import BAD, GOOD, asking, document
 
-FULL = Policy(
+NO_SECTION = "spec has no section, such as deployments: nothing is judged"
+SPEC = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+
+FULL = asking(
     name="full",
     digest=digest(GOOD["full"]),
     mode=Mode.ENFORCE,
@@ -60,12 +66,12 @@ FULL = Policy(
         windows=Windows(),
         rollout=Rollout(soak_seconds=5),
         namespaces=NamespaceScope(("shop-*", "kube-system"), ("shop-test?",)),
-        namespace_selector=LabelSelector((("team", "shop"),)),
-        selector=LabelSelector(
-            (("app.kubernetes.io/part-of", "shop"), ("empty", "")),
+        namespace_selector=Selector({"team": "shop"}),
+        selector=Selector(
+            {"app.kubernetes.io/part-of": "shop", "empty": ""},
             (
-                Requirement("tier", "In", ("web", "api")),
-                Requirement("resilience.dev/ignore", "DoesNotExist"),
+                Expression("tier", "In", ("web", "api")),
+                Expression("resilience.dev/ignore", "DoesNotExist"),
             ),
         ),
         spread=Spread(Mode.ENFORCE, (SpreadConstraint("kubernetes.io/hostname", 2, "DoNotSchedule"),)),
@@ -91,7 +97,7 @@ def test_every_field_of_a_policy_is_read() -> None:
 
 def test_an_empty_object_asks_for_the_rule() -> None:
     policy, problems = parse(document("dns", {"coreDNS": {"nodeLocalCache": {}}}))
-    assert (policy.core_dns, problems) == (CoreDNS(node_local_cache=NodeLocalCache()), ())
+    assert (policy.sections, problems) == ({"coreDNS": CoreDNS(node_local_cache=NodeLocalCache())}, ())
 
 
 def test_a_policy_is_identified_by_its_metadata() -> None:
@@ -255,7 +261,7 @@ def values(schema: Any) -> st.SearchStrategy[Any]:
 MAY_BE_UNKNOWN_HERE = ("timeZone", "matchLabels")
 
 
-@given(values(spec_schema()))
+@given(values(SPEC))
 def test_what_fits_the_schema_is_read_without_an_exception_and_honoured(spec: dict[str, Any]) -> None:
     policy, problems = parse(document("any", spec))
     assert policy.mode == spec.get("mode", "Audit")
@@ -270,7 +276,7 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(list(spec_schema()["properties"])), JSON))
+@given(st.dictionaries(st.sampled_from(list(SPEC["properties"])), JSON))
 def test_what_is_of_any_other_form_is_read_without_an_exception(spec: dict[str, Any]) -> None:
     policy, problems = parse(document("any", spec))
     assert policy == replace(policy, name="any")

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from resilience_operator.policy.reading import Problem
-from resilience_operator.policy.validate import KEYWORDS, crd, validate
+from resilience_operator.policy.common import Problem
+from resilience_operator.policy.validate import KEYWORDS
+from resilience_operator.targets import crd, validate
 from tests.support.policies import BAD, GOOD, Bad, document
 
 

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import kopf
@@ -17,7 +12,6 @@ import pytest
 
 from resilience_operator.api.pacing import Backoff
 from resilience_operator.run.embedding import KopfThread
-from resilience_operator.run.flags import ENVIRONMENT
 from resilience_operator.run.host import serve
 from resilience_operator.run.kopf_guard import USER_AGENT, ForeignWriteError, guarded_session
 from resilience_operator.run.services import Services, Settings
@@ -201,38 +195,3 @@ async def test_the_guard_lets_nothing_be_written_outside_our_group(lab: Lab, nam
             with pytest.raises(ForeignWriteError, match=f"Kopf may not {method} {path}"):
                 await session.request(method, f"{guarded.server}{path}", json={})
     assert lab.audit.writes(mark, user_agent=USER_AGENT) == []
-
-
-def test_kopf_run_runs_the_whole_operator_and_ends_it_in_order(
-    lab: Lab, namespace: str, tmp_path: Path
-) -> None:
-    policy = make_policy(lab, namespace)
-    flags = (
-        f"--namespace {namespace} --policy-selector {LABEL}={namespace} --lease-duration 2 --request-timeout 1"
-        " --metrics-bind 0 --health-bind 0"
-    )
-    environment = os.environ | {"KUBECONFIG": str(lab.kubeconfig()), ENVIRONMENT: flags}
-    command = [
-        sys.executable,
-        "-m",
-        "kopf",
-        "run",
-        "-m",
-        "resilience_operator.run.handlers",
-        "--all-namespaces",
-    ]
-    log = tmp_path / "kopf.log"
-    with log.open("w") as stream:
-        program = subprocess.Popen(command, env=environment, stderr=stream)
-    try:
-        lab.wait(lambda: read_policy(lab, policy.name).get("status"), what="a status")
-    except AssertionError as error:
-        error.add_note(log.read_text())
-        raise
-    finally:
-        program.send_signal(signal.SIGTERM)
-        program.wait(timeout=15)
-    assert program.returncode == 0, log.read_text()
-    holder = "jsonpath={.spec.holderIdentity}/{.spec.leaseDurationSeconds}"
-    assert lab.kubectl("get", "lease", "resilience-operator", "-n", namespace, "-o", holder) == "/1"
-    assert "finalizers" not in read_policy(lab, policy.name)["metadata"]

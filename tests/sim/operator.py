@@ -15,9 +15,8 @@ from resilience_operator.engine.contest import Patience
 from resilience_operator.engine.decide import Surroundings
 from resilience_operator.engine.queue import OperatorLimits, Schedule, schedule
 from resilience_operator.engine.withdrawal import let_go, withdraw
-from resilience_operator.policy.decode import parse
 from resilience_operator.policy.policy import Policy
-from resilience_operator.targets import judge, new_store, project
+from resilience_operator.targets import judge, new_store, parse, project
 from tests.sim.cluster import MANAGER, Cluster, ConflictError, Key, StaleError
 from tests.sim.leaves import Raw, changed
 

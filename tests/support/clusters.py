@@ -5,9 +5,8 @@ from typing import Any
 
 from resilience_operator.cli.cluster import Cluster
 from resilience_operator.core.state import ANNOTATION, FIELD_MANAGER, Held, ObjectState, encode
-from resilience_operator.policy.decode import parse
 from resilience_operator.policy.policy import Policy
-from resilience_operator.targets import KIND_BY_NAME, new_store, project_dict
+from resilience_operator.targets import KIND_BY_NAME, new_store, parse, project_dict
 from resilience_operator.targets.workloads.budgets import MANAGED_BY, POLICY_LABEL
 from tests.support.views import NOW
 

@@ -1,4 +1,4 @@
-"""Good and bad policies: one table for the offline verdict and for the API server's.
+"""Policies as values; and good and bad ones: one table for the offline verdict and for the API server's.
 
 Used by test_schema and test_schema_server; the bad ones lie in policies.yaml.
 """
@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from resilience_operator.policy.policy import Policy
+from resilience_operator.targets import CATALOG
+from resilience_operator.targets.coredns.settings import CoreDNS
+from resilience_operator.targets.deployments.settings import Deployments
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,20 @@ def document(name: str, spec: Any) -> dict[str, Any]:
         "metadata": {"name": name},
         "spec": spec,
     }
+
+
+def asking(
+    name: str,
+    uid: str = "",
+    *,
+    deployments: Deployments | None = None,
+    core_dns: CoreDNS | None = None,
+    **rest: Any,
+) -> Policy:
+    """A policy as a value, with these sections."""
+    asked = {"deployments": deployments, "coreDNS": core_dns}
+    sections = {section: settings for section, settings in asked.items() if settings is not None}
+    return Policy(name, uid, sections=sections, catalog=CATALOG, **rest)
 
 
 def _bad() -> tuple[Bad, ...]:

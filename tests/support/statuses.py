@@ -20,8 +20,8 @@ from resilience_operator.engine.queue import Schedule
 from resilience_operator.engine.rollout import OurRollout, Phase
 from resilience_operator.engine.status import Known, status
 from resilience_operator.engine.tally import Tally
-from resilience_operator.policy.decode import parse
 from resilience_operator.policy.policy import Policy
+from resilience_operator.targets import CATALOG, parse
 
 Body = dict[str, Any]
 SUNDAY = datetime(2026, 11, 22, 8, tzinfo=UTC)
@@ -140,7 +140,7 @@ def written(causes: Causes) -> Body:
         else "",
         unguarded="the guard is not in force" if causes.unguarded else "",
     )
-    found = status(policy, problems, Tally(policy.name, decisions), schedule, known)
+    found = status(policy, problems, Tally(policy.name, CATALOG.section_of, decisions), schedule, known)
     return raw | {"status": with_times(found, {}, "2026-11-22T08:00:00Z")}
 
 

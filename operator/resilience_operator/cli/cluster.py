@@ -21,9 +21,8 @@ from resilience_operator.core.refs import Key
 from resilience_operator.engine.change import Decision
 from resilience_operator.engine.decide import PolicyVerdict, Surroundings
 from resilience_operator.engine.failures import Stopped, failures_of, stopped_by
-from resilience_operator.policy.decode import parse
 from resilience_operator.policy.policy import Policy
-from resilience_operator.targets import KINDS, decode_list, judge, new_store, verdict_of
+from resilience_operator.targets import KINDS, decode_list, judge, new_store, parse, verdict_of
 from resilience_operator.targets.workloads.view import View
 
 NOT_INSTALLED = (

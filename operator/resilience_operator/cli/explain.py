@@ -11,7 +11,8 @@ from textwrap import fill
 from resilience_operator.cli.policies import recommended_text
 from resilience_operator.core.findings import RuleText
 from resilience_operator.engine.gitops import REASONS
-from resilience_operator.targets import RULES
+from resilience_operator.policy.crd import printed
+from resilience_operator.targets import CATALOG, RULES
 from resilience_operator.targets.bottlerocket.docs import page
 from resilience_operator.targets.bottlerocket.texts import TEXTS as LAUNCH_TEXTS
 
@@ -54,11 +55,15 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="print docs/bottlerocket.md: launch settings and their values",
     )
+    add("--crd", dest="show_crd", action="store_true", help="print the CustomResourceDefinition of a policy")
     add("--markdown", action="store_true", help="as docs/rules.md")
 
 
 def run(arguments: Namespace) -> int:
     """Print what is asked for; 2 where there is no such rule."""
+    if arguments.show_crd:
+        print(printed(CATALOG), end="")
+        return 0
     if arguments.show_policy:
         print(recommended_text(), end="")
         return 0

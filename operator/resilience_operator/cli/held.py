@@ -15,16 +15,16 @@ from resilience_operator.core.kinds import BUDGET, DEPLOYMENT
 from resilience_operator.core.paths import Path
 from resilience_operator.core.refs import Key, ObjectRef, key_of
 from resilience_operator.core.state import Held, ObjectState
-from resilience_operator.policy.policy import SPECIAL
 from resilience_operator.targets.coredns import addon_state as addons
 from resilience_operator.targets.coredns.addon_configuration import command
+from resilience_operator.targets.coredns.texts import COREDNS_BUDGET, COREDNS_FLOOR
 from resilience_operator.targets.workloads.budgets import POLICY_LABEL, ours
 from resilience_operator.targets.workloads.scaling import By, who_scales
 from resilience_operator.targets.workloads.scope import asked_of
+from resilience_operator.targets.workloads.texts import DISRUPTION_BUDGET
 from resilience_operator.targets.workloads.view import DeploymentView, View
 
-BUDGET_RULE = "disruption-budget"
-FLOOR_OF_DNS = frozenset({SPECIAL["replicas"]})
+FLOOR_OF_DNS = frozenset({COREDNS_FLOOR})
 """The rules that change an autoscaler's Deployment for the sake of what it scales."""
 
 
@@ -193,5 +193,5 @@ def _removals(cluster: Cluster, view: View | None, uids: frozenset[str]) -> Iter
     for budget in ours(view):
         if budget.metadata.labels[POLICY_LABEL] in uids:
             asked = {rule for policy in cluster.policies.values() for rule in asked_of(policy, view)}
-            rule = SPECIAL[BUDGET_RULE] if SPECIAL[BUDGET_RULE] in asked else BUDGET_RULE
+            rule = COREDNS_BUDGET if COREDNS_BUDGET in asked else DISRUPTION_BUDGET
             yield Step(budget.ref, uids, opt_out=(rule,), whole=True)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from resilience_operator.cluster.objects.workloads import Deployment, Meta
 from resilience_operator.core.findings import Finding, Skipped
 from resilience_operator.core.refs import ObjectRef
-from resilience_operator.core.selectors import EVERYTHING
 from resilience_operator.engine.optout import OptOut, optouts_of
-from resilience_operator.policy.policy import Policy, Settings
-from resilience_operator.targets import evaluate
+from resilience_operator.policy.common import RuleSettings
+from resilience_operator.policy.policy import Policy
+from resilience_operator.targets import CATALOG, evaluate
 from resilience_operator.targets.workloads.relations import scaled_by
-from resilience_operator.targets.workloads.scope import asked_of, meant
+from resilience_operator.targets.workloads.scope import asked_of, meant, selects_namespaces, widened
 from resilience_operator.targets.workloads.view import DeploymentView, View
 
 TARGET_UNREAD = "the Deployment that it scales was not read"
@@ -92,8 +92,11 @@ def judge(policy: Policy, subjects: Iterable[Subject]) -> Judgement:
     return result
 
 
-def _judge_one(result: Judgement, subject: Subject, asked: Mapping[str, Settings]) -> None:
-    verdict, left_out = evaluate(asked, meant(result.policy, subject.view)), optouts_of(asked, subject.view)
+def _judge_one(result: Judgement, subject: Subject, asked: Mapping[str, RuleSettings]) -> None:
+    verdict, left_out = (
+        evaluate(asked, meant(result.policy, subject.view)),
+        optouts_of(asked, subject.view, CATALOG),
+    )
     counts = any(rule not in left_out for rule in asked)
     result.judged += counts
     result.deployments += counts and isinstance(subject.view, DeploymentView)
@@ -106,10 +109,9 @@ def _judge_one(result: Judgement, subject: Subject, asked: Mapping[str, Settings
 
 def _scope_unknown(policy: Policy, view: View) -> list[Skipped]:
     """The rules that only a namespaceSelector over a Namespace that was not read keeps from being asked."""
-    section = policy.deployments
-    if section is None or view.namespace is not None or section.namespace_selector == EVERYTHING:
+    if view.namespace is not None or not selects_namespaces(policy):
         return []
-    everywhere = replace(policy, deployments=replace(section, namespace_selector=EVERYTHING))
+    everywhere = widened(policy)
     known = asked_of(policy, view)
     why = f"Namespace {view.ref.namespace} was not read: namespaceSelector decides"
     return [Skipped(rule, view.ref, why) for rule in asked_of(everywhere, view) if rule not in known]
@@ -117,14 +119,12 @@ def _scope_unknown(policy: Policy, view: View) -> list[Skipped]:
 
 def _target_unread(policy: Policy, view: View) -> list[Skipped]:
     """The rules that would be asked of a scaler, had the Deployment that it scales been read."""
-    section = policy.deployments
-    if isinstance(view, DeploymentView) or view.scaled is not None or section is None:
+    if isinstance(view, DeploymentView) or view.scaled is not None:
         return []
     key = scaled_by(view.target)
     if key is None:
         return []
     scaled = DeploymentView(Deployment(Meta(key[1], key[0])), view.now, namespace=view.namespace)
-    anything = replace(section, selector=EVERYTHING, namespace_selector=EVERYTHING)
-    asked = asked_of(replace(policy, deployments=anything), replace(view, scaled=scaled))
-    left_out = optouts_of(asked, view)
+    asked = asked_of(widened(policy, objects=True), replace(view, scaled=scaled))
+    left_out = optouts_of(asked, view, CATALOG)
     return [Skipped(rule, view.ref, TARGET_UNREAD) for rule in asked if rule not in left_out]

@@ -174,7 +174,7 @@ def _left_out(subject: LaunchSubject, now: datetime) -> dict[str, OptOut]:
 
 def _optouts(subject: LaunchSubject, now: datetime) -> Iterator[tuple[str, OptOut]]:
     for rule in TEXTS:
-        optout = opted_out(subject.labels, subject.annotations, rule, now)
+        optout = opted_out(subject.labels, subject.annotations, (rule,), now)
         if optout is not None:
             yield rule, optout
 

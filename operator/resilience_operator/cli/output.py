@@ -9,6 +9,7 @@ from typing import Any
 from resilience_operator.cli.files.manifests import NOT_COVERED, Place, Problem
 from resilience_operator.cli.files.positions import line_of
 from resilience_operator.cli.judging import Hit, Ignored, Judgement, Spot
+from resilience_operator.targets.workloads.texts import SPREAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +63,11 @@ def _skips(result: Result) -> Iterator[str]:
     for place in result.unjudged:
         if place.why != NOT_COVERED:
             yield f"skipped: {place.file}:{place.line} {place.ref.kind} {place.ref.name} {place.why}"
-    if result.files and result.judgement.judged > result.judgement.launch and "spread" in _asked(result):
-        yield f"skipped: [spread] live placement: {SPEC_ALONE}"
+    judged_specs = result.judgement.judged > result.judgement.launch
+    if result.files and judged_specs and SPREAD in result.judgement.policy.rules:
+        yield f"skipped: [{SPREAD}] live placement: {SPEC_ALONE}"
     if result.strangers:
         yield f"skipped: {result.strangers} {_plural('document', result.strangers)} without apiVersion and kind"
-
-
-def _asked(result: Result) -> tuple[str, ...]:
-    return tuple(rule for section in result.judgement.policy.sections.values() for rule in section.rules)
 
 
 def _ignored(ignored: Ignored) -> str:

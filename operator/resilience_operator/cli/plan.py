@@ -23,7 +23,8 @@ from resilience_operator.core.refs import ObjectRef, key_of
 from resilience_operator.engine.change import Change, Decision, Verb
 from resilience_operator.engine.queue import OperatorLimits, Schedule, schedule
 from resilience_operator.engine.status import explained, mode_word
-from resilience_operator.policy.policy import Mode, Policy
+from resilience_operator.policy.common import Mode
+from resilience_operator.policy.policy import Policy
 
 Plan = dict[str, Any]
 

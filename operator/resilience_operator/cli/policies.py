@@ -6,8 +6,8 @@ from typing import Any
 from resilience_operator.cli.files.documents import Document, Fault, documents
 from resilience_operator.cli.files.positions import child
 from resilience_operator.core.errors import OperatorError
-from resilience_operator.policy.decode import parse
 from resilience_operator.policy.policy import Policy
+from resilience_operator.targets import parse, validate
 
 
 class BadPolicyError(OperatorError):
@@ -26,9 +26,6 @@ def recommended() -> Policy:
 
 def load_policy(file: str) -> Policy:
     """The one ResiliencePolicy in a file. Raises BadPolicyError."""
-    # Checking CEL rules takes a parser that takes half a second to import.
-    from resilience_operator.policy.validate import validate
-
     try:
         with open(file, encoding="utf-8") as stream:
             text = stream.read()

@@ -15,7 +15,7 @@ from resilience_operator.core.refs import ObjectRef
 from resilience_operator.engine.change import Decision, Judged
 from resilience_operator.engine.decide import PolicyVerdict
 from resilience_operator.engine.merge import Merged, RuleDemands, merge
-from resilience_operator.policy.policy import family
+from resilience_operator.targets import CATALOG
 from resilience_operator.targets.workloads.budget_changes import specification
 from resilience_operator.targets.workloads.budgets import name_of
 from resilience_operator.targets.workloads.view import DeploymentView, View
@@ -78,7 +78,9 @@ def remedies_of(
 
     `verdicts`: what `decision` was made from.
     """
-    quarantined = {family(one.finding.rule) for one in decision.judged if one.state is State.QUARANTINED}
+    quarantined = {
+        CATALOG.family(one.finding.rule) for one in decision.judged if one.state is State.QUARANTINED
+    }
     staying = tuple(one for one in verdicts if not one.policy.deleting)
     merged = merge(_asked(staying, quarantined))
     limits, makers = _limits(staying)
@@ -87,7 +89,7 @@ def remedies_of(
     left: list[Left] = []
     for one in _up_to_others(decision, policy):
         beaten = merged.losers.get((one.policy, one.finding.rule), "")
-        if family(one.finding.rule) in quarantined:
+        if CATALOG.family(one.finding.rule) in quarantined:
             left.append(_left(one, "the same change is quarantined on this object"))
         elif _asks_for_budget(one, staying):
             if len(limits) == 1 and not makers:
@@ -147,7 +149,7 @@ def _asked(verdicts: tuple[PolicyVerdict, ...], quarantined: set[str]) -> list[R
         RuleDemands(one.policy, rule, demands, quiet=not one.enforces(rule))
         for one in verdicts
         for rule in one.rules
-        if rule not in one.opted_out and family(rule) not in quarantined
+        if rule not in one.opted_out and CATALOG.family(rule) not in quarantined
         if (demands := _demands(one, rule))
     ]
 

@@ -15,8 +15,8 @@ from resilience_operator.cli.naming import named
 from resilience_operator.cli.patches import hint
 from resilience_operator.cli.remedy import committable
 from resilience_operator.core.findings import STATE_ORDER, State
+from resilience_operator.core.plain import plain
 from resilience_operator.core.refs import Key
-from resilience_operator.core.saying import harmless
 from resilience_operator.engine.change import Decision, Judged
 from resilience_operator.engine.conditions import counted
 from resilience_operator.engine.queue import OperatorLimits, schedule
@@ -99,7 +99,7 @@ COLOURS = {
 
 def line(row: Row) -> str:
     """One finding, whole, with tabs between its parts: state, rule, object, policy, message."""
-    return "\t".join((row["state"], row["rule"], _name(row), row["policy"], harmless(row["message"], WHOLE)))
+    return "\t".join((row["state"], row["rule"], _name(row), row["policy"], plain(row["message"], WHOLE)))
 
 
 def grouped(found: list[Row], console: Console) -> None:
@@ -112,7 +112,7 @@ def grouped(found: list[Row], console: Console) -> None:
         for row in rows_of:
             said = Text(f"{row['state']} ", style=COLOURS[State(row["state"])])
             said.append(
-                f"{row['rule']} (policy {row['policy']}): {harmless(row['message'], WHOLE)}", style="default"
+                f"{row['rule']} (policy {row['policy']}): {plain(row['message'], WHOLE)}", style="default"
             )
             console.print(Padding(said, (0, 0, 0, 2)))
     console.print(f"{counted(len(found), 'finding')} on {counted(len(objects), 'object')}")

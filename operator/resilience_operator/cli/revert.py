@@ -17,7 +17,8 @@ from resilience_operator.cli.telling import Told
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.kinds import DEPLOYMENT, POLICY
 from resilience_operator.core.refs import ObjectRef
-from resilience_operator.policy.policy import Mode, Policy
+from resilience_operator.policy.common import Mode
+from resilience_operator.policy.policy import Policy
 
 SHOWN = 5
 """So many objects are named in the question."""
@@ -76,7 +77,7 @@ def refuse_while_enforcing(policy: Policy) -> None:
     """Raises ConfigurationError where the operator would write again what is given back."""
     if policy.suspend or policy.deleting:
         return
-    modes = [policy.rule_mode(name, rule) for name, one in policy.sections.items() for rule in one.rules]
+    modes = [policy.rule_mode(rule) for rule in policy.rules]
     if Mode.ENFORCE in modes:
         raise ConfigurationError(
             f"policy {policy.name} enforces: it would write again what is given back. Set spec.suspend: true or "

@@ -10,7 +10,7 @@ from resilience_operator.cluster.leaves import is_published
 from resilience_operator.cluster.objects.workloads import Target
 from resilience_operator.cluster.plausible import strange
 from resilience_operator.core.paths import Path
-from resilience_operator.core.saying import harmless
+from resilience_operator.core.plain import QUOTED, plain
 from resilience_operator.core.state import (
     ANNOTATION,
     FIELD_MANAGER,
@@ -37,14 +37,14 @@ def believe(target: Target, now: datetime | None = None) -> tuple[ObjectState, s
     other = next((text for text in state.leaves if not is_published(Path.parse(text), target)), None)
     if other is not None:
         return NOTHING, (
-            f"The annotation {ANNOTATION} is not believed: this operator never writes {harmless(other)}."
+            f"The annotation {ANNOTATION} is not believed: this operator never writes {plain(other, QUOTED)}."
         )
     if why := strange(state, now):
-        return NOTHING, f"The annotation {ANNOTATION} is not believed: {harmless(why)}."
+        return NOTHING, f"The annotation {ANNOTATION} is not believed: {plain(why, QUOTED)}."
     if state.uid != target.metadata.uid:
         return NOTHING, (
             f"The annotation {ANNOTATION} is not believed: it was written for another object "
-            f"(uid {harmless(state.uid)}) and copied here, for instance from a backup."
+            f"(uid {plain(state.uid, QUOTED)}) and copied here, for instance from a backup."
         )
     owners = sorted({claim.manager for claim in target.claims if claim.state} - {FIELD_MANAGER})
     if owners:

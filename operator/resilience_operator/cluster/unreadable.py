@@ -11,7 +11,7 @@ import msgspec
 
 from resilience_operator.cluster.last_applied import LAST_APPLIED
 from resilience_operator.cluster.objects.meta import Meta
-from resilience_operator.core.saying import harmless
+from resilience_operator.core.plain import QUOTED, plain
 
 MAX_DEPTH = 64
 """Below, nothing is kept of a text that is too deep for the decoder."""
@@ -101,4 +101,4 @@ def sentence(error: Exception) -> str:
             text = str(error)
         case _:
             text = f"{type(error).__name__}: {error}"
-    return harmless(text)
+    return plain(text, QUOTED)

@@ -93,6 +93,10 @@ class Scale:
     by: str
     nodes: int
     usable: int
+    rule: str = ""
+    """The rule that looks after it."""
+    event: str = ""
+    """The reason of the Event that tells of its scale-down."""
 
 
 @dataclass(frozen=True, slots=True)

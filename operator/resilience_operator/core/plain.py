@@ -1,11 +1,14 @@
-"""Text of others made fit for a person's screen: bounded, and without control characters. Used wherever it is shown."""
+"""Text of others made fit for a screen: bounded, without control characters or marks of direction. Used where shown."""
 
 import re
 
 SENTENCE = 300
 """Characters of one message at most."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+QUOTED = 160
+"""Characters of others' text inside a sentence of ours: an Event's note has room for 1,024 bytes in all."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 
 def plain(text: str, most: int = SENTENCE) -> str:

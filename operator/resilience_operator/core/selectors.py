@@ -1,9 +1,8 @@
-"""Label selectors and name globs with the meaning that the API server gives them. Used by rules and scope."""
+"""Label selectors with the meaning that the API server gives them. Used by rules and the policy's settings."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +41,6 @@ class LabelSelector:
         )
 
 
-EVERYTHING = LabelSelector()
-
 _KEY = r"(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _LABEL = r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
 _TERM = re.compile(
@@ -76,22 +73,3 @@ def _requirement(term: re.Match[str]) -> Requirement:
     if term["equals"]:
         return Requirement(term["key"], "NotIn" if term["equals"] == "!=" else "In", (term["value"],))
     return Requirement(term["key"], "Exists")
-
-
-SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
-
-
-@dataclass(frozen=True, slots=True)
-class NamespaceScope:
-    """Globs over namespace names; system namespaces are in scope only where `include` names them literally."""
-
-    include: tuple[str, ...] = ("*",)
-    exclude: tuple[str, ...] = ()
-
-    def covers(self, namespace: str, own_namespace: str = "") -> bool:
-        """True where `namespace` is included and not excluded; `own_namespace` counts as a system namespace."""
-        if any(fnmatchcase(namespace, glob) for glob in self.exclude):
-            return False
-        if namespace in SYSTEM_NAMESPACES or (own_namespace and namespace == own_namespace):
-            return namespace in self.include
-        return any(fnmatchcase(namespace, glob) for glob in self.include)

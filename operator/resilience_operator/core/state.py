@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from resilience_operator.core.paths import ABSENT, JSON, Path
-from resilience_operator.core.saying import harmless
+from resilience_operator.core.plain import QUOTED, plain
 from resilience_operator.core.state_text import (
     MAX_CONTESTS,
     MAX_LEAVES,
@@ -79,7 +79,7 @@ class Quarantine:
 
     def __post_init__(self) -> None:
         # A webhook or a container said it, or whoever forged our annotation.
-        object.__setattr__(self, "message", harmless(self.message, MAX_SENTENCE))
+        object.__setattr__(self, "message", plain(self.message, MAX_SENTENCE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def read(body: JSON) -> ObjectState:
     """The state of a decoded annotation. Raises UnreadableStateError with the reason."""
     if isinstance(body, dict) and body.get("v", VERSION) != VERSION:
         raise UnreadableStateError(
-            f"state of version {harmless(repr(body['v']), 20)}; this operator reads {VERSION}"
+            f"state of version {plain(repr(body['v']), 20)}; this operator reads {VERSION}"
         )
     try:
         found = msgspec.convert(body, StateBody)
@@ -200,7 +200,7 @@ def read(body: JSON) -> ObjectState:
 
 
 def _not_readable(error: Exception) -> str:
-    return f"not readable as state of this operator: {harmless(repr(error))}"
+    return f"not readable as state of this operator: {plain(repr(error), QUOTED)}"
 
 
 def _encode_apply(apply: Apply) -> list[JSON]:

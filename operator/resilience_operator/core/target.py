@@ -4,7 +4,7 @@ One `Target` per folder of targets/, listed in targets.TARGETS. Everything that 
 through its declaration: no other room knows the name of a rule or of a section.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -43,6 +43,20 @@ class Rule:
     """(settings, view) -> verdict."""
     text: RuleText
     """Its id, section and sentences."""
+    field: str
+    """The attribute of the section's settings by which it is asked for, None there where it is not."""
+    takes_place_of: str = ""
+    """The rule of another target that is not asked of an object of which this one is: both write the same leaves."""
+
+    @property
+    def id(self) -> str:
+        """Its name, as in opt-outs, status and metrics."""
+        return self.text.rule
+
+    @property
+    def family(self) -> str:
+        """What it has in common with the rule whose place it takes: the leaves that they write."""
+        return self.takes_place_of or self.id
 
 
 class Views(Protocol):
@@ -81,6 +95,8 @@ class Target:
 
     section: str
     """The name of its section in the policy's spec."""
+    settings: type[Any]
+    """The struct of its section (on policy.common.SectionSettings); its docstring is the section's description."""
     rules: tuple[Rule, ...]
     """Its rules, in the order of the contract."""
     watched: tuple[Watched, ...]
@@ -89,3 +105,33 @@ class Target:
     """(cache, dirty keys) -> its views; targets that share them name the same."""
     scope: Any
     """What it asks of which object (engine.evaluate.Scope); targets that share it name the same."""
+
+
+class Catalog:
+    """What all declared targets say of their sections and rules, by name."""
+
+    def __init__(self, targets: Iterable[Target] = ()) -> None:
+        self.targets: Mapping[str, Target] = {target.section: target for target in targets}
+        """Section -> target, in the order of the contract."""
+        every = [(rule, section) for section, target in self.targets.items() for rule in target.rules]
+        self.rules: Mapping[str, Rule] = {rule.id: rule for rule, _ in every}
+        """Rule id -> rule, in the order of the contract."""
+        self.section_of: Mapping[str, str] = {rule.id: section for rule, section in every}
+        """Rule id -> section."""
+        self._siblings: dict[str, set[str]] = {}
+        for rule in self.rules.values():
+            self._siblings.setdefault(rule.family, set()).add(rule.id)
+
+    def family(self, rule: str) -> str:
+        """What a rule and those whose place it takes have in common; a rule of another version stands alone."""
+        known = self.rules.get(rule)
+        return known.family if known is not None else rule
+
+    def siblings(self, rule: str) -> frozenset[str]:
+        """The rules that write the same leaves, this one among them."""
+        return frozenset(self._siblings.get(self.family(rule), ())) | {rule}
+
+    def sections_of(self, rules: Iterable[str]) -> frozenset[str]:
+        """The sections that have any of these rules, or a sibling."""
+        every = {one for rule in rules for one in self.siblings(rule)}
+        return frozenset(self.section_of[rule] for rule in every if rule in self.section_of)

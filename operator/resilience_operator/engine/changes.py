@@ -19,7 +19,8 @@ from resilience_operator.engine.quarantine import ROLLOUT_FAILED
 from resilience_operator.engine.resolve import Resolution
 from resilience_operator.engine.rollout import OurRollout, Scaling
 from resilience_operator.engine.view import View, newest_replica_set
-from resilience_operator.policy.policy import OnRelease, Policy
+from resilience_operator.policy.common import OnRelease
+from resilience_operator.policy.policy import Policy
 
 REVISION = "deployment.kubernetes.io/revision"
 

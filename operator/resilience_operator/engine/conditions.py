@@ -18,8 +18,8 @@ from resilience_operator.engine.records import SinceKey
 from resilience_operator.engine.rollout import Phase
 from resilience_operator.engine.tally import Tally
 from resilience_operator.engine.wording import enumerated, sentence
-from resilience_operator.policy.policy import Mode, Policy
-from resilience_operator.policy.reading import Problem
+from resilience_operator.policy.common import Mode, Problem
+from resilience_operator.policy.policy import Policy
 
 Answer = tuple[str, str, str]
 """A condition's status, reason and message."""
@@ -127,9 +127,9 @@ def _nothing(policy: Policy) -> str:
     """What of the policy matches nothing."""
     if not policy.sections:
         return "asks for nothing: spec has no section, such as deployments"
-    if not any(section.rules for section in policy.sections.values()):
+    if not policy.rules:
         return f"asks for nothing: {enumerated(sorted(policy.sections))} without a rule, such as spread: {{}}"
-    names = enumerated(f"spec.{name}" for name, section in sorted(policy.sections.items()) if section.rules)
+    names = enumerated(f"spec.{name}" for name, rules in sorted(policy.asked.items()) if rules)
     return (
         f"nothing in the cluster is selected by {names}: see its namespaces, namespaceSelector and selector"
     )

@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 
 from resilience_operator.core.findings import Verdict
 from resilience_operator.core.state import Quarantine
+from resilience_operator.core.target import Catalog
 from resilience_operator.engine import changes
 from resilience_operator.engine.causing import causing
 from resilience_operator.engine.change import Change, Decision, Verb
@@ -30,7 +31,8 @@ from resilience_operator.engine.quarantine import in_force, recorded, remembered
 from resilience_operator.engine.resolve import Resolution, resolve
 from resilience_operator.engine.rollout import OurRollout, Phase
 from resilience_operator.engine.view import View
-from resilience_operator.policy.policy import DEFAULT_LIMITS, SECTION_OF_RULE, Mode, Policy, family
+from resilience_operator.policy.common import DEFAULT_LIMITS, Mode
+from resilience_operator.policy.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class PolicyVerdict:
         """True where the policy would write for this rule on this object."""
         if self.policy.suspend or self.policy.deleting or rule in self.opted_out:
             return False
-        return self.policy.rule_mode(SECTION_OF_RULE[rule], rule) is Mode.ENFORCE
+        return self.policy.rule_mode(rule) is Mode.ENFORCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,13 @@ class Surroundings:
 
 
 def decide(
-    view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings, beside: OwnObjects
+    view: View,
+    verdicts: tuple[PolicyVerdict, ...],
+    around: Surroundings,
+    beside: OwnObjects,
+    catalog: Catalog,
 ) -> Decision:
-    """Decide about one object from what the rules of every covering policy say."""
+    """Decide about one object from what the rules of every covering policy say; `catalog`: of all rules."""
     if view.target.metadata.deletion_timestamp is not None:
         # Nothing is given back to what goes, nothing of it fails, and our budget is garbage-collected with it.
         return Decision(view.ref, state=view.state)
@@ -86,9 +92,9 @@ def decide(
     holds = replace(holds, left=who_left(view, covering, around.directory))
     rollout = _rollout(view, around.directory, verdicts)
     keep = partial(remembered, view, around.directory, inferred)
-    change = _change(view, around, keep, resolution, holds, rollout)
+    change = _change(view, around, keep, resolution, holds, rollout, catalog)
     applies = change is not None and change.verb is Verb.APPLY
-    writing = frozenset(map(family, change.rules)) if change is not None and applies else frozenset()
+    writing = frozenset(map(catalog.family, change.rules)) if change is not None and applies else frozenset()
     if beside.contested:
         resolution = replace(resolution, losers={**resolution.losers, **beside.contested})
     context = Context(view, resolution, quarantines, around.refused, around.stopped, writing, rollout)
@@ -138,7 +144,11 @@ def _shared(pairs: tuple[tuple[str, str], ...]) -> frozenset[tuple[str, str]]:
 
 
 def _sections(verdicts: tuple[PolicyVerdict, ...]) -> frozenset[tuple[str, str]]:
-    return _shared(tuple((one.policy.name, SECTION_OF_RULE[rule]) for one in verdicts for rule in one.rules))
+    return _shared(
+        tuple(
+            (one.policy.name, one.policy.catalog.section_of[rule]) for one in verdicts for rule in one.rules
+        )
+    )
 
 
 def _seen(one: PolicyVerdict, view: View) -> Verdict:
@@ -199,7 +209,8 @@ def _covering(
     covering = {}
     for one in verdicts:
         mine = [asked for asked in enforcing if asked.policy.uid == one.policy.uid]
-        active = frozenset(family(asked.rule) for asked in mine)
+        family = one.policy.catalog.family
+        active = frozenset(asked.family for asked in mine)
         demands = frozenset(str(demand.path) for asked in mine for demand in asked.demands)
         quiet = frozenset(family(rule) for rule in one.rules if family(rule) not in active)
         covering[one.policy.uid] = Covering(one.policy, demands, active, quiet)
@@ -223,10 +234,11 @@ def _change(
     resolution: Resolution,
     holds: changes.Holds,
     rollout: OurRollout,
+    catalog: Catalog,
 ) -> Change | None:
     directory = around.directory
     # Opt-outs of what we hold, whether or not a policy still speaks of it.
-    opted_out = frozenset(optouts_of(SECTION_OF_RULE, view))
+    opted_out = frozenset(optouts_of(catalog.rules, view, catalog))
     if rollout.phase is Phase.FAILED:
         rolled_back = changes.roll_back(view, rollout, directory, opted_out, keep)
         if rolled_back is not None:
@@ -242,7 +254,7 @@ def _change(
         if change is not None:
             return change
     change = changes.apply(view, resolution, holds, removed, around.patience, keep)
-    if change is None and not opted_out >= SECTION_OF_RULE.keys():
+    if change is None and not opted_out >= catalog.rules.keys():
         change = changes.forget(view, directory, keep)
     return change or changes.let_go(
         view, tuple(directory[uid] for uid in view.state.uids() if uid in directory)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from resilience_operator.core.findings import EMPTY, Verdict
-from resilience_operator.core.target import Rule, Target
+from resilience_operator.core.target import Catalog
 from resilience_operator.engine.change import Decision
 from resilience_operator.engine.decide import PolicyVerdict, Surroundings, decide
 from resilience_operator.engine.optout import optouts_of
@@ -42,11 +42,11 @@ class Scope(Protocol):
 class Evaluator:
     """Evaluates the objects of all declared targets."""
 
-    def __init__(self, targets: Iterable[Target]) -> None:
-        targets = tuple(targets)
-        self.rules: dict[str, Rule] = {rule.text.rule: rule for target in targets for rule in target.rules}
-        """Rule id -> rule, in the order of the contract."""
-        self._scopes: tuple[Scope, ...] = tuple(dict.fromkeys(target.scope for target in targets))
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._scopes: tuple[Scope, ...] = tuple(
+            dict.fromkeys(target.scope for target in catalog.targets.values())
+        )
 
     def judge(
         self, view: View, policies: Iterable[Policy], around: Surroundings, own_namespace: str = ""
@@ -61,20 +61,18 @@ class Evaluator:
     def decide(self, view: View, verdicts: tuple[PolicyVerdict, ...], around: Surroundings) -> Decision:
         """The decision, from what the rules of every covering policy say."""
         if view.target.metadata.deletion_timestamp is not None:
-            return decide(view, verdicts, around, NO_OWN_OBJECTS)
+            return decide(view, verdicts, around, NO_OWN_OBJECTS, self._catalog)
         beside = (scope.own_objects(view, verdicts, around) for scope in self._scopes)
         own = next((one for one in beside if one is not None), NO_OWN_OBJECTS)
-        return decide(view, verdicts, around, own)
+        return decide(view, verdicts, around, own, self._catalog)
 
     def verdict_of(self, policy: Policy, view: View, own_namespace: str = "") -> PolicyVerdict | None:
         """What one policy's rules say about the object; None where it asks nothing of it."""
         for scope in self._scopes:
             asked = scope.asked(policy, view, own_namespace)
             if asked:
-                verdict = self._check(asked, scope.meant(policy, view))
-                return PolicyVerdict(
-                    policy, scope.reported(verdict, view), optouts_of(asked, view), tuple(asked)
-                )
+                verdict = scope.reported(self._check(asked, scope.meant(policy, view)), view)
+                return PolicyVerdict(policy, verdict, optouts_of(asked, view, self._catalog), tuple(asked))
         return None
 
     def evaluate(self, asked: Mapping[str, Any], view: Any) -> Verdict:
@@ -85,4 +83,6 @@ class Evaluator:
         return verdict
 
     def _check(self, asked: Mapping[str, Any], view: Any) -> Verdict:
-        return sum((self.rules[rule].check(settings, view) for rule, settings in asked.items()), EMPTY)
+        return sum(
+            (self._catalog.rules[rule].check(settings, view) for rule, settings in asked.items()), EMPTY
+        )

@@ -9,7 +9,7 @@ from resilience_operator.engine.change import Judged
 from resilience_operator.engine.resolve import Resolution
 from resilience_operator.engine.rollout import OurRollout, Phase
 from resilience_operator.engine.view import View
-from resilience_operator.policy.policy import Policy, family
+from resilience_operator.policy.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,14 @@ def _judged(policy: Policy, finding: Finding, context: Context, enforced: bool) 
         return Judged(policy.name, finding, State.REPORT_ONLY, finding.report_only)
     if finding.rule in context.refused:
         return Judged(policy.name, finding, State.REPORT_ONLY, context.refused[finding.rule])
-    contested = context.resolution.contested.get(family(finding.rule)) or context.resolution.losers.get(
+    family = policy.catalog.family(finding.rule)
+    contested = context.resolution.contested.get(family) or context.resolution.losers.get(
         (policy.name, finding.rule)
     )
     if contested:
         return Judged(policy.name, finding, State.CONTESTED, contested)
     if policy.name in context.stopped:
         return Judged(policy.name, finding, State.PENDING, context.stopped[policy.name])
-    if context.rollout.running and family(finding.rule) not in context.writing:
+    if context.rollout.running and family not in context.writing:
         return Judged(policy.name, finding, State.ROLLING_OUT)
     return Judged(policy.name, finding, State.PENDING)

@@ -17,7 +17,8 @@ from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import ABSENT, Path
 from resilience_operator.core.state import Held
 from resilience_operator.engine.view import View
-from resilience_operator.policy.policy import Mode, OnRelease, Policy, family
+from resilience_operator.policy.common import Mode, OnRelease
+from resilience_operator.policy.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,10 @@ class Covering:
     active_rules: frozenset[str]
     quiet_rules: frozenset[str]
 
+    def rests_on(self, held: Held) -> bool:
+        """True where the policy keeps the leaf without asking for it now."""
+        return self.policy.catalog.family(held.rule) in self.quiet_rules
+
 
 def sort_holds(view: View, covering: Mapping[str, Covering], directory: Mapping[str, Policy]) -> Holds:
     """Sort all that we hold on the object; `covering` and `directory` are by policy uid."""
@@ -87,11 +92,7 @@ def sort_holds(view: View, covering: Mapping[str, Covering], directory: Mapping[
 
 def _resting(held: Held, covering: Mapping[str, Covering]) -> tuple[str, ...]:
     """Uids of the policies that keep their hold without asking for it now: gone, out of sight, or at rest."""
-    return tuple(
-        uid
-        for uid in held.policies
-        if (one := covering.get(uid)) is None or family(held.rule) in one.quiet_rules
-    )
+    return tuple(uid for uid in held.policies if (one := covering.get(uid)) is None or one.rests_on(held))
 
 
 def who_left(view: View, covering: Mapping[str, Covering], directory: Mapping[str, Policy]) -> frozenset[str]:
@@ -113,7 +114,7 @@ def _outlived(view: View, path: Path, held: Held, covering: Mapping[str, Coverin
     if other is None or view.held(str(other)) is not None or adopted(view, path, held):
         return False
     ours = [one for uid, one in covering.items() if uid in held.policies]
-    return any(family(held.rule) in one.active_rules for one in ours)
+    return any(one.policy.catalog.family(held.rule) in one.active_rules for one in ours)
 
 
 def held_demands(view: View, policy: Policy, demands: tuple[Demand, ...]) -> tuple[Demand, ...]:
@@ -187,7 +188,7 @@ def _is_released(
         if policy is None:
             continue
         one = covering.get(uid)
-        if one is not None and not policy.deleting and family(held.rule) in one.quiet_rules:
+        if one is not None and not policy.deleting and one.rests_on(held):
             return False
         if rests(policy) or policy.on_release is OnRelease.RETAIN:
             return False
@@ -197,6 +198,4 @@ def _is_released(
 
 def rests(policy: Policy) -> bool:
     """True where the policy writes nothing, not even what was there before: suspended, or Audit throughout."""
-    modes = [policy.rule_mode(name, rule) for name, one in policy.sections.items() for rule in one.rules]
-    modes = modes or [policy.section_mode(name) for name in policy.sections] or [policy.mode]
-    return policy.suspend or (Mode.ENFORCE not in modes and not policy.deleting)
+    return policy.suspend or (Mode.ENFORCE not in policy.modes and not policy.deleting)

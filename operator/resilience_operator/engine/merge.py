@@ -11,7 +11,7 @@ from itertools import groupby
 from resilience_operator.cluster.leaves import slot
 from resilience_operator.core.findings import Demand
 from resilience_operator.core.paths import Path
-from resilience_operator.policy.policy import Policy, family
+from resilience_operator.policy.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,11 @@ class Winner:
 
     demand: Demand
     policies: tuple[Policy, ...]
+
+    @property
+    def family(self) -> str:
+        """What its rule has in common with those that write the same leaves."""
+        return self.policies[0].catalog.family(self.demand.rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,11 @@ class RuleDemands:
     quiet: bool = False
 
     @property
+    def family(self) -> str:
+        """What the rule has in common with those that write the same leaves."""
+        return self.policy.catalog.family(self.rule)
+
+    @property
     def rank(self) -> tuple[bool, int]:
         """What sorts the highest first."""
         return (self.quiet, -self.policy.priority)
@@ -49,8 +59,8 @@ def merge(asked: Iterable[RuleDemands]) -> Merged:
     """Merge all demands of one object; every family of rules by itself, for others never share a leaf."""
     winners: dict[str, Winner] = {}
     losers: dict[tuple[str, str], str] = {}
-    ordered = sorted(asked, key=lambda one: (family(one.rule), one.rank, one.policy.name))
-    for _, of_rule in groupby(ordered, key=lambda one: family(one.rule)):
+    ordered = sorted(asked, key=lambda one: (one.family, one.rank, one.policy.name))
+    for _, of_rule in groupby(ordered, key=lambda one: one.family):
         blocked: dict[str, str] = {}
         for _, tier in groupby(list(of_rule), key=lambda one: one.rank):
             _merge_tier(list(tier), winners, losers, blocked)

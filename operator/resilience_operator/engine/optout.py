@@ -1,15 +1,15 @@
 """Opt-outs: labels and annotations on an object or its Namespace by which people say no. Used by every shell.
 
 Doubt keeps us out: an end of the opt-out that cannot be read is an opt-out for ever, and is reported. Who wants no
-`spread` on cluster DNS wants no `coredns-spread` either, whichever section of a policy asks for it.
+a rule wants none that writes the same leaves either, whichever section of a policy asks for it.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+from resilience_operator.core.target import Catalog
 from resilience_operator.engine.view import View
-from resilience_operator.policy.policy import SPECIAL
 
 IGNORE = "resilience.dev/ignore"
 IGNORE_UNTIL = "resilience.dev/ignore-until"
@@ -17,9 +17,6 @@ IGNORE_REASON = "resilience.dev/ignore-reason"
 ALL = "all"
 MAX_LENGTH = 1024
 """Characters of a list of rules; a longer one is not read, and opts out of everything, as for the guard."""
-
-TOGETHER = SPECIAL | {special: general for general, special in SPECIAL.items()}
-"""Rule -> the one that writes the same, and is opted out of together with it; manifests/enforce repeats it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +29,16 @@ class OptOut:
 
 
 def opted_out(
-    labels: Mapping[str, str], annotations: Mapping[str, str], rule: str, now: datetime
+    labels: Mapping[str, str], annotations: Mapping[str, str], rules: Iterable[str], now: datetime
 ) -> OptOut | None:
-    """The opt-out of `rule`, or of what writes the same, that these labels and annotations say; `now` is aware."""
+    """The opt-out of any of the rules, which write the same, that these labels and annotations say; `now` is aware.
+
+    manifests/enforce repeats which rules write the same.
+    """
     named = {labels.get(IGNORE, "").strip()}
     listed = annotations.get(IGNORE, "")
     named |= {part.strip() for part in listed.split(",")} if len(listed) <= MAX_LENGTH else {ALL}
-    if not named & {ALL, rule, TOGETHER.get(rule, rule)}:
+    if named.isdisjoint((ALL, *rules)):
         return None
     reason, text = annotations.get(IGNORE_REASON, ""), annotations.get(IGNORE_UNTIL, "").strip()
     if not text:
@@ -50,7 +50,7 @@ def opted_out(
     return OptOut(until, reason) if now < until else None
 
 
-def optouts_of(rules: Iterable[str], view: View) -> Mapping[str, OptOut]:
+def optouts_of(rules: Iterable[str], view: View, catalog: Catalog) -> Mapping[str, OptOut]:
     """Rule -> the opt-out that holds: the object's own, then of what it scales, then its Namespace's."""
     places = [(each.labels, each.annotations) for each in view.opt_out_objects]
     places = [place for place in places if IGNORE in place[0] or IGNORE in place[1]]
@@ -58,7 +58,8 @@ def optouts_of(rules: Iterable[str], view: View) -> Mapping[str, OptOut]:
         return {}
     found = {}
     for rule in rules:
-        hits = (opted_out(labels, annotations, rule, view.now) for labels, annotations in places)
+        siblings = catalog.siblings(rule)
+        hits = (opted_out(labels, annotations, siblings, view.now) for labels, annotations in places)
         hit = next((one for one in hits if one is not None), None)
         if hit is not None:
             found[rule] = hit

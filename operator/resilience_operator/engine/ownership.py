@@ -17,7 +17,7 @@ from resilience_operator.core.paths import ABSENT, JSON, Path
 from resilience_operator.core.state import FIELD_MANAGER
 from resilience_operator.engine.owners import NOBODY, Owner, owner
 from resilience_operator.engine.view import View
-from resilience_operator.policy.policy import Conflicts
+from resilience_operator.policy.common import Conflicts
 
 
 class Standing(StrEnum):

@@ -12,7 +12,7 @@ from resilience_operator.engine.contest import Patience, contested
 from resilience_operator.engine.merge import RuleDemands, Winner, merge
 from resilience_operator.engine.ownership import Judgement, Standing, judge
 from resilience_operator.engine.view import View
-from resilience_operator.policy.policy import Policy, family
+from resilience_operator.policy.policy import Policy
 
 Asked = RuleDemands
 PRINTED = " (as YAML, with all of its object: kubectl resilience plan --patch)"
@@ -41,7 +41,7 @@ def resolve(view: View, asked: tuple[Asked, ...], patience: Patience) -> Resolut
     contests: dict[str, str] = {}
     wakes: list[datetime] = []
     for judgement in judgements:
-        rule = family(judgement.demand.rule)
+        rule = winners[judgement.demand.path].family
         if judgement.standing is Standing.CHOSEN:
             contests.setdefault(rule, _chosen_sentence(judgement, view))
         contest = contested(judgement, view, patience) if judgement.standing is Standing.FREE else None
@@ -51,7 +51,7 @@ def resolve(view: View, asked: tuple[Asked, ...], patience: Patience) -> Resolut
     writes = tuple(
         judgement
         for judgement in judgements
-        if judgement.standing is Standing.FREE and family(judgement.demand.rule) not in contests
+        if judgement.standing is Standing.FREE and winners[judgement.demand.path].family not in contests
     )
     return Resolution(writes, winners, contests, merged.losers, min(wakes, default=None))
 

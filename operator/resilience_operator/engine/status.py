@@ -16,8 +16,8 @@ from resilience_operator.engine.holds import rests
 from resilience_operator.engine.queue import Schedule
 from resilience_operator.engine.tally import NAMES, Tally
 from resilience_operator.engine.wording import sentence
+from resilience_operator.policy.common import Problem
 from resilience_operator.policy.policy import Policy
-from resilience_operator.policy.reading import Problem
 
 __all__ = ["Known", "explained", "mode_word", "not_served", "status", "summary", "told"]
 
@@ -36,9 +36,7 @@ def _numbers(counts: Counter[str]) -> dict[str, Any]:
 
 def mode_word(policy: Policy) -> str:
     """Audit, Enforce, or Mixed where the rules differ."""
-    modes = {
-        policy.rule_mode(name, rule) for name, section in policy.sections.items() for rule in section.rules
-    }
+    modes = {policy.rule_mode(rule) for rule in policy.rules}
     modes = modes or {policy.mode}
     return str(modes.pop()) if len(modes) == 1 else "Mixed"
 

@@ -6,12 +6,11 @@ read by planning.report.
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from resilience_operator.core.findings import STATE_ORDER, State
 from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.engine.change import Decision, Judged
-from resilience_operator.policy.policy import SECTION_OF_RULE
 
 NAMES = ("compliant", "drifted", "pending", "contested", "quarantined", "reportOnly")
 """The numbers of a status, in the contract's order; together they are what was evaluated."""
@@ -32,11 +31,16 @@ Found = tuple[Judged, Decision]
 class Tally:
     """All that decisions say about one policy; `sections`: the same counts by section.
 
+    `section_of`: rule id -> section, of all that there are.
+
     `distrusted`: decisions about objects on which our state is not believed.
     """
 
-    def __init__(self, policy: str, decisions: Iterable[Decision] = ()) -> None:
+    def __init__(
+        self, policy: str, section_of: Mapping[str, str], decisions: Iterable[Decision] = ()
+    ) -> None:
         self.policy = policy
+        self._section_of = section_of
         self.counts: Counter[str] = Counter()
         self.sections: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.findings: Counter[tuple[str, str]] = Counter()
@@ -57,10 +61,22 @@ class Tally:
             of_rule.setdefault(decision.key, []).append((judged, decision))
 
     def _count(self, decision: Decision, number: int) -> None:
-        self.counts[_bucket(decision, self.policy)] += number
+        self.counts[self._bucket(decision)] += number
         for policy, section in decision.sections:
             if policy == self.policy:
-                self.sections[section][_bucket(decision, policy, section)] += number
+                self.sections[section][self._bucket(decision, section)] += number
+
+    def _bucket(self, decision: Decision, section: str = "") -> str:
+        """Under which number an object counts by its worst state, of one section where it is named."""
+        if self.policy in decision.ignored:
+            return "ignored"
+        states = (
+            judged.state
+            for judged in decision.of(self.policy)
+            if not section or self._section_of.get(judged.finding.rule) == section
+        )
+        worst = min(states, key=_RANK.__getitem__, default=None)
+        return "compliant" if worst is None else _COUNTED[worst]
 
     def remove(self, decision: Decision) -> None:
         """The opposite of `add`, with the decision that was added."""
@@ -94,20 +110,3 @@ class Tally:
         first = min(firsts, key=lambda one: one[:2], default=None)
         number = sum(len(each) for _, found in rules for each in found.values())
         return number, first[2] if first is not None else None
-
-
-def state_of(decision: Decision, policy: str, section: str = "") -> State | None:
-    """An object's worst state for one policy, or one section of it; None where it is compliant."""
-    states = (
-        judged.state
-        for judged in decision.of(policy)
-        if not section or SECTION_OF_RULE.get(judged.finding.rule) == section
-    )
-    return min(states, key=_RANK.__getitem__, default=None)
-
-
-def _bucket(decision: Decision, policy: str, section: str = "") -> str:
-    if policy in decision.ignored:
-        return "ignored"
-    state = state_of(decision, policy, section)
-    return "compliant" if state is None else _COUNTED[state]

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from resilience_operator.policy.policy import AllowWindow, DenyWindow, Windows
+from resilience_operator.policy.common import AllowWindow, DenyWindow, Windows
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HORIZON_DAYS = 8

@@ -1,4 +1,4 @@
-"""The CEL rules of our own schema, evaluated as the API server does. Called by `adapters.schema`.
+"""The CEL rules of our own schema, evaluated as the API server does. Called by policy/validate.
 
 Separate from it because only this module knows the CEL library. Rules are compiled at their first use: the
 operator itself, which leaves validation to the API server, pays nothing for them.
@@ -16,7 +16,7 @@ from celpy.adapter import json_to_cel
 from celpy.evaluation import CELEvalError
 
 from resilience_operator.core.paths import JSON
-from resilience_operator.policy.reading import Problem
+from resilience_operator.policy.common import Problem
 
 
 def broken_rules(schema: Mapping[str, Any], value: JSON, path: str) -> Iterator[Problem]:

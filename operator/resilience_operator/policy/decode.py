@@ -1,7 +1,8 @@
-"""A ResiliencePolicy from what the API server or a file gave. Called by policy handlers and the command line.
+"""A ResiliencePolicy from what the API server or a file gave, by the structs that declare its fields.
 
-Tolerant where the schema is strict: what an API server accepted (perhaps with the schema of a newer version)
-never raises here. What cannot be honoured is a Problem, and a policy with problems writes nothing.
+Called through targets.parse by policy handlers and the command line. Tolerant where the schema is strict: what an API
+server accepted (perhaps with the schema of a newer version) never raises here. What cannot be honoured is a Problem,
+and a policy with problems writes nothing. Each field is read by itself, so that no problem hides another one.
 """
 
 import hashlib
@@ -9,50 +10,71 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from datetime import datetime, time
+from functools import cache
+from typing import Any, TypeVar, cast
 
-from resilience_operator.core.selectors import EVERYTHING, LabelSelector, NamespaceScope, Requirement
-from resilience_operator.policy import asking
-from resilience_operator.policy.policy import (
-    EVERY_NAMESPACE,
-    AllowWindow,
-    Conflicts,
-    CoreDNS,
-    DenyWindow,
-    Deployments,
-    Mode,
-    Named,
-    OnRelease,
-    Policy,
-    Rollout,
-    Windows,
-)
-from resilience_operator.policy.reading import Problem, Reader
+import msgspec
+from msgspec import inspect
 
-__all__ = ["Problem", "digest", "parse"]
+from resilience_operator.core.paths import JSON
+from resilience_operator.core.target import Catalog
+from resilience_operator.policy.common import OnRelease, Problem, Settings, spec_struct
+from resilience_operator.policy.policy import Policy
 
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 RETRY = "resilience.dev/retry"
 """Annotation of a policy: counted up by `kubectl resilience retry`."""
 
-OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
-NO_SECTION = "spec has no section, such as deployments: nothing is judged"
-_LABEL_KEY = re.compile(
-    r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-)
+_Kind = TypeVar("_Kind", bound=Settings)
 
 
-def parse(raw: Mapping[str, Any]) -> tuple[Policy, tuple[Problem, ...]]:
-    """Read a decoded ResiliencePolicy; never raises on one that an API server accepted.
+class _Unreadable:
+    """In the place of a value that cannot be read."""
+
+
+_UNREADABLE = _Unreadable()
+
+
+class Metadata(Settings, frozen=True):
+    """What is read of a policy's metadata."""
+
+    open = True
+
+    name: str = ""
+    uid: str = ""
+    generation: int = 0
+    labels: dict[str, str] = {}
+    finalizers: tuple[str, ...] = ()
+    deletion_timestamp: str | None = None
+
+
+def parse(raw: Mapping[str, Any], catalog: Catalog) -> tuple[Policy, tuple[Problem, ...]]:
+    """Read a decoded ResiliencePolicy of the declared targets; never raises on one that an API server accepted.
 
     With problems the policy is suspended and retains what it holds: half a policy must not write, and a
     selector that cannot be read must not give values back either.
     """
     problems: list[Problem] = []
-    root = Reader(raw, "", problems)
-    spec = root.child("spec") or Reader({}, "spec", problems)
-    policy = _policy(_metadata(root), spec)
-    spec.done()
+    meta = read(Metadata, _part(raw, "metadata", problems), "metadata", problems)
+    source = _part(raw, "spec", problems)
+    spec = read(spec_struct(catalog), source, "spec", problems)
+    said = msgspec.structs.asdict(spec)
+    asked = {name: said.pop(name) for name in catalog.targets}
+    sections = {name: section for name, section in asked.items() if section is not None}
+    example = next(iter(catalog.targets), "")
+    policy = Policy(
+        name=meta.name,
+        uid=meta.uid,
+        generation=meta.generation,
+        digest=digest(source),
+        labels=tuple(sorted(meta.labels.items())),
+        finalizers=meta.finalizers,
+        deleting=meta.deletion_timestamp is not None,
+        **said,
+        sections=sections,
+        warnings=() if sections else (f"spec has no section, such as {example}: nothing is judged",),
+        catalog=catalog,
+    )
     if problems:
         policy = replace(policy, suspend=True, on_release=OnRelease.RETAIN)
     policy = replace(policy, digest=_retried(policy.digest, raw))
@@ -73,163 +95,174 @@ def digest(spec: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def _metadata(root: Reader) -> Policy:
-    meta = root.child("metadata") or Reader({}, "metadata", root.problems)
-    return Policy(
-        name=meta.text("name") or "",
-        uid=meta.text("uid") or "",
-        generation=meta.whole("generation") or 0,
-        labels=meta.labels("labels"),
-        finalizers=meta.texts("finalizers") or (),
-        deleting=meta.text("deletionTimestamp") is not None,
-    )
+def read(kind: type[_Kind], source: Mapping[str, Any], path: str, problems: list[Problem]) -> _Kind:
+    """An object whose fields have defaults; what cannot be read is noted in `problems`, and has its default."""
+    found = _object(_type_of(kind), source, path, problems)
+    return kind() if isinstance(found, _Unreadable) else cast("_Kind", found)
 
 
-def _policy(identity: Policy, spec: Reader) -> Policy:
-    deployments, core_dns = spec.child("deployments"), spec.child("coreDNS")
-    return replace(
-        identity,
-        digest=digest(spec.source),
-        mode=spec.choice("mode", Mode) or Mode.AUDIT,
-        conflicts=spec.choice("conflicts", Conflicts),
-        suspend=spec.flag("suspend") or False,
-        priority=spec.whole("priority") or 0,
-        on_release=spec.choice("onRelease", OnRelease) or OnRelease.RETAIN,
-        windows=_windows(spec),
-        rollout=_rollout(spec),
-        deployments=_deployments(deployments) if deployments is not None else None,
-        core_dns=_core_dns(core_dns) if core_dns is not None else None,
-        warnings=() if deployments is not None or core_dns is not None else (NO_SECTION,),
-    )
+def _part(raw: Mapping[str, Any], name: str, problems: list[Problem]) -> Mapping[str, Any]:
+    value = raw.get(name)
+    if isinstance(value, Mapping):
+        return value
+    if value is not None:
+        problems.append(Problem(name, f"write an object, not {value!r}"))
+    return {}
 
 
-def _deployments(section: Reader) -> Deployments:
-    result = Deployments(
-        mode=section.choice("mode", Mode),
-        conflicts=section.choice("conflicts", Conflicts),
-        windows=_windows(section),
-        rollout=_rollout(section),
-        namespaces=_namespaces(section),
-        namespace_selector=_selector(section, "namespaceSelector"),
-        selector=_selector(section, "selector"),
-        spread=asking.spread(section),
-        graceful_shutdown=asking.graceful_shutdown(section),
-        dns_config=asking.dns_config(section),
-        replicas=asking.replicas(section),
-        disruption_budget=asking.disruption_budget(section),
-        probes=asking.probes(section),
-        resources=asking.resources(section),
-    )
-    section.done()
-    return result
+@cache
+def _type_of(kind: type[Settings]) -> inspect.StructType:
+    return cast("inspect.StructType", inspect.type_info(kind))
 
 
-def _core_dns(section: Reader) -> CoreDNS:
-    result = CoreDNS(
-        mode=section.choice("mode", Mode),
-        conflicts=section.choice("conflicts", Conflicts),
-        windows=_windows(section),
-        rollout=_rollout(section),
-        deployment=_named(section, "deployment"),
-        floor=asking.floor(section),
-        spread=asking.spread(section),
-        disruption_budget=asking.disruption_budget(section),
-        node_local_cache=asking.node_local_cache(section),
-    )
-    section.done()
-    return result
+def _object(kind: inspect.StructType, source: JSON, path: str, problems: list[Problem]) -> object:
+    """The struct that `source` says, or _UNREADABLE where it lacks a required field."""
+    if not isinstance(source, Mapping):
+        problems.append(Problem(path, f"write an object, not {source!r}"))
+        return _UNREADABLE
+    cls = cast("type[Settings]", kind.cls)
+    values: dict[str, Any] = {}
+    whole = True
+    for field in kind.fields:
+        at, value = (
+            f"{path}.{field.encode_name}" if path else field.encode_name,
+            source.get(field.encode_name),
+        )
+        if value is None and field.required:
+            problems.append(Problem(at, "is required"))
+        found = _UNREADABLE if value is None else _value(field.type, value, at, problems)
+        if not isinstance(found, _Unreadable):
+            values[field.name] = found
+        whole = whole and (field.name in values or not field.required)
+    known = {field.encode_name for field in kind.fields}
+    if not cls.open:
+        message = "this operator does not know this field: remove it, or update the operator"
+        problems.extend(Problem(f"{path}.{name}", message) for name in source if name not in known)
+    if not whole:
+        return _UNREADABLE
+    made = cls(**values)
+    problems.extend(Problem(f"{path}.{name}", message) for name, message in made.unknown())
+    return made.usable()
 
 
-def _named(section: Reader, name: str) -> Named | None:
-    reader = section.child(name)
-    if reader is None:
-        return None
-    complete = reader.required("namespace", "name")
-    where, who = reader.text("namespace"), reader.text("name")
-    reader.done()
-    return Named(where, who) if complete and where is not None and who is not None else None
+def _value(kind: inspect.Type, value: JSON, path: str, problems: list[Problem]) -> object:
+    """The value of a field, or _UNREADABLE, with the problem noted."""
+    kind, extra = _unwrapped(kind)
+    if isinstance(kind, inspect.UnionType):
+        kinds = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
+        if len(kinds) == 1:
+            return _value(kinds[0], value, path, problems)
+    if isinstance(kind, inspect.StructType):
+        return _object(kind, value, path, problems)
+    if isinstance(kind, inspect.VarTupleType):
+        return _list(kind.item_type, value, path, problems)
+    found, message = _leaf(kind, value, tuple(extra.get("enum", ())))
+    if message:
+        problems.append(Problem(path, message))
+        return _UNREADABLE
+    return found
 
 
-def _windows(outer: Reader) -> Windows | None:
-    reader = outer.child("windows")
-    if reader is None:
-        return None
-    allow = [_allow(entry) for entry in reader.children("allow") or ()]
-    deny = [_deny(entry) for entry in reader.children("deny") or ()]
-    reader.done()
-    return Windows(
-        allow=tuple(window for window in allow if window is not None),
-        deny=tuple(window for window in deny if window is not None),
-    )
+def _unwrapped(kind: inspect.Type) -> tuple[inspect.Type, Mapping[str, Any]]:
+    """A type, and the keywords that its declaration adds to its schema."""
+    extra: Mapping[str, Any] = {}
+    while isinstance(kind, inspect.Metadata):
+        extra, kind = {**(kind.extra_json_schema or {}), **extra}, kind.type
+    return kind, extra
 
 
-def _allow(entry: Reader) -> AllowWindow | None:
-    complete = entry.required("name", "days", "start", "end")
-    name, days = entry.text("name"), entry.texts("days")
-    start, end, zone = entry.clock("start"), entry.clock("end"), entry.zone("timeZone")
-    entry.done()
-    for index, day in enumerate(days or ()):
-        if day not in DAYS:
-            entry.refuse(f"days[{index}]", f"write one of {', '.join(DAYS)}, not {day!r}")
-    if not complete or name is None or days is None or start is None or end is None:
-        return None
-    return AllowWindow(name, days, start, end, zone or "UTC")
+def _list(item: inspect.Type, value: JSON, path: str, problems: list[Problem]) -> object:
+    """A list; entries that cannot be read are left out."""
+    inner, extra = _unwrapped(item)
+    if not isinstance(inner, inspect.StructType):
+        if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+            problems.append(Problem(path, "write a list of strings"))
+            return _UNREADABLE
+        known = extra.get("enum", value)
+        for index, entry in enumerate(value):
+            if entry not in known:
+                problems.append(
+                    Problem(f"{path}[{index}]", f"write one of {', '.join(known)}, not {entry!r}")
+                )
+        return tuple(entry for entry in value if entry in known)
+    if not isinstance(value, list):
+        problems.append(Problem(path, f"write a list of objects, not {value!r}"))
+        return _UNREADABLE
+    entries = (_object(inner, entry, f"{path}[{index}]", problems) for index, entry in enumerate(value))
+    return tuple(entry for entry in entries if not isinstance(entry, _Unreadable))
 
 
-def _deny(entry: Reader) -> DenyWindow | None:
-    complete = entry.required("name", "from", "until")
-    name, start, until = entry.text("name"), entry.moment("from"), entry.moment("until")
-    entry.done()
-    if not complete or name is None or start is None or until is None:
-        return None
-    return DenyWindow(name, start, until)
+def _leaf(kind: inspect.Type, value: JSON, known: tuple[str, ...]) -> tuple[object, str]:
+    """The value of a field that is neither an object nor a list, and what to write instead where it cannot be read."""
+    match kind:
+        case inspect.BoolType():
+            return value, "" if isinstance(value, bool) else f"write true or false, not {value!r}"
+        case inspect.IntType():
+            return _whole(kind, value)
+        case inspect.UnionType():
+            return value, _amount(kind, value)
+        case inspect.DictType():
+            return _labels(value)
+    if not isinstance(value, str):
+        return None, f"write a string, in quotes, not {value!r}"
+    if isinstance(kind, inspect.EnumType):
+        known = tuple(str(one.value) for one in kind.cls)
+    if known and value not in known:
+        return None, f"write one of {', '.join(known)}; this operator does not know {value!r}"
+    match kind:
+        case inspect.EnumType():
+            return kind.cls(value), ""
+        case inspect.TimeType():
+            return _clock(value)
+        case inspect.DateTimeType():
+            return _moment(value)
+    return value, ""
 
 
-def _rollout(outer: Reader) -> Rollout:
-    reader = outer.child("rollout")
-    if reader is None:
-        return Rollout()
-    result = Rollout(
-        max_concurrent=reader.whole("maxConcurrent"),
-        max_concurrent_per_namespace=reader.whole("maxConcurrentPerNamespace"),
-        soak_seconds=reader.whole("soakSeconds"),
-        progress_deadline_seconds=reader.whole("progressDeadlineSeconds"),
-        failure_threshold=reader.whole("failureThreshold"),
-        failure_threshold_per_namespace=reader.whole("failureThresholdPerNamespace"),
-    )
-    reader.done()
-    return result
+def _whole(kind: inspect.IntType, value: JSON) -> tuple[int, str]:
+    """A whole number within its bounds; JSON's 1.0 is one."""
+    number = int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(number, bool) or not isinstance(number, int):
+        return 0, f"write a whole number, not {value!r}"
+    least, most = kind.ge, kind.le
+    if least is not None and most is not None and not least <= number <= most:
+        return 0, f"write a whole number from {least} to {most}, not {value!r}"
+    return number, ""
 
 
-def _namespaces(section: Reader) -> NamespaceScope:
-    reader = section.child("namespaces")
-    if reader is None:
-        return EVERY_NAMESPACE
-    include, exclude = reader.texts("include"), reader.texts("exclude")
-    reader.done()
-    return NamespaceScope(EVERY_NAMESPACE.include if include is None else include, exclude or ())
+def _amount(kind: inspect.UnionType, value: JSON) -> str:
+    """What to write instead of a number or text (IntOrString) that is out of bounds."""
+    for one in kind.types:
+        if isinstance(one, inspect.IntType) and not _whole(one, value)[1]:
+            return ""
+        if (
+            isinstance(one, inspect.StrType)
+            and isinstance(value, str)
+            and re.fullmatch(one.pattern or "", value)
+        ):
+            return ""
+    return f'write a whole number or a percentage, as 1 or "10%", not {value!r}'
 
 
-def _selector(section: Reader, name: str) -> LabelSelector:
-    reader = section.child(name)
-    if reader is None:
-        return EVERYTHING
-    labels = reader.labels("matchLabels")
-    for key, _ in labels:
-        if not _LABEL_KEY.fullmatch(key):
-            reader.refuse(
-                "matchLabels",
-                f"{key!r} is no label key, so no object bears it: write as app.kubernetes.io/name",
-            )
-    requirements = [_requirement(entry) for entry in reader.children("matchExpressions") or ()]
-    reader.done()
-    return LabelSelector(labels, tuple(found for found in requirements if found is not None))
+def _labels(value: JSON) -> tuple[dict[str, str], str]:
+    """An object of strings; a field that is null is absent."""
+    if not isinstance(value, Mapping) or not all(isinstance(entry, str | None) for entry in value.values()):
+        return {}, 'write an object of strings, as {team: "shop"}'
+    return {str(key): entry for key, entry in value.items() if entry is not None}, ""
 
 
-def _requirement(entry: Reader) -> Requirement | None:
-    complete = entry.required("key", "operator")
-    key, operator, values = entry.text("key"), entry.one_of("operator", OPERATORS), entry.texts("values")
-    entry.done()
-    if not complete or key is None or operator is None:
-        return None
-    return Requirement(key, operator, values or ())
+def _clock(value: str) -> tuple[time | None, str]:
+    try:
+        return datetime.strptime(value, "%H:%M").time(), ""  # noqa: DTZ007 (the zone is a field of its own)
+    except ValueError:
+        return None, f'write the time as "HH:MM" on a clock of 24 hours, not {value!r}'
+
+
+def _moment(value: str) -> tuple[datetime | None, str]:
+    try:
+        moment = datetime.fromisoformat(value.upper())
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        return None, f'write a time with its offset, as "2026-11-26T00:00:00Z", not {value!r}'
+    return moment, ""

@@ -1,104 +1,49 @@
 """The ResiliencePolicy as a value: what spec says, with inheritance resolved by methods, never by copying.
 
-The only schema is crds/resiliencepolicies.yaml; a test holds the two equal. Made by `core.parsing` from what
-the API server or a file gave; read by rules and planning.
+Made by policy/decode from what the API server or a file gave; read by rules and engine. It knows no section and no
+rule: what the targets declare of theirs is in its catalog.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import cached_property
+from types import MappingProxyType
+
+from msgspec import structs
 
 from resilience_operator.core.refs import ObjectRef
-from resilience_operator.policy.asked import (
-    DisruptionBudget,
-    DNSConfig,
-    DNSOption,
-    Floor,
-    GracefulShutdown,
-    Mode,
-    NodeLocalCache,
-    Probes,
-    Replicas,
-    Resources,
-    Settings,
-    Spread,
-    SpreadConstraint,
-)
-from resilience_operator.policy.sections import (
+from resilience_operator.core.target import Catalog
+from resilience_operator.policy.common import (
     ALWAYS,
     DEFAULT_LIMITS,
-    DEFAULT_ROLLOUT,
-    EVERY_NAMESPACE,
-    AllowWindow,
     Conflicts,
-    CoreDNS,
-    DenyWindow,
-    Deployments,
     Limits,
-    Named,
+    Mode,
+    OnRelease,
     Rollout,
-    Section,
+    RuleSettings,
+    SectionSettings,
     Windows,
-    inheriting,
-    values,
+    limits,
 )
-
-__all__ = [
-    "ALWAYS",
-    "DEFAULT_LIMITS",
-    "EVERY_NAMESPACE",
-    "AllowWindow",
-    "Conflicts",
-    "CoreDNS",
-    "DNSConfig",
-    "DNSOption",
-    "DenyWindow",
-    "Deployments",
-    "DisruptionBudget",
-    "Floor",
-    "GracefulShutdown",
-    "Limits",
-    "Mode",
-    "Named",
-    "NodeLocalCache",
-    "OnRelease",
-    "Policy",
-    "Probes",
-    "Replicas",
-    "Resources",
-    "Rollout",
-    "Section",
-    "Settings",
-    "Spread",
-    "SpreadConstraint",
-    "Windows",
-]
 
 API_VERSION = "resilience.dev/v1alpha1"
 KIND = "ResiliencePolicy"
 PLURAL = "resiliencepolicies"
 GROUP = "resilience.dev"
 
-
-class OnRelease(StrEnum):
-    """What becomes of our values on an object that leaves the policy."""
-
-    RETAIN = "Retain"
-    REVERT = "Revert"
+NO_TARGETS = Catalog()
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A ResiliencePolicy that was accepted.
-
-    `digest`: a hash of spec, equal where spec is equal. `warnings`: sentences on what is allowed but odd.
-    """
+    """A ResiliencePolicy that was accepted."""
 
     name: str
     uid: str = ""
     generation: int = 0
     digest: str = ""
+    """A hash of spec, equal where spec is equal."""
     labels: tuple[tuple[str, str], ...] = ()
     finalizers: tuple[str, ...] = ()
     deleting: bool = False
@@ -109,9 +54,12 @@ class Policy:
     on_release: OnRelease = OnRelease.RETAIN
     windows: Windows | None = None
     rollout: Rollout = Rollout()
-    deployments: Deployments | None = None
-    core_dns: CoreDNS | None = None
-    warnings: tuple[str, ...] = field(default=())
+    sections: Mapping[str, SectionSettings] = field(default_factory=dict, hash=False)
+    """The sections asked for, by their name in spec."""
+    warnings: tuple[str, ...] = ()
+    """Sentences on what is allowed but odd."""
+    catalog: Catalog = field(default=NO_TARGETS, compare=False, repr=False)
+    """What the targets declare of sections and rules."""
 
     @property
     def ref(self) -> ObjectRef:
@@ -119,29 +67,39 @@ class Policy:
         return ObjectRef(API_VERSION, KIND, "", self.name, self.uid)
 
     @cached_property
-    def sections(self) -> dict[str, Section]:
-        """The sections asked for, by their name in spec."""
-        known: dict[str, Section | None] = {"deployments": self.deployments, "coreDNS": self.core_dns}
-        return {name: section for name, section in known.items() if section is not None}
+    def asked(self) -> Mapping[str, Mapping[str, RuleSettings]]:
+        """Section -> rule id -> what is asked of each rule that is asked for, in the order of the contract."""
+        return {name: self._asked(name, settings) for name, settings in self.sections.items()}
+
+    def _asked(self, name: str, settings: SectionSettings) -> Mapping[str, RuleSettings]:
+        found = {rule.id: getattr(settings, rule.field) for rule in self.catalog.targets[name].rules}
+        return MappingProxyType({rule: one for rule, one in found.items() if one is not None})
+
+    @cached_property
+    def rules(self) -> Mapping[str, RuleSettings]:
+        """Rule id -> settings of each rule that is asked for, in any section."""
+        return {rule: one for asked in self.asked.values() for rule, one in asked.items()}
 
     def section_mode(self, section: str) -> Mode:
         """The mode of a section, inherited from spec where the section is silent."""
         return self.sections[section].mode or self.mode
 
-    def rule_mode(self, section: str, rule: str) -> Mode:
-        """The mode of a rule: its own, else the section's, else spec's."""
-        return self.sections[section].rules[rule].mode or self.section_mode(section)
+    def rule_mode(self, rule: str) -> Mode:
+        """The mode of a rule that is asked for: its own, else the section's, else spec's."""
+        return self.rules[rule].mode or self.section_mode(self.catalog.section_of[rule])
+
+    @cached_property
+    def modes(self) -> frozenset[Mode]:
+        """The modes of all rules that are asked for; of the sections, or of spec, where there are none."""
+        modes = [self.rule_mode(rule) for rule in self.rules]
+        return frozenset(modes or map(self.section_mode, self.sections)) or frozenset({self.mode})
 
     def conflicts_of(self, rule: str, kind: str) -> Conflicts:
-        """What becomes of a value that somebody chose on an object of that kind.
-
-        Report where nothing is said, but TakeOver for the floor of cluster DNS on what scales it: it lives inside
-        one value that somebody always owns.
-        """
-        section = self.sections.get(SECTION_OF_RULE.get(rule, ""))
+        """What becomes of a value that somebody chose on an object of that kind, for a rule that is asked for."""
+        section = self.sections.get(self.catalog.section_of.get(rule, ""))
         said = (section.conflicts if section is not None else None) or self.conflicts
-        floor = rule == "coredns-floor" and kind != "Deployment"
-        return said or (Conflicts.TAKE_OVER if floor else Conflicts.REPORT)
+        asked = self.rules.get(rule)
+        return said or (Conflicts.REPORT if asked is None else asked.default_conflicts(kind))
 
     def section_windows(self, section: str) -> Windows:
         """The windows of a section, the whole object of the innermost level that has one."""
@@ -149,12 +107,11 @@ class Policy:
 
     def section_limits(self, section: str) -> Limits:
         """The rollout limits of a section, merged field by field, innermost first."""
-        merged = self.sections[section].rollout.over(self.rollout).over(DEFAULT_ROLLOUT)
-        return Limits(*(value if value is not None else 0 for value in values(merged)))
+        return limits(self.sections[section].rollout, self.rollout)
 
     def limits_of(self, rules: Iterable[str]) -> Limits:
         """The strictest limits of the sections of these rules; of all sections where none of them is asked for."""
-        names = _sections_of(rules) & self.sections.keys() or self.sections.keys()
+        names = self.catalog.sections_of(rules) & self.sections.keys() or self.sections.keys()
         known = [self.section_limits(name) for name in names] or [DEFAULT_LIMITS]
         return Limits(
             min(one.max_concurrent for one in known),
@@ -167,7 +124,7 @@ class Policy:
 
     def windows_of(self, rules: Iterable[str]) -> tuple[Windows, ...]:
         """The windows of the sections of these rules."""
-        names = _sections_of(rules) & self.sections.keys()
+        names = self.catalog.sections_of(rules) & self.sections.keys()
         return tuple(self.section_windows(name) for name in sorted(names))
 
     def audited(self) -> "Policy":
@@ -179,44 +136,14 @@ class Policy:
         return replace(self._throughout(Mode.ENFORCE), suspend=False)
 
     def _throughout(self, mode: Mode) -> "Policy":
-        deployments, core_dns = inheriting(self.deployments), inheriting(self.core_dns)
-        return replace(self, mode=mode, deployments=deployments, core_dns=core_dns)
+        """The same policy in one mode: no section and no rule has one of its own."""
+        sections = {name: _inheriting(one) for name, one in self.sections.items()}
+        return replace(self, mode=mode, sections=sections)
 
 
-SECTION_OF_RULE: dict[str, str] = {
-    **dict.fromkeys(
-        (
-            "spread",
-            "graceful-shutdown",
-            "dns-config",
-            "replicas",
-            "disruption-budget",
-            "probes",
-            "resources",
-        ),
-        "deployments",
-    ),
-    **dict.fromkeys(("coredns-floor", "coredns-spread", "coredns-budget", "node-local-cache"), "coreDNS"),
-}
-"""Rule id -> section of spec, for every rule that works."""
-
-FAMILY: dict[str, str] = {
-    "coredns-spread": "spread",
-    "coredns-budget": "disruption-budget",
-    "coredns-floor": "replicas",
-}
-"""Rule of section coreDNS -> the rule of section deployments that writes the same leaves."""
-
-SPECIAL: dict[str, str] = {general: special for special, general in FAMILY.items()}
-"""Rule of section deployments -> the one that takes its place on cluster DNS."""
-
-
-def family(rule: str) -> str:
-    """What a rule and its sibling of the other section have in common: the leaves that they write."""
-    return FAMILY.get(rule, rule)
-
-
-def _sections_of(rules: Iterable[str]) -> set[str]:
-    """The sections that have any of these rules, or a sibling; a rule of another version has none."""
-    families = {family(rule) for rule in rules}
-    return {section for rule, section in SECTION_OF_RULE.items() if family(rule) in families}
+def _inheriting(section: SectionSettings) -> SectionSettings:
+    known = structs.asdict(section)
+    rules = {
+        name: structs.replace(one, mode=None) for name, one in known.items() if isinstance(one, RuleSettings)
+    }
+    return structs.replace(section, mode=None, **rules)

@@ -1,6 +1,6 @@
 """The verdict of the API server on a ResiliencePolicy, without an API server. Called by the command line.
 
-Reads the one schema there is, the CRD, and applies it as `kubectl apply` with strict field validation would:
+Takes the one schema there is, that of the CRD, and applies it as `kubectl apply` with strict field validation would:
 unknown fields, types, bounds, lists that are sets or maps, and the CEL rules. What is wrong in one field does
 not hide what is wrong in another.
 """
@@ -9,15 +9,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
-from importlib.resources import files
 from typing import Any
-
-import yaml
 
 from resilience_operator.core.paths import JSON
 from resilience_operator.policy.cel import broken_rules
+from resilience_operator.policy.common import Problem
 from resilience_operator.policy.policy import API_VERSION, KIND
-from resilience_operator.policy.reading import Problem
 
 Schema = Mapping[str, Any]
 
@@ -44,26 +41,14 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9]
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 
-@cache
-def crd() -> dict[str, Any]:
-    """The CustomResourceDefinition that is shipped with the program, decoded."""
-    text = files("resilience_operator").joinpath("data/resiliencepolicies.yaml").read_text(encoding="utf-8")
-    decoded: dict[str, Any] = yaml.safe_load(text)
-    return decoded
+def validate(raw: JSON, schema: Schema) -> tuple[Problem, ...]:
+    """Every reason for which an API server would refuse a decoded document; empty where it would not.
 
-
-@cache
-def spec_schema() -> Schema:
-    """The schema of spec."""
-    schema: Schema = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    return schema
-
-
-def validate(raw: JSON) -> tuple[Problem, ...]:
-    """Every reason for which an API server would refuse a decoded document; empty where it would not."""
+    `schema`: of spec, as policy/crd has it.
+    """
     if not isinstance(raw, dict):
         return (Problem("", f"write an object of kind {KIND}, not {_shown(raw)}"),)
-    return tuple(_envelope(raw)) + tuple(_spec(raw))
+    return tuple(_envelope(raw)) + tuple(_spec(raw, schema))
 
 
 def _envelope(raw: dict[str, Any]) -> Iterator[Problem]:
@@ -87,11 +72,11 @@ def _unknown(value: Mapping[str, Any], known: frozenset[str]) -> list[str]:
     return sorted(str(name) for name in value if name not in known)
 
 
-def _spec(raw: dict[str, Any]) -> Iterator[Problem]:
+def _spec(raw: dict[str, Any], schema: Schema) -> Iterator[Problem]:
     if raw.get("spec") is None:
         yield Problem("spec", "is required")
     else:
-        yield from _walk(spec_schema(), raw["spec"], "spec")
+        yield from _walk(schema, raw["spec"], "spec")
 
 
 def _walk(schema: Schema, value: JSON, path: str) -> Iterator[Problem]:

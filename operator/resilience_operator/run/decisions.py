@@ -12,8 +12,8 @@ from datetime import datetime
 from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.engine.change import Decision
 from resilience_operator.engine.queue import Health, health_by
+from resilience_operator.policy.common import Problem
 from resilience_operator.policy.policy import Policy
-from resilience_operator.policy.reading import Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from resilience_operator.engine.status import explained
 from resilience_operator.engine.wording import enumerated, sentence, several, short
 from resilience_operator.policy.policy import Policy
 from resilience_operator.run.apply import Done, Report
+from resilience_operator.targets import CATALOG
 
 _REASON: Mapping[State, str] = {
     State.QUARANTINED: "Quarantined",
@@ -54,7 +55,6 @@ _VERBS: Mapping[Verb, str] = {
     Verb.UPDATE: "changed",
     Verb.DELETE: "removed",
 }
-FLOOR = "coredns-floor"
 
 
 def note(policy: str, rule: str, said: str, *, way_out: bool = True) -> str:
@@ -106,7 +106,7 @@ def transitions(
 def _scaled_down(
     before: Decision | None, after: Decision, policies: Mapping[str, Policy], generation: int
 ) -> list[Notice]:
-    """Cluster DNS was scaled down: who did it, and what the cluster had (incident dns-scale-down)."""
+    """What a rule looks after was scaled down: who did it, and what the cluster had."""
     was, now = before.scale if before is not None else None, after.scale
     if was is None or now is None or now.replicas >= was.replicas:
         return []
@@ -114,16 +114,17 @@ def _scaled_down(
         f"{plain(now.by, 80)} scaled it from {was.replicas} to {now.replicas} replicas;"
         f" {now.usable} of {now.nodes} nodes are Ready and schedulable"
     )
-    names = sorted(name for name, section in after.sections if section == "coreDNS" and name in policies)
+    watching = CATALOG.section_of[now.rule]
+    names = sorted(name for name, section in after.sections if section == watching and name in policies)
     return [
         Notice(
             regarding=after.object,
             related=policies[name].ref,
-            reason="CoreDNSScaledDown",
+            reason=now.event,
             action="Observe",
-            note=note(name, FLOOR, said, way_out=False),
-            type="Normal" if _keeps_floor(after, name) else "Warning",
-            rule=FLOOR,
+            note=note(name, now.rule, said, way_out=False),
+            type="Normal" if _keeps_floor(after, name, now.rule) else "Warning",
+            rule=now.rule,
             policy_uid=policies[name].uid,
             generation=generation,
         )
@@ -131,9 +132,9 @@ def _scaled_down(
     ]
 
 
-def _keeps_floor(after: Decision, policy: str) -> bool:
+def _keeps_floor(after: Decision, policy: str, floor: str) -> bool:
     """True where the policy asks for a floor, and what is left keeps it."""
-    return (policy, FLOOR) in after.asked and not any(one.finding.rule == FLOOR for one in after.of(policy))
+    return (policy, floor) in after.asked and not any(one.finding.rule == floor for one in after.of(policy))
 
 
 def outcomes(report: Report, generation: int) -> list[Notice]:

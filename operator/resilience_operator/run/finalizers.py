@@ -13,12 +13,12 @@ from resilience_operator.core.refs import Key, key_of
 from resilience_operator.engine.change import Change, Verb
 from resilience_operator.engine.queue import Schedule
 from resilience_operator.engine.status import not_served
-from resilience_operator.policy.decode import parse
 from resilience_operator.policy.policy import Policy
 from resilience_operator.run import events as announce
 from resilience_operator.run.decisions import Decided, served_by
 from resilience_operator.run.memory import LostRight, Memory
 from resilience_operator.run.services import Services
+from resilience_operator.targets import parse
 from resilience_operator.targets.workloads.budgets import POLICY_LABEL, ours
 from resilience_operator.targets.workloads.view import DeploymentView
 

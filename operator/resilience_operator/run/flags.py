@@ -1,8 +1,4 @@
-"""The flags of `resilience-operator run`, read into Settings.
-
-Used by host; and by handlers, which take them from $RESILIENCE_OPERATOR_FLAGS, for `kopf run` has flags of
-its own.
-"""
+"""The flags of `resilience-operator run`, read into Settings. Used by host."""
 
 import argparse
 import os
@@ -18,7 +14,6 @@ from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.selectors import parse_selector
 from resilience_operator.run.services import Settings
 
-ENVIRONMENT = "RESILIENCE_OPERATOR_FLAGS"
 _IN_CLUSTER_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _DEFAULTS = Settings()
 
@@ -103,7 +98,7 @@ def _times(run: argparse.ArgumentParser) -> None:
         "stall-timeout": "a watch that is silent for so long is opened anew",
         "contest-window": "time in which another manager's reverts of our value are counted",
         "contest-backoff": "first pause after we gave a value up to another manager",
-        "eks-poll": "AWS is asked for the EKS add-on of cluster DNS this often, where coreDNS.floor speaks of it",
+        "eks-poll": "AWS is asked for the EKS add-on of cluster DNS this often, while a policy asks for its replicas",
     }
     for name, text in texts.items():
         default = getattr(_DEFAULTS, name.replace("-", "_"))

@@ -1,6 +1,6 @@
 """Kopf made harmless: it watches, and writes nothing, on nobody's objects, and never gives up.
 
-Used by handlers, for a Kopf that runs inside `resilience-operator run` and for `kopf run` alike. Measured
+Used by embedding and handlers, for the Kopf that runs inside `resilience-operator run`. Measured
 against Kopf 1.45: with event handlers alone, a finalizer name of our own and these storages it sends no
 write; the guard is there for the day on which that changes.
 """

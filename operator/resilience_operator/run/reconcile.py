@@ -22,7 +22,6 @@ from resilience_operator.engine.decide import Surroundings
 from resilience_operator.engine.failures import failures_of
 from resilience_operator.engine.queue import OperatorLimits, Schedule, schedule
 from resilience_operator.outside.updates import AddonUpdates
-from resilience_operator.policy.decode import parse
 from resilience_operator.policy.policy import Policy
 from resilience_operator.run import heap
 from resilience_operator.run.apply import Done, Report, carry_out
@@ -34,8 +33,9 @@ from resilience_operator.run.memory import FAILED_PASSES, Memory
 from resilience_operator.run.outcomes import Aftermath
 from resilience_operator.run.reporter import Teller
 from resilience_operator.run.services import Services
-from resilience_operator.targets import judge
+from resilience_operator.targets import judge, parse
 from resilience_operator.targets.coredns import addon_state as addons
+from resilience_operator.targets.coredns.texts import COREDNS_FLOOR
 
 log = logging.getLogger(__name__)
 
@@ -268,7 +268,7 @@ class Reconciler:
         """True where a policy asks for the floor of a cluster DNS that an EKS add-on keeps, or still holds it."""
         found, policies = self._services.store.get(DEPLOYMENT, *addons.PLACE), self._cluster.by_uid()
         decision = self._cluster.get(addons.PLACE)
-        asked = decision is not None and any(rule == "coredns-floor" for _, rule in decision.asked)
+        asked = decision is not None and any(rule == COREDNS_FLOOR for _, rule in decision.asked)
         held = served_by(self._cluster.get(addons.KEY)) & policies.keys()
         return found is not None and ((asked and addons.managed(found)) or bool(held))
 

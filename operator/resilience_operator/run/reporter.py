@@ -22,6 +22,7 @@ from resilience_operator.run.containment import contained
 from resilience_operator.run.decisions import Decided, Known
 from resilience_operator.run.memory import Memory
 from resilience_operator.run.services import Services
+from resilience_operator.targets import CATALOG
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +169,7 @@ class Teller:
 
     async def _tell_policy(self, known: Known, plan: Schedule, around: report.Known) -> None:
         policy = known.policy
-        tally = self._tallies.get(policy.name) or Tally(policy.name)
+        tally = self._tallies.get(policy.name) or _tally(policy.name)
         remembered = self._records.get(policy.uid, [])
         beside = replace(around, since=self._since, remediations=remembered)
         status = report.status(policy, known.problems, tally, plan, beside)
@@ -212,7 +213,7 @@ class Teller:
 
     def _tallies_of(self, decision: Decision) -> list[Tally]:
         names = (*decision.evaluated, *decision.ignored)
-        return [self._tallies.setdefault(name, Tally(name)) for name in names]
+        return [self._tallies.setdefault(name, _tally(name)) for name in names]
 
     def _remember_applies(self, key: Key, cluster: Decided) -> None:
         """Records of writes that an object remembers, and status does not: whoever wrote them ended too soon."""
@@ -249,3 +250,7 @@ class Teller:
 
 def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
     return next(one for one in status["conditions"] if one["type"] == "Ready")
+
+
+def _tally(policy: str) -> Tally:
+    return Tally(policy, CATALOG.section_of)

@@ -1,15 +1,11 @@
 """The operator without a command line and without Kopf: from its settings to its end.
 
-Used by host, which embeds Kopf beside it, and by handlers, where `kopf run` embeds the operator.
+Used by host, which embeds Kopf beside it.
 """
 
 import asyncio
 import logging
-import os
-import signal
-import threading
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine
 
 from resilience_operator import __version__
 from resilience_operator.api.client import Clock
@@ -23,8 +19,6 @@ from resilience_operator.run.services import Services, Settings
 from resilience_operator.run.wiring import MakeReconciler, Reconciling, Wiring
 
 log = logging.getLogger(__name__)
-
-_END = 10.0
 
 Question = Coroutine[None, None, tuple[int, int]]
 
@@ -90,62 +84,6 @@ class Operator:
         if self._wiring is None:
             return ("the API server has not answered yet, or the end has begun",)
         return tuple(f"{name} is stale, or was not read yet" for name in self._wiring.stale())
-
-
-class OperatorThread:
-    """An operator in a thread of its own, for a program whose loop is somebody else's (`kopf run`)."""
-
-    def __init__(
-        self, read_settings: Callable[[], Settings], make_reconciler: MakeReconciler = reconciler
-    ) -> None:
-        self._read_settings = read_settings
-        self._make_reconciler = make_reconciler
-        self._settings: Settings | None = None
-        self._thread: threading.Thread | None = None
-        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Event, Operator] | None = None
-
-    @property
-    def settings(self) -> Settings:
-        """The settings, read when they are first asked for."""
-        if self._settings is None:
-            self._settings = self._read_settings()
-        return self._settings
-
-    def start(self) -> None:
-        """Start the thread; should the operator fail, the whole program ends, as by SIGTERM."""
-        self._thread = threading.Thread(target=self._target, name="operator", daemon=True)
-        self._thread.start()
-
-    async def stop(self) -> None:
-        """Let it end in order."""
-        if self._running is not None:
-            loop, stop, _ = self._running
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(stop.set)
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join, _END)
-
-    def policy_event(self, kind: str | None, raw: Raw) -> None:
-        """Take an event from another thread's Kopf."""
-        if self._running is not None:
-            loop, _, operator = self._running
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(operator.policy_event, kind, raw)
-
-    def _target(self) -> None:
-        try:
-            asyncio.run(self._run())
-        except Exception:
-            log.exception("the operator failed")
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    async def _run(self) -> None:
-        operator, stop = Operator(self.settings, self._make_reconciler), asyncio.Event()
-        self._running = (asyncio.get_running_loop(), stop, operator)
-        try:
-            await operator.run(stop)
-        finally:
-            self._running = None
 
 
 async def _server_version(session: Session) -> tuple[int, int]:

@@ -3,10 +3,18 @@
 Used by run, cli and tests, which hand it down: no room below knows the name of a rule or of a section.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from resilience_operator.cluster.decode import Decoders
 from resilience_operator.cluster.store import Store
-from resilience_operator.core.target import Target
+from resilience_operator.core.paths import JSON
+from resilience_operator.core.target import Catalog, Target
 from resilience_operator.engine.evaluate import Evaluator
+from resilience_operator.policy import crd as printer
+from resilience_operator.policy import decode
+from resilience_operator.policy.common import Problem
+from resilience_operator.policy.policy import Policy
 from resilience_operator.targets.coredns.target import TARGET as COREDNS
 from resilience_operator.targets.deployments.target import TARGET as DEPLOYMENTS
 
@@ -18,10 +26,13 @@ DECODERS = Decoders(watched for target in TARGETS for watched in target.watched)
 KINDS, KIND_BY_NAME = DECODERS.kinds, DECODERS.by_name
 """Every watched kind, and each by the word that manifests have for it."""
 
-EVALUATOR = Evaluator(TARGETS)
+CATALOG = Catalog(TARGETS)
+"""What the targets declare of their sections and rules."""
+
+EVALUATOR = Evaluator(CATALOG)
 """Evaluates the objects of all targets."""
 
-RULES = EVALUATOR.rules
+RULES = CATALOG.rules
 """Rule id -> rule, in the order of the contract."""
 
 
@@ -33,3 +44,21 @@ decode_list, decode_event = DECODERS.decode_list, DECODERS.decode_event
 def new_store() -> Store:
     """An empty store of all that the targets watch."""
     return Store(TARGETS)
+
+
+def parse(raw: Mapping[str, Any]) -> tuple[Policy, tuple[Problem, ...]]:
+    """A decoded ResiliencePolicy as a value, and what of it cannot be honoured (policy/decode)."""
+    return decode.parse(raw, CATALOG)
+
+
+def crd() -> dict[str, Any]:
+    """The CustomResourceDefinition of a policy with a section for each target, decoded."""
+    return printer.crd(CATALOG)
+
+
+def validate(raw: JSON) -> tuple[Problem, ...]:
+    """Every reason for which an API server would refuse a decoded document as a policy; empty where it would not."""
+    # Checking CEL rules takes a parser that takes half a second to import.
+    from resilience_operator.policy.validate import validate as validated
+
+    return validated(raw, printer.spec_schema(CATALOG))

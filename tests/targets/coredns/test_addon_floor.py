@@ -10,10 +10,10 @@ from resilience_operator.cluster.leaves import CONFIGURATION
 from resilience_operator.cluster.objects.workloads import AddonReading, Claim, Deployment
 from resilience_operator.core.findings import Demand, Finding, Verdict
 from resilience_operator.core.state import Held, ObjectState
-from resilience_operator.policy.policy import Floor
 from resilience_operator.targets.coredns.addon_state import UNANSWERED, see
 from resilience_operator.targets.coredns.floor import check
 from resilience_operator.targets.coredns.scale_down import scale_of
+from resilience_operator.targets.coredns.settings import Floor
 from resilience_operator.targets.workloads.view import DeploymentView, ScalerView
 from tests.support.views import NOW, deployment, view
 

@@ -23,10 +23,9 @@ from resilience_operator.engine.queue import OperatorLimits, Schedule, schedule
 from resilience_operator.outside.eks import Addon, Addons, Busy, Denied, Failed
 from resilience_operator.outside.feed import AddonFeed
 from resilience_operator.outside.updates import carry_out
-from resilience_operator.policy.decode import parse
 from resilience_operator.run import events as announce
 from resilience_operator.run.apply import Done, Report
-from resilience_operator.targets import judge, new_store, project
+from resilience_operator.targets import judge, new_store, parse, project
 from resilience_operator.targets.coredns import addon_state as addons
 from tests.support.views import NOW
 

@@ -10,11 +10,13 @@ import pytest
 from resilience_operator.cluster.objects.workloads import DaemonSet, Meta, Node, Service
 from resilience_operator.core.findings import EMPTY, Finding, Skipped, State, Verdict
 from resilience_operator.engine.decide import Surroundings
-from resilience_operator.policy.policy import CoreDNS, Mode, NodeLocalCache, Policy
+from resilience_operator.policy.common import Mode
 from resilience_operator.targets import judge
 from resilience_operator.targets.coredns.cluster_dns import DNSNeighbours, neighbours
 from resilience_operator.targets.coredns.node_local_cache import NEVER_CHANGED, check
+from resilience_operator.targets.coredns.settings import CoreDNS, NodeLocalCache
 from resilience_operator.targets.workloads.view import DeploymentView, Known
+from tests.support.policies import asking
 from tests.support.views import deployment, node, view
 
 RULE = NodeLocalCache()
@@ -216,13 +218,13 @@ def test_the_cache_is_found_by_name_or_label(found: DaemonSet) -> None:
 
 @pytest.mark.parametrize(("mode", "state"), [(Mode.ENFORCE, State.REPORT_ONLY), (Mode.AUDIT, State.DRIFTED)])
 def test_in_no_mode_is_anything_written(mode: Mode, state: State) -> None:
-    policy = Policy("p", "p-1", mode=mode, core_dns=CoreDNS(node_local_cache=RULE))
+    policy = asking("p", "p-1", mode=mode, core_dns=CoreDNS(node_local_cache=RULE))
     decision = judge(dns(DNSNeighbours()), (policy,), Surroundings({"p-1": policy}))
     assert decision is not None
     assert (decision.change, [one.state for one in decision.judged]) == (None, [state])
 
 
 def test_only_cluster_dns_is_asked() -> None:
-    policy = Policy("p", "p-1", core_dns=CoreDNS(node_local_cache=RULE))
+    policy = asking("p", "p-1", core_dns=CoreDNS(node_local_cache=RULE))
     other = view(deployment(), nodes=NODES)
     assert judge(other, (policy,), Surroundings({"p-1": policy})) is None

@@ -10,13 +10,14 @@ from resilience_operator.core.findings import Finding, Scale, State
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.engine.change import Decision, Judged
 from resilience_operator.engine.queue import Schedule
-from resilience_operator.policy.policy import CoreDNS, Floor, Policy
 from resilience_operator.run.events import transitions
 from resilience_operator.targets.coredns.scale_down import scale_of
+from resilience_operator.targets.coredns.settings import CoreDNS, Floor
+from tests.support.policies import asking
 from tests.support.views import deployment, node, view
 
 DNS = ObjectRef("apps/v1", "Deployment", "kube-system", "coredns", "d-9")
-POLICY = Policy("p", uid="p-1", core_dns=CoreDNS(floor=Floor()))
+POLICY = asking("p", uid="p-1", core_dns=CoreDNS(floor=Floor()))
 
 
 def decided(scale: Scale | None) -> Decision:
@@ -28,7 +29,8 @@ def told(before: Decision | None, after: Decision) -> list[tuple[str, str, str]]
     return [(one.type, one.reason, one.note) for one in notices]
 
 
-THREE, TWO = Scale(3, "cpa (Update)", 5, 5), Scale(2, "cpa (Update)", 5, 4)
+TOLD_BY = ("coredns-floor", "CoreDNSScaledDown")
+THREE, TWO = Scale(3, "cpa (Update)", 5, 5, *TOLD_BY), Scale(2, "cpa (Update)", 5, 4, *TOLD_BY)
 
 
 @pytest.mark.parametrize(
@@ -81,4 +83,4 @@ def test_who_scaled_last_is_read_from_managed_fields() -> None:
     )
     nodes = [node("a"), node("b", ready=False), node("c", cordoned=True)]
     subject = view(msgspec.structs.replace(deployment(replicas=2), claims=claims), nodes=nodes)
-    assert scale_of(subject) == Scale(2, "cluster-proportional-autoscaler (Update)", 3, 1)
+    assert scale_of(subject) == Scale(2, "cluster-proportional-autoscaler (Update)", 3, 1, *TOLD_BY)

@@ -7,9 +7,9 @@ import pytest
 
 from resilience_operator.cluster.objects.workloads import AddonReading
 from resilience_operator.core.findings import BudgetDemand
-from resilience_operator.policy.policy import DisruptionBudget
 from resilience_operator.targets.coredns import budget as coredns_budget
 from resilience_operator.targets.deployments import disruption_budget
+from resilience_operator.targets.workloads.settings import DisruptionBudget
 from resilience_operator.targets.workloads.view import DeploymentView
 from tests.engine.test_owned_objects import BLUE, EDITED, GREEN, MINE, THEIRS, budget, web
 from tests.support.views import deployment, view

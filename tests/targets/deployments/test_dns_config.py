@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from resilience_operator.core.findings import EMPTY, Demand, Finding, Verdict
 from resilience_operator.core.paths import ABSENT, Path
 from resilience_operator.core.state import Held, ObjectState
-from resilience_operator.policy.policy import DNSConfig, DNSOption
 from resilience_operator.targets.deployments.dns_config import check
+from resilience_operator.targets.deployments.settings import DNSConfig, DNSOption
 from resilience_operator.targets.workloads.view import DeploymentView
 from tests.support.views import applied, deployment, view
 

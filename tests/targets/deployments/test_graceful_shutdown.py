@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from resilience_operator.core.findings import EMPTY, Demand, Finding, Skipped, Verdict
 from resilience_operator.core.paths import ABSENT, Path
 from resilience_operator.core.state import Held, ObjectState
-from resilience_operator.policy.policy import GracefulShutdown
 from resilience_operator.targets.deployments.graceful_shutdown import check
 from resilience_operator.targets.deployments.serving import serving
+from resilience_operator.targets.deployments.settings import GracefulShutdown
 from resilience_operator.targets.deployments.sleeps import known_sleep
 from resilience_operator.targets.workloads.view import DeploymentView, Known
 from tests.support.views import applied, deployment, held, service, view

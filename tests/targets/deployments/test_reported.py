@@ -7,10 +7,12 @@ import pytest
 from resilience_operator.core.findings import EMPTY, Finding, State, Verdict
 from resilience_operator.core.paths import Path
 from resilience_operator.engine.decide import Surroundings
-from resilience_operator.policy.policy import Deployments, Mode, Policy, Probes, Resources
+from resilience_operator.policy.common import Mode
 from resilience_operator.targets import judge
 from resilience_operator.targets.deployments import probes, resources
 from resilience_operator.targets.deployments.containers import ONLY_THE_OWNER
+from resilience_operator.targets.deployments.settings import Deployments, Probes, Resources
+from tests.support.policies import asking
 from tests.support.views import deployment, view
 
 ASKS = {"httpGet": {"path": "/", "port": 80}}
@@ -111,7 +113,7 @@ def test_every_container_is_judged_and_no_init_container() -> None:
 
 @pytest.mark.parametrize(("mode", "state"), [(Mode.ENFORCE, State.REPORT_ONLY), (Mode.AUDIT, State.DRIFTED)])
 def test_in_no_mode_is_anything_written(mode: Mode, state: State) -> None:
-    policy = Policy("p", "p-1", mode=mode, deployments=Deployments(probes=Probes(), resources=Resources()))
+    policy = asking("p", "p-1", mode=mode, deployments=Deployments(probes=Probes(), resources=Resources()))
     decision = judge(subject(), (policy,), Surroundings({"p-1": policy}))
     assert decision is not None
     assert (decision.change, {one.state for one in decision.judged}) == (None, {state})

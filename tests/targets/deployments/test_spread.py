@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from resilience_operator.core.findings import EMPTY, Demand, Finding, Verdict
 from resilience_operator.core.paths import Path
 from resilience_operator.core.state import Held, ObjectState
-from resilience_operator.policy.policy import Spread, SpreadConstraint
 from resilience_operator.targets.deployments.spread import check
+from resilience_operator.targets.workloads.settings import Spread, SpreadConstraint
 from resilience_operator.targets.workloads.view import DeploymentView, Known
 from tests.support.views import LABELS, applied, deployment, node, pods, replica_set, view
 

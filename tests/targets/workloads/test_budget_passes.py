@@ -13,8 +13,7 @@ from resilience_operator.cluster.store import Store
 from resilience_operator.core.kinds import BUDGET, DEPLOYMENT, POD
 from resilience_operator.engine.change import Change, Verb
 from resilience_operator.engine.decide import Surroundings
-from resilience_operator.policy.decode import parse
-from resilience_operator.targets import judge, new_store, project
+from resilience_operator.targets import judge, new_store, parse, project
 from tests.support.views import NOW
 
 Raw = dict[str, Any]

@@ -14,18 +14,19 @@ from resilience_operator.cluster.objects.workloads import Deployment, Node, Roll
 from resilience_operator.core.findings import Demand, Finding, Verdict
 from resilience_operator.core.paths import Path
 from resilience_operator.core.state import Held, ObjectState
-from resilience_operator.policy.policy import (
+from resilience_operator.targets import RULES, evaluate
+from resilience_operator.targets.deployments.settings import (
     Deployments,
     DNSConfig,
     GracefulShutdown,
     Probes,
     Resources,
-    Spread,
 )
-from resilience_operator.targets import RULES, evaluate
 from resilience_operator.targets.workloads.eligibility import max_unavailable, never_enforced, settle
 from resilience_operator.targets.workloads.placement import eligible
+from resilience_operator.targets.workloads.settings import Spread
 from resilience_operator.targets.workloads.view import Known
+from tests.support.policies import asking
 from tests.support.views import claim, deployment, node, service, view
 
 ON_NODE_A = {
@@ -180,9 +181,10 @@ def test_a_policy_is_judged_by_the_rules_that_it_asks_for_and_in_their_order() -
         probes=Probes(),
         resources=Resources(),
     )
-    rules = [found.rule for found in evaluate(everything.rules, subject).findings]
-    assert list(dict.fromkeys(rules)) == list(everything.rules)
-    alone = evaluate(Deployments(dns_config=DNSConfig()).rules, subject)
+    asked = asking("p", deployments=everything).rules
+    rules = [found.rule for found in evaluate(asked, subject).findings]
+    assert list(dict.fromkeys(rules)) == list(asked)
+    alone = evaluate(asking("p", deployments=Deployments(dns_config=DNSConfig())).rules, subject)
     assert alone == RULES["dns-config"].check(DNSConfig(), subject)
     assert evaluate({}, subject) == Verdict()
 
@@ -244,7 +246,8 @@ def test_no_object_that_can_be_decoded_stops_a_rule_or_is_changed_by_one(
     section = Deployments(
         spread=Spread(), graceful_shutdown=GracefulShutdown(applies_to="All"), dns_config=DNSConfig()
     )
-    assert evaluate(section.rules, subject) == evaluate(section.rules, before)
+    rules = asking("p", deployments=section).rules
+    assert evaluate(rules, subject) == evaluate(rules, before)
     assert subject == before
 
 

@@ -20,28 +20,21 @@ from resilience_operator.cluster.objects.workloads import (
 from resilience_operator.core.findings import Verdict
 from resilience_operator.core.kinds import CONFIG_MAP, HPA, SCALED_OBJECT
 from resilience_operator.core.paths import ABSENT, Path
-from resilience_operator.core.selectors import NamespaceScope
 from resilience_operator.core.state import ANNOTATION, FIELD_MANAGER, Held, ObjectState, encode
 from resilience_operator.engine.holds import Covering, sort_holds
 from resilience_operator.engine.withdrawal import withdraw
-from resilience_operator.policy.policy import (
-    CoreDNS,
-    Deployments,
-    DisruptionBudget,
-    Floor,
-    Mode,
-    Named,
-    OnRelease,
-    Policy,
-    Replicas,
-    Spread,
-)
+from resilience_operator.policy.common import Mode, NamespaceScope, OnRelease
+from resilience_operator.policy.policy import Policy
 from resilience_operator.targets import project_dict, verdict_of
 from resilience_operator.targets.coredns import floor as coredns_floor
+from resilience_operator.targets.coredns.settings import CoreDNS, Floor, Named
 from resilience_operator.targets.deployments import replicas
+from resilience_operator.targets.deployments.settings import Deployments, Replicas
 from resilience_operator.targets.workloads.floors import FloorRequest, of_deployment
 from resilience_operator.targets.workloads.scaling import By, Scaling, who_scales
+from resilience_operator.targets.workloads.settings import DisruptionBudget, Spread
 from resilience_operator.targets.workloads.view import DeploymentView, Known, ScalerView, dns_first
+from tests.support.policies import asking
 from tests.support.views import NOW, deployment, node, service, view
 from tests.targets.coredns.test_cpa import config_maps
 
@@ -578,13 +571,13 @@ def test_what_is_kept_with_the_cluster_is_not_changed_by_section_deployments_eit
     )
     meta = {"namespace": namespace, "labels": labels}
     nodes = [node("a", zone="x"), node("b", zone="y")]
-    alone = verdict_of(Policy("p", deployments=everywhere), view(deployment(meta=meta), nodes=nodes))
+    alone = verdict_of(asking("p", deployments=everywhere), view(deployment(meta=meta), nodes=nodes))
     assert alone is not None
     reasons = {one.reason: bool(one.report_only) for one in alone.verdict.findings}
     assert reasons == dict.fromkeys(("MissingConstraint", "TooFewReplicas", "NoBudget"), not demanded)
     assert bool(alone.verdict.demands) is bool(alone.verdict.budgets) is demanded
     scaler = ScalerView(hpa(), NOW, scaled=view(deployment(meta=meta), scalers=[hpa()]))
-    through = verdict_of(Policy("p", deployments=everywhere), scaler)
+    through = verdict_of(asking("p", deployments=everywhere), scaler)
     assert through is not None
     assert bool(through.verdict.demands) is demanded
 
@@ -600,7 +593,7 @@ def test_of_parameters_that_are_enough_nothing_is_added_by_rule_replicas() -> No
 def test_parameters_of_several_targets_are_judged_for_cluster_dns_among_them() -> None:
     other = view(deployment(meta={"namespace": "kube-system", "name": "other"}))
     dns = view(deployment(meta={"namespace": "kube-system"}))
-    named = Policy("p", core_dns=CoreDNS(deployment=Named("kube-system", "web"), floor=Floor()))
+    named = asking("p", core_dns=CoreDNS(deployment=Named("kube-system", "web"), floor=Floor()))
     low = parameters(linear='{"nodesPerReplica":2}')
     scaler = of_scaler(low).scaled
     assert scaler is not None
@@ -671,7 +664,7 @@ def test_of_several_candidates_none_is_changed_until_one_is_named() -> None:
     )
 
     def demands(section: CoreDNS) -> tuple[list[str], int]:
-        verdict = verdict_of(Policy("p", core_dns=section), subject)
+        verdict = verdict_of(asking("p", core_dns=section), subject)
         assert verdict is not None
         return [one.reason for one in verdict.verdict.findings], len(verdict.verdict.demands)
 

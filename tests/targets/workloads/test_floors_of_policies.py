@@ -11,9 +11,8 @@ from resilience_operator.cluster.objects.workloads import Claim
 from resilience_operator.core.state import Apply, Held, ObjectState
 from resilience_operator.engine.change import Decision
 from resilience_operator.engine.decide import Surroundings
-from resilience_operator.policy.decode import parse
 from resilience_operator.policy.policy import Policy
-from resilience_operator.targets import judge
+from resilience_operator.targets import judge, parse
 from resilience_operator.targets.workloads.view import DeploymentView
 from tests.support.views import NOW, deployment, node, replica_set, service, view
 

@@ -12,9 +12,9 @@ from resilience_operator.core.state import Apply, Held, ObjectState
 from resilience_operator.engine.change import Decision, Verb
 from resilience_operator.engine.decide import Surroundings
 from resilience_operator.engine.queue import OperatorLimits, schedule
-from resilience_operator.policy.decode import parse
-from resilience_operator.policy.policy import OnRelease, Policy
-from resilience_operator.targets import judge
+from resilience_operator.policy.common import OnRelease
+from resilience_operator.policy.policy import Policy
+from resilience_operator.targets import judge, parse
 from resilience_operator.targets.workloads.view import DeploymentView, ScalerView
 from tests.support.views import NOW, deployment, view
 

@@ -23,9 +23,9 @@ from resilience_operator.cluster.objects.workloads import (
 from resilience_operator.cluster.store import Store
 from resilience_operator.core.kinds import BUDGET, CONFIG_MAP, DEPLOYMENT, HPA, SCALED_OBJECT, Kind
 from resilience_operator.core.refs import Key
-from resilience_operator.policy.policy import DisruptionBudget
 from resilience_operator.targets import new_store
 from resilience_operator.targets.deployments import disruption_budget
+from resilience_operator.targets.workloads.settings import DisruptionBudget
 from tests.cluster.test_store import NOW, Cluster, autoscaler, deployment, meta
 
 STABLE, CANARY, OTHER = ("shop", "stable"), ("shop", "canary"), ("shop", "other")

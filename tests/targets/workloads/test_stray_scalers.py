@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from resilience_operator.engine.decide import Surroundings
-from resilience_operator.policy.decode import parse
-from resilience_operator.targets import judge
+from resilience_operator.targets import judge, parse
 from tests.support.clusters import cluster, thing, workload
 from tests.support.views import NOW
 

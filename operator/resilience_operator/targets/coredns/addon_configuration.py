@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from resilience_operator.core.paths import JSON
-from resilience_operator.policy.reading import Problem, Reader
+from resilience_operator.policy import decode
+from resilience_operator.policy.common import Problem, Settings
 from resilience_operator.targets.workloads.json_text import DuplicateKeyError, NotJSONError, decoded, put
 
 ADDON = "coredns"
@@ -31,6 +32,21 @@ NAME_THE_CLUSTER = '"${EKS_CLUSTER:?set EKS_CLUSTER to the name of the EKS clust
 
 _VALUES = "configurationValues"
 _INSTEAD = "write it as JSON, or raise replicaCount, and autoScaling.minReplicas if enabled, in it yourself"
+
+
+class _AutoScaling(Settings, frozen=True):
+    open = True
+
+    enabled: bool = False
+    min_replicas: int | None = None
+    max_replicas: int | None = None
+
+
+class _Values(Settings, frozen=True):
+    open = True
+
+    auto_scaling: _AutoScaling = _AutoScaling()
+    replica_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +96,11 @@ def read(configuration: str | Mapping[str, JSON]) -> AddonScaling:
 
 def _of(values: Mapping[str, JSON]) -> AddonScaling:
     problems: list[Problem] = []
-    root = Reader(values, _VALUES, problems)
-    scaling = root.child("autoScaling") or Reader({}, "", problems)
-    found = AddonScaling(
-        enabled=scaling.flag("enabled") or False,
-        min_replicas=scaling.whole("minReplicas"),
-        max_replicas=scaling.whole("maxReplicas"),
-        replica_count=root.whole("replicaCount"),
-    )
-    return _unreadable("; ".join(map(str, problems))) if problems else found
+    said = decode.read(_Values, values, _VALUES, problems)
+    if problems:
+        return _unreadable("; ".join(map(str, problems)))
+    scaling = said.auto_scaling
+    return AddonScaling(scaling.enabled, scaling.min_replicas, scaling.max_replicas, said.replica_count)
 
 
 def _unreadable(problem: str) -> AddonScaling:

@@ -11,8 +11,8 @@ from resilience_operator.cluster.objects.workloads import Addon, AddonReading
 from resilience_operator.core.findings import EMPTY, Demand, Finding, Skipped, Verdict
 from resilience_operator.targets.coredns import addon_configuration as eks_addon
 from resilience_operator.targets.coredns.addon_state import NOT_ASKED, UNANSWERED, told
-from resilience_operator.targets.deployments.texts import HELD_VALUE_DIFFERS
 from resilience_operator.targets.workloads.eligibility import held_at, never_scaled, reported
+from resilience_operator.targets.workloads.texts import HELD_VALUE_DIFFERS
 from resilience_operator.targets.workloads.view import DeploymentView, ScalerView
 
 LONGEST_COMMAND = 600

@@ -19,7 +19,7 @@ import msgspec
 from resilience_operator.cluster.leaves import CONFIGURATION
 from resilience_operator.cluster.objects.workloads import Addon, AddonReading, Claim, Deployment, Meta
 from resilience_operator.cluster.plausible import plausible
-from resilience_operator.core.saying import harmless
+from resilience_operator.core.plain import QUOTED, plain
 from resilience_operator.core.state import (
     ADDON_ANNOTATION,
     FIELD_MANAGER,
@@ -124,12 +124,12 @@ def remembered(text: str) -> tuple[ObjectState, Intent | None]:
         noted = body.pop("intent", None) if isinstance(body, dict) else None
         intent = msgspec.convert(noted, Intent | None)
     except (ValueError, RecursionError) as error:
-        why = harmless(repr(error))
+        why = plain(repr(error), QUOTED)
         raise UnreadableStateError(f"not readable as state of this operator: {why}") from error
     state = read(body)
     if not state.leaves.keys() <= {LEAF}:
         raise UnreadableStateError(
-            f"this operator never writes {harmless(', '.join(sorted(state.leaves)))} of an add-on"
+            f"this operator never writes {plain(', '.join(sorted(state.leaves)), QUOTED)} of an add-on"
         )
     if not all(plausible(CONFIGURATION, held) for held in state.leaves.values()):
         raise UnreadableStateError("a configuration is a text")

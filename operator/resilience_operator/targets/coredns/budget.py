@@ -5,11 +5,11 @@ reported.
 """
 
 from resilience_operator.core.findings import Verdict
-from resilience_operator.policy.policy import DisruptionBudget
 from resilience_operator.targets.coredns.kept_by import managed_by
+from resilience_operator.targets.coredns.texts import COREDNS_BUDGET
 from resilience_operator.targets.deployments import disruption_budget
-from resilience_operator.targets.deployments.texts import COREDNS_BUDGET
 from resilience_operator.targets.workloads.eligibility import reported
+from resilience_operator.targets.workloads.settings import DisruptionBudget
 from resilience_operator.targets.workloads.view import DeploymentView
 
 

@@ -7,10 +7,10 @@ Called by rules.evaluate for cluster DNS itself, for what scales it, and for the
 from resilience_operator.cluster.leaves import argv_path
 from resilience_operator.core.findings import EMPTY, Finding, Verdict
 from resilience_operator.core.paths import Path
-from resilience_operator.policy.policy import Floor
 from resilience_operator.targets.coredns.kept_by import managed_by
 from resilience_operator.targets.coredns.scale_down import scale_of
-from resilience_operator.targets.deployments.texts import COREDNS_FLOOR
+from resilience_operator.targets.coredns.settings import Floor
+from resilience_operator.targets.coredns.texts import COREDNS_FLOOR
 from resilience_operator.targets.workloads import cpa
 from resilience_operator.targets.workloads.autoscalers import autoscaler_of
 from resilience_operator.targets.workloads.floors import FloorRequest, of_deployment, of_scaler

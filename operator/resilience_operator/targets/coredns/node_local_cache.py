@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from resilience_operator.cluster.objects.workloads import DaemonSet, Node, Toleration
 from resilience_operator.core.findings import EMPTY, Finding, Skipped, Verdict
-from resilience_operator.policy.policy import NodeLocalCache
-from resilience_operator.targets.deployments.texts import NODE_LOCAL_CACHE
+from resilience_operator.targets.coredns.settings import NodeLocalCache
+from resilience_operator.targets.coredns.texts import NODE_LOCAL_CACHE
 from resilience_operator.targets.workloads.placement import accepts
 from resilience_operator.targets.workloads.view import DeploymentView
 

@@ -4,11 +4,11 @@ Called by rules.evaluate. It judges as rule `spread` does; cluster DNS that some
 """
 
 from resilience_operator.core.findings import Verdict
-from resilience_operator.policy.policy import Spread
 from resilience_operator.targets.coredns.kept_by import managed_by
+from resilience_operator.targets.coredns.texts import COREDNS_SPREAD
 from resilience_operator.targets.deployments import spread
-from resilience_operator.targets.deployments.texts import COREDNS_SPREAD
 from resilience_operator.targets.workloads.eligibility import reported
+from resilience_operator.targets.workloads.settings import Spread
 from resilience_operator.targets.workloads.view import DeploymentView
 
 

@@ -6,8 +6,6 @@ of it fail (measured). Budgets of others are judged, and never touched.
 
 from resilience_operator.cluster.objects.workloads import PodDisruptionBudget
 from resilience_operator.core.findings import EMPTY, BudgetDemand, Finding, Skipped, Verdict
-from resilience_operator.policy.policy import DisruptionBudget
-from resilience_operator.targets.deployments.texts import DISRUPTION_BUDGET
 from resilience_operator.targets.workloads.budgets import (
     NONE_GOES,
     allows_none,
@@ -25,7 +23,9 @@ from resilience_operator.targets.workloads.budgets import (
     uncounted,
 )
 from resilience_operator.targets.workloads.eligibility import never_scaled, reported
+from resilience_operator.targets.workloads.settings import DisruptionBudget
 from resilience_operator.targets.workloads.sizes import minimum_of, replicas_of
+from resilience_operator.targets.workloads.texts import DISRUPTION_BUDGET
 from resilience_operator.targets.workloads.view import DeploymentView
 
 ENOUGH = 2

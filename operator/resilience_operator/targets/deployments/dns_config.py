@@ -9,9 +9,10 @@ from fnmatch import fnmatchcase
 from resilience_operator.cluster.leaves import DNS_OPTIONS
 from resilience_operator.core.findings import Demand, Finding, Verdict
 from resilience_operator.core.paths import ABSENT
-from resilience_operator.policy.policy import DNSConfig, DNSOption
-from resilience_operator.targets.deployments.texts import DNS_CONFIG, HELD_VALUE_DIFFERS
+from resilience_operator.targets.deployments.settings import DNSConfig, DNSOption
+from resilience_operator.targets.deployments.texts import DNS_CONFIG
 from resilience_operator.targets.workloads.eligibility import held_at, settle
+from resilience_operator.targets.workloads.texts import HELD_VALUE_DIFFERS
 from resilience_operator.targets.workloads.view import DeploymentView
 
 _CHANGES_SEARCH = "ndots"

@@ -12,11 +12,12 @@ from resilience_operator.cluster.leaves import API_DEFAULTS, GRACE, pre_stop_pat
 from resilience_operator.cluster.objects.workloads import Container
 from resilience_operator.core.findings import EMPTY, Demand, Finding, Skipped, Verdict
 from resilience_operator.core.paths import JSON
-from resilience_operator.policy.policy import GracefulShutdown
 from resilience_operator.targets.deployments.serving import Serving, exposed, serving
+from resilience_operator.targets.deployments.settings import GracefulShutdown
 from resilience_operator.targets.deployments.sleeps import known_sleep
-from resilience_operator.targets.deployments.texts import GRACEFUL_SHUTDOWN, HELD_VALUE_DIFFERS
+from resilience_operator.targets.deployments.texts import GRACEFUL_SHUTDOWN
 from resilience_operator.targets.workloads.eligibility import held_at, held_only, settle
+from resilience_operator.targets.workloads.texts import HELD_VALUE_DIFFERS
 from resilience_operator.targets.workloads.view import DeploymentView
 
 SLEEP_SINCE = (1, 30)

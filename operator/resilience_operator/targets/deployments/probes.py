@@ -1,8 +1,8 @@
 """Rule `probes`: containers have the probes that a rollout relies on. Reported only. Called by rules.evaluate."""
 
 from resilience_operator.core.findings import Verdict
-from resilience_operator.policy.policy import Probes
 from resilience_operator.targets.deployments.containers import lacking
+from resilience_operator.targets.deployments.settings import Probes
 from resilience_operator.targets.deployments.texts import PROBES
 from resilience_operator.targets.workloads.view import DeploymentView
 

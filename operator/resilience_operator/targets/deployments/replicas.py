@@ -4,9 +4,9 @@ Called by rules.evaluate, for Deployments and for what scales them; workloads/fl
 """
 
 from resilience_operator.core.findings import Verdict
-from resilience_operator.policy.policy import Replicas
-from resilience_operator.targets.deployments.texts import REPLICAS
+from resilience_operator.targets.deployments.settings import Replicas
 from resilience_operator.targets.workloads.floors import FloorRequest, of_deployment, of_scaler
+from resilience_operator.targets.workloads.texts import REPLICAS
 from resilience_operator.targets.workloads.view import DeploymentView, View
 
 

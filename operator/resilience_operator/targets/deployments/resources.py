@@ -6,8 +6,8 @@ Called by rules.evaluate.
 from collections.abc import Mapping
 
 from resilience_operator.core.findings import Verdict
-from resilience_operator.policy.policy import Resources
 from resilience_operator.targets.deployments.containers import lacking
+from resilience_operator.targets.deployments.settings import Resources
 from resilience_operator.targets.deployments.texts import RESOURCES
 from resilience_operator.targets.workloads.view import DeploymentView
 

@@ -11,8 +11,6 @@ from resilience_operator.cluster.objects.workloads import TopologySpreadConstrai
 from resilience_operator.cluster.selection import selects as matches
 from resilience_operator.core.findings import EMPTY, Demand, Finding, Verdict
 from resilience_operator.core.paths import JSON, Path
-from resilience_operator.policy.policy import Spread, SpreadConstraint
-from resilience_operator.targets.deployments.texts import HELD_VALUE_DIFFERS, SPREAD
 from resilience_operator.targets.workloads.eligibility import held_at, held_only, settle
 from resilience_operator.targets.workloads.placement import (
     HOSTNAME,
@@ -22,7 +20,9 @@ from resilience_operator.targets.workloads.placement import (
     pile,
     repelled,
 )
+from resilience_operator.targets.workloads.settings import Spread, SpreadConstraint
 from resilience_operator.targets.workloads.sizes import replicas_of
+from resilience_operator.targets.workloads.texts import HELD_VALUE_DIFFERS, SPREAD
 from resilience_operator.targets.workloads.view import DeploymentView
 
 MATCH_LABEL_KEYS_SINCE = (1, 27)

@@ -1,7 +1,6 @@
 """Target deployments, declared. Listed in targets.TARGETS."""
 
 from resilience_operator.core.target import Rule, Target
-from resilience_operator.targets.coredns.texts import FLOOR_TEXTS
 from resilience_operator.targets.deployments import (
     disruption_budget,
     dns_config,
@@ -11,24 +10,26 @@ from resilience_operator.targets.deployments import (
     resources,
     spread,
 )
-from resilience_operator.targets.deployments.texts import TEXTS
+from resilience_operator.targets.deployments.settings import Deployments
+from resilience_operator.targets.deployments.texts import SECTION, TEXTS
 from resilience_operator.targets.workloads.events import WorkloadViews
 from resilience_operator.targets.workloads.kinds import WATCHED
 from resilience_operator.targets.workloads.scope import SCOPE
 
-_CHECKS = (
+_RULES = (
     ("spread", spread.check),
-    ("graceful-shutdown", graceful_shutdown.check),
-    ("dns-config", dns_config.check),
+    ("graceful_shutdown", graceful_shutdown.check),
+    ("dns_config", dns_config.check),
     ("replicas", replicas.check),
-    ("disruption-budget", disruption_budget.check),
+    ("disruption_budget", disruption_budget.check),
     ("probes", probes.check),
     ("resources", resources.check),
 )
 
 TARGET = Target(
-    section="deployments",
-    rules=tuple(Rule(check, (TEXTS | FLOOR_TEXTS)[rule]) for rule, check in _CHECKS),
+    section=SECTION,
+    settings=Deployments,
+    rules=tuple(Rule(check, TEXTS[field.replace("_", "-")], field) for field, check in _RULES),
     watched=WATCHED,
     views=WorkloadViews,
     scope=SCOPE,

@@ -1,4 +1,4 @@
-"""What people read about each rule: printed by `kubectl-resilience explain` and as docs/rules.md.
+"""What people read about each rule on Deployments: printed by `kubectl-resilience explain` and as docs/rules.md.
 
 Kept beside the rules, away from their logic: a test holds that every reason given is described here.
 """
@@ -6,42 +6,32 @@ Kept beside the rules, away from their logic: a test holds that every reason giv
 from typing import Final
 
 from resilience_operator.core.findings import RuleText
+from resilience_operator.targets.workloads.texts import (
+    BUDGET_REASONS,
+    DISRUPTION_BUDGET,
+    FLOOR_REASONS,
+    HELD,
+    HELD_VALUE_DIFFERS,
+    NEVER_ENFORCED,
+    NEVER_SCALED,
+    REPLICAS,
+    SPREAD,
+    SPREAD_REASONS,
+)
 
-SPREAD: Final = "spread"
+SECTION: Final = "deployments"
 GRACEFUL_SHUTDOWN: Final = "graceful-shutdown"
 DNS_CONFIG: Final = "dns-config"
 PROBES: Final = "probes"
 RESOURCES: Final = "resources"
 
-REPLICAS: Final = "replicas"
-DISRUPTION_BUDGET: Final = "disruption-budget"
-COREDNS_FLOOR: Final = "coredns-floor"
-COREDNS_SPREAD: Final = "coredns-spread"
-COREDNS_BUDGET: Final = "coredns-budget"
-NODE_LOCAL_CACHE: Final = "node-local-cache"
-
-HELD_VALUE_DIFFERS: Final = "HeldValueDiffers"
-HELD: Final = "A value that the operator wrote earlier is no longer the one that the policy demands."
-
-NEVER_ENFORCED: Final = (
-    "strategy Recreate: a rollout stops all replicas before new ones start",
-    "an effective maxUnavailable of all replicas",
-    "a ReadWriteOnce or ReadWriteOncePod volume, or a claim that cannot be read",
-    "hostPort or hostNetwork with as many replicas as nodes, or more",
-    (
-        "no place for a new pod beside all old ones (required podAntiAffinity with as many replicas as nodes; a "
-        "DoNotSchedule constraint that counts a node which takes no pod), where maxUnavailable lets none go first"
-    ),
-    "a controller in ownerReferences: it would revert the change",
-)
-"""Why a Deployment is reported and never changed, whatever the rule (workloads/eligibility)."""
 
 ONLY_THE_OWNER: Final = "always: only the owner knows the right value, and a wrong one stops what runs"
 
 TEXTS: Final[dict[str, RuleText]] = {
     SPREAD: RuleText(
         rule=SPREAD,
-        section="deployments",
+        section=SECTION,
         incident="one-node-pileup",
         title="Replicas do not share a node or a zone",
         demands=(
@@ -58,24 +48,12 @@ TEXTS: Final[dict[str, RuleText]] = {
             "and the scheduler moved the pile to the next node, and so on. Both keys are written because any "
             "constraint of its own switches the scheduler's default spreading off for that pod."
         ),
-        reasons={
-            "MissingConstraint": "topologySpreadConstraints has no entry for a demanded topology key.",
-            "WeakerConstraint": (
-                "The owner's entry for the key allows more than the policy. It is never doubled: the finding "
-                "is Contested unless the policy says conflicts: TakeOver and the entry has the same "
-                "whenUnsatisfiable."
-            ),
-            "ReplicasShareNode": (
-                "Ready replicas of the newest template sit closer together than maxSkew allows while no "
-                "rollout runs. Where the spec is already right it is reported only: no restart for it."
-            ),
-            HELD_VALUE_DIFFERS: HELD,
-        },
+        reasons=SPREAD_REASONS,
         never_enforced=NEVER_ENFORCED,
     ),
     GRACEFUL_SHUTDOWN: RuleText(
         rule=GRACEFUL_SHUTDOWN,
-        section="deployments",
+        section=SECTION,
         incident="ungraceful-ingress",
         title="A pod keeps serving until nobody sends it requests",
         demands=(
@@ -107,7 +85,7 @@ TEXTS: Final[dict[str, RuleText]] = {
     ),
     DNS_CONFIG: RuleText(
         rule=DNS_CONFIG,
-        section="deployments",
+        section=SECTION,
         incident="dns-five-seconds",
         title="The resolver does not race its own queries",
         demands=(
@@ -134,7 +112,7 @@ TEXTS: Final[dict[str, RuleText]] = {
     ),
     PROBES: RuleText(
         rule=PROBES,
-        section="deployments",
+        section=SECTION,
         incident="ungraceful-ingress",
         title="Containers have the probes that a rollout relies on",
         demands=(
@@ -150,7 +128,7 @@ TEXTS: Final[dict[str, RuleText]] = {
     ),
     RESOURCES: RuleText(
         rule=RESOURCES,
-        section="deployments",
+        section=SECTION,
         incident="one-node-pileup",
         title="Containers say what they need and what they may take",
         demands=(
@@ -165,5 +143,54 @@ TEXTS: Final[dict[str, RuleText]] = {
         ),
         reasons={"MissingResources": "Neither a container nor its pod states a demanded request or limit."},
         never_enforced=(ONLY_THE_OWNER,),
+    ),
+    REPLICAS: RuleText(
+        rule=REPLICAS,
+        section=SECTION,
+        incident="one-node-pileup",
+        title="A Deployment never has fewer replicas than it needs",
+        demands=(
+            "At least `min` replicas, through whatever scales the Deployment: minReplicas of its "
+            "HorizontalPodAutoscaler, minReplicaCount of its ScaledObject (KEDA), the parameters of a "
+            "cluster-proportional-autoscaler, and spec.replicas only where nobody scales. Who scales it is found, not "
+            "configured. 0 replicas stay 0, and a maximum is never raised."
+        ),
+        why="One replica is an outage with every node that is drained, upgraded or lost.",
+        reasons=FLOOR_REASONS,
+        never_enforced=(
+            *NEVER_SCALED,
+            "a ScaledObject or HorizontalPodAutoscaler that may scale to zero",
+            "an EKS add-on, or a scaler that is not known",
+        ),
+    ),
+    DISRUPTION_BUDGET: RuleText(
+        rule=DISRUPTION_BUDGET,
+        section=SECTION,
+        incident="one-node-pileup",
+        title="Evictions take a few replicas at once, and never none",
+        demands=(
+            "Two or more replicas (in files, at least as many as the only scaler keeps) have exactly one "
+            "PodDisruptionBudget that lets some of them go. Where none selects "
+            "the pods, one is made as soon as two replicas are ready, with unhealthyPodEvictionPolicy AlwaysAllow. It "
+            "belongs to the Deployment, and goes at once when another budget appears or one replica is left, and when "
+            "the policy no longer asks for it, whatever onRelease says: a budget that nobody watches could block "
+            "every drain. Of several that the operator made for the same pods the oldest stays. None is made for a "
+            "Deployment whose selector selects the pods of another one as well, or those of a Job, a DaemonSet, a"
+            " StatefulSet or any other controller, and one that is there goes when such pods appear. Audit and "
+            "suspend write nothing here either. A budget made for a policy that the operator does not see "
+            "(another operator's, or one that is gone) stays as it is until it does harm. What is made or put "
+            "back three times within the contest window, and does not stay, is left alone until the Deployment or"
+            " a policy changes."
+        ),
+        why=(
+            "Without a budget a drain of two nodes takes all replicas at once. With two budgets, or one that never "
+            "lets a pod go, no drain ends at all."
+        ),
+        reasons=BUDGET_REASONS,
+        never_enforced=(
+            *NEVER_SCALED,
+            "budgets of others: they are never changed, one that bears the name of ours neither",
+            "a selector that selects the pods of another Deployment, Job, DaemonSet or StatefulSet as well",
+        ),
     ),
 }

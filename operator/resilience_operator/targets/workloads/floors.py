@@ -26,11 +26,12 @@ from resilience_operator.core.findings import EMPTY, Demand, Finding, Skipped, V
 from resilience_operator.core.paths import JSON, Path, nest
 from resilience_operator.core.state import Held
 from resilience_operator.targets.coredns.addon_floor import of_addon, of_unread
-from resilience_operator.targets.deployments.texts import COREDNS_FLOOR, HELD_VALUE_DIFFERS
+from resilience_operator.targets.coredns.texts import COREDNS_FLOOR
 from resilience_operator.targets.workloads import cpa
 from resilience_operator.targets.workloads.eligibility import held_at, never_scaled, reported
 from resilience_operator.targets.workloads.scaling import By, Scaling, who_scales
 from resilience_operator.targets.workloads.sizes import keda_maximum, lowest
+from resilience_operator.targets.workloads.texts import HELD_VALUE_DIFFERS
 from resilience_operator.targets.workloads.view import DeploymentView, ScalerView, View
 
 _READ = (By.HPA, By.KEDA, By.CPA)

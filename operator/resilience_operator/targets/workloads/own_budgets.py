@@ -15,7 +15,9 @@ from resilience_operator.core.refs import ObjectRef
 from resilience_operator.engine.change import Change, Verb
 from resilience_operator.engine.decide import PolicyVerdict, Surroundings
 from resilience_operator.engine.own_objects import OwnObjects
-from resilience_operator.policy.policy import SECTION_OF_RULE, Conflicts, Mode, Policy
+from resilience_operator.policy.common import Conflicts, Mode
+from resilience_operator.policy.policy import Policy
+from resilience_operator.targets.coredns.texts import COREDNS_BUDGET
 from resilience_operator.targets.workloads.budget_changes import Wish, removal, writing
 from resilience_operator.targets.workloads.budgets import (
     POLICY_LABEL,
@@ -28,9 +30,10 @@ from resilience_operator.targets.workloads.budgets import (
     name_of,
     ours,
 )
+from resilience_operator.targets.workloads.texts import DISRUPTION_BUDGET
 from resilience_operator.targets.workloads.view import DeploymentView
 
-BUDGET_RULES = ("disruption-budget", "coredns-budget")
+BUDGET_RULES = (DISRUPTION_BUDGET, COREDNS_BUDGET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class BudgetAsked:
         """True where a budget that does harm may be removed for it: an opt-out holds no drain up."""
         if self.writes or not self.opted_out or self.policy.suspend:
             return self.writes
-        return self.policy.rule_mode(SECTION_OF_RULE[self.rule], self.rule) is Mode.ENFORCE
+        return self.policy.rule_mode(self.rule) is Mode.ENFORCE
 
 
 def own_budgets(

@@ -4,21 +4,29 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from resilience_operator.core.findings import Verdict
 from resilience_operator.engine.decide import PolicyVerdict, Surroundings
 from resilience_operator.engine.own_objects import OwnObjects
-from resilience_operator.policy.policy import SPECIAL, CoreDNS, Deployments, Named, Policy, Settings
+from resilience_operator.policy.common import EVERYTHING, RuleSettings
+from resilience_operator.policy.policy import Policy
 from resilience_operator.targets.coredns.cluster_dns import labelled, served
 from resilience_operator.targets.coredns.kept_by import kept_with_the_cluster
+from resilience_operator.targets.coredns.settings import CoreDNS, Named
+from resilience_operator.targets.coredns.texts import COREDNS_FLOOR, SECTION
+from resilience_operator.targets.deployments import texts
+from resilience_operator.targets.deployments.settings import Deployments
 from resilience_operator.targets.workloads.eligibility import reported
 from resilience_operator.targets.workloads.own_budgets import own_budgets
+from resilience_operator.targets.workloads.texts import REPLICAS
 from resilience_operator.targets.workloads.view import DeploymentView, ScalerView, View
 
 
 class WorkloadScope:
     """Scope, reporting and own objects of the targets whose objects are Deployments, or scale one."""
 
-    def asked(self, policy: Policy, view: Any, own_namespace: str) -> Mapping[str, Settings]:
+    def asked(self, policy: Policy, view: Any, own_namespace: str) -> Mapping[str, RuleSettings]:
         """Rule -> settings of all that the policy asks of the object."""
         return asked_of(policy, view, own_namespace) if _is_mine(view) else {}
 
@@ -44,22 +52,50 @@ def _is_mine(view: Any) -> bool:
     return isinstance(view, DeploymentView | ScalerView)
 
 
-OF_SCALERS = frozenset({"replicas", "coredns-floor"})
+OF_SCALERS = frozenset({REPLICAS, COREDNS_FLOOR})
 """The rules that are judged on what scales a Deployment as well."""
 
 
-def asked_of(policy: Policy, view: View, own_namespace: str = "") -> Mapping[str, Settings]:
+def asked_of(policy: Policy, view: View, own_namespace: str = "") -> Mapping[str, RuleSettings]:
     """Rule -> settings of all that the policy asks of this object, itself or for what it scales.
 
     A namespaceSelector does not match a Namespace that was not observed: doubt leaves the object alone.
     """
     if view.target.metadata.deletion_timestamp:
         return {}
-    special = _of_dns(policy.core_dns, view) if policy.core_dns is not None else {}
-    general = _of_deployments(policy.deployments, view, own_namespace) if policy.deployments else {}
+    special, general = _of_dns(policy, view), _of_deployments(policy, view, own_namespace)
     if not special:
         return general
-    return {**{rule: one for rule, one in general.items() if SPECIAL.get(rule) not in special}, **special}
+    taken = {policy.catalog.family(rule) for rule in special}
+    return {**{rule: one for rule, one in general.items() if rule not in taken}, **special}
+
+
+def deployments_of(policy: Policy) -> Deployments | None:
+    """What the policy asks of Deployments."""
+    section = policy.sections.get(texts.SECTION)
+    return section if isinstance(section, Deployments) else None
+
+
+def dns_of(policy: Policy) -> CoreDNS | None:
+    """What the policy asks of cluster DNS."""
+    section = policy.sections.get(SECTION)
+    return section if isinstance(section, CoreDNS) else None
+
+
+def selects_namespaces(policy: Policy) -> bool:
+    """True where labels of the Namespace decide what the policy asks of a Deployment."""
+    section = deployments_of(policy)
+    return section is not None and section.namespace_selector != EVERYTHING
+
+
+def widened(policy: Policy, *, objects: bool = False) -> Policy:
+    """The policy without its selector of Namespaces and, for `objects`, of Deployments: what it may ask."""
+    section = deployments_of(policy)
+    if section is None:
+        return policy
+    wider = structs.replace(section, namespace_selector=EVERYTHING)
+    wider = structs.replace(wider, selector=EVERYTHING) if objects else wider
+    return replace(policy, sections={**policy.sections, texts.SECTION: wider})
 
 
 def meant(policy: Policy, view: View) -> View:
@@ -67,7 +103,7 @@ def meant(policy: Policy, view: View) -> View:
 
     Of several targets of one autoscaler, cluster DNS is the one for which its parameters are judged.
     """
-    section = policy.core_dns
+    section = dns_of(policy)
     if section is None or section.deployment is None:
         return view
     if view.scaled is not None and view.scaled_too:
@@ -78,20 +114,28 @@ def meant(policy: Policy, view: View) -> View:
     return replace(view, twins=()) if isinstance(view, DeploymentView) else view
 
 
-def _of_deployments(section: Deployments, view: View, own_namespace: str) -> Mapping[str, Settings]:
+def _of_deployments(policy: Policy, view: View, own_namespace: str) -> Mapping[str, RuleSettings]:
+    section = deployments_of(policy)
+    if section is None:
+        return {}
+    rules = policy.asked[texts.SECTION]
     if isinstance(view, DeploymentView):
-        return section.rules if _in_scope(section, view, own_namespace) else {}
+        return rules if _in_scope(section, view, own_namespace) else {}
     if not any(_in_scope(section, one, own_namespace) for one in _scaled(view)):
         return {}
-    return {rule: one for rule, one in section.rules.items() if rule in OF_SCALERS}
+    return {rule: one for rule, one in rules.items() if rule in OF_SCALERS}
 
 
-def _of_dns(section: CoreDNS, view: View) -> Mapping[str, Settings]:
+def _of_dns(policy: Policy, view: View) -> Mapping[str, RuleSettings]:
+    section = dns_of(policy)
+    if section is None:
+        return {}
+    rules = policy.asked[SECTION]
     if isinstance(view, DeploymentView) and is_dns(section, view):
-        return section.rules
+        return rules
     if not any(is_dns(section, one) for one in _scaled(view)):
         return {}
-    return {rule: one for rule, one in section.rules.items() if rule in OF_SCALERS}
+    return {rule: one for rule, one in rules.items() if rule in OF_SCALERS}
 
 
 def _scaled(view: View) -> tuple[DeploymentView, ...]:
@@ -114,6 +158,6 @@ def _in_scope(section: Deployments, view: DeploymentView, own_namespace: str) ->
     if not section.selector.matches(meta.labels):
         return False
     selector = section.namespace_selector
-    if not selector.match_labels and not selector.match_expressions:
+    if selector == EVERYTHING:
         return True
     return view.namespace is not None and selector.matches(view.namespace.metadata.labels)
