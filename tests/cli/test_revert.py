@@ -14,8 +14,10 @@ from resilience_operator.cli.giving_back import give_back, opt_out_ops
 from resilience_operator.cli.held import Step, around, everything, orphans, uids_of
 from resilience_operator.cli.naming import key_named, named
 from resilience_operator.cli.revert import question, refuse_while_enforcing
+from resilience_operator.cli.telling import Told
 from resilience_operator.core.errors import ApiError, ConfigurationError
 from resilience_operator.core.paths import ABSENT
+from resilience_operator.core.refs import ObjectRef
 from resilience_operator.targets import KIND_BY_NAME
 from tests.support.clusters import Body, budget, cluster, held, hpa, ours, policy, thing, workload
 
@@ -221,6 +223,20 @@ def test_the_question_says_how_many_objects_and_how_many_pods() -> None:
     )
 
 
+async def test_what_was_given_back_is_told_by_an_event_on_the_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = cluster([RESTING], [dns(workload("web"))])
+    server = Server([dns(workload("web"))])
+    steps = around(found, uids_of(found, "p"), ("shop", "web"))
+    assert await reverted(server, steps, monkeypatch) == 0
+    (event,) = server.events
+    assert (event["reason"], event["type"], event["regarding"]["name"], event["note"]) == (
+        "Reverted",
+        "Normal",
+        "web",
+        "policy p: gave back dnsConfig.options; opted out of dns-config (kubectl resilience revert)",
+    )
+
+
 DOES_NOT_FIT = "the server rejected our request due to an error in our request"
 
 
@@ -230,6 +246,7 @@ class Server:
     def __init__(self, objects: list[Body], before: Callable[["Server", str], None] | None = None) -> None:
         self.objects = {_path(body): copy.deepcopy(body) for body in objects}
         self.written: list[str] = []
+        self.events: list[Body] = []
         self._before = before
 
     def touch(self, path: str) -> None:
@@ -239,6 +256,9 @@ class Server:
 
     async def request(self, method: str, path: str, *, body: bytes | None = None, **_: Any) -> bytes:
         """GET, PATCH and DELETE as the API server does them, as far as revert can tell."""
+        if method == "POST" and path.endswith("/events"):
+            self.events.append(json.loads(body or b""))
+            return b"{}"
         if path not in self.objects:
             raise ApiError(404, "NotFound", "not found")
         if method != "GET" and self._before is not None:
@@ -287,7 +307,8 @@ def _path(body: Body) -> str:
 async def reverted(server: Server, steps: list[Step], monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(giving_back, "HEARD_SECONDS", 0.0)
     client: Any = server
-    return await give_back(Writer(client, lambda: None, lambda kind, raw: None), steps)
+    told = Told(client, ObjectRef("resilience.dev/v1alpha1", "ResiliencePolicy", "", "p"))
+    return await give_back(Writer(client, lambda: None, lambda kind, raw: None), steps, told)
 
 
 def traces(body: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from resilience_operator.core.errors import Unreachable
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.engine import gates
 from resilience_operator.engine.change import Change
+from resilience_operator.engine.optout import IGNORE
 from resilience_operator.engine.queue import OperatorLimits, health_by, open_breakers
 from tests.sim.world import workload
 from tests.support.passes import Answer, Stage, refused
@@ -68,7 +69,10 @@ async def test_a_write_that_fails_again_and_again_is_told_everywhere_and_once() 
     assert stage.condition("Progressing")[2].endswith(DEAD)
     told = [one for one in stage.desk.notices if one.reason == "RemediationFailed"]
     assert [(one.type, one.note) for one in told] == [
-        ("Warning", f"dns-config: the last write failed: {DEAD}")
+        (
+            "Warning",
+            f"policy p, rule dns-config: the last write failed: {DEAD}. Opt out: label {IGNORE}=dns-config",
+        )
     ]
     (record,) = stage.told()["remediations"]
     assert (record["result"], record["message"]) == ("Failed", f"the last write failed: {DEAD}")

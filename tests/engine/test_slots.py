@@ -143,7 +143,7 @@ async def test_a_failed_rollout_stops_its_namespace_and_the_policy_only_when_it_
         True,
         True,
     ]
-    assert stage.condition("Degraded") == ("True", "RolloutFailed", stopped_there("aaa", "bad"))
+    assert stage.condition("Degraded") == ("True", "StoppedInNamespace", stopped_there("aaa", "bad"))
     assert stage.finding("aaa/web").endswith(f"; {stopped_there('aaa', 'bad')}")
     for name in ("aa-worse", "web"):
         stage.world.cluster.create(workload("worse" if "worse" in name else name, "ccc"))
@@ -205,9 +205,7 @@ async def test_a_policy_that_is_deleted_waits_no_longer_than_a_rollout_for_one_o
     await stage.turns(40)
     assert "p" in stage.desk.let_go_of
     notes = [one.note for one in stage.desk.notices if "was deleted" in one.note]
-    told = (
-        f"dns-config: not given back before policy p was deleted: {why}; its values stay, and the annotation"
-    )
+    told = f"dns-config: not given back before policy p was deleted: {why}; its values stay, annotation"
     assert set(notes) == {f"{told} resilience.dev/state says what was there before"}
     assert stage.has_dns("aaa/web")
 

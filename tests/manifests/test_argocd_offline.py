@@ -15,15 +15,18 @@ from typing import Any
 import pytest
 import yaml
 
-from resilience_operator.engine import status as report
+from resilience_operator.engine import conditions as report
 from resilience_operator.targets import parse
 from tests.support import ROOT
 from tests.support.statuses import (
     DISTRUST,
     FAILED,
+    LOST,
     OPERATOR,
     ROLLING,
     STOPPED,
+    THERE,
+    TROUBLE,
     UNHEALTHY,
     WAITING,
     WELL,
@@ -46,10 +49,12 @@ INVALID_SAYS = (
     'not in force: spec.windows.allow[0].timeZone: write an IANA time zone name, as "Europe/Berlin"; '
     "'Europe/Atlantis' is unknown here"
 )
+TWO = "2 of 3 objects have findings: spread 2; all of them: kubectl resilience report production"
 WAITS = "waits for the window office-hours, 2026-11-23 09:00 CET"
 TOLERATED = {
     WELL: "",
     STOPPED: f"stopped: {STOPPED_SAYS}",
+    THERE: f"stopped in a namespace: {TROUBLE[THERE]}",
     FAILED: "a rollout failed: shop/web: container web of the new pod web-1 is in a crash loop (2 restarts)",
     WRITES: "a write fails: the last write of shop/db failed: failed calling webhook",
     UNHEALTHY: "halted: 9 of 40 targets are unhealthy, more than 20 % (shop/web is one)",
@@ -85,13 +90,20 @@ def expected(causes: Causes) -> str:
         return says("Degraded", "not in force: the guard is not in force")
     if causes.invalid:
         return says("Degraded", INVALID_SAYS)
-    if causes.degraded == OPERATOR:
-        return says("Degraded", "the stream of pods is stale")
+    if causes.degraded in (OPERATOR, LOST):
+        return says("Degraded", TROUBLE[causes.degraded])
+    if causes.empty:
+        return says("Healthy", "Enforce: no object is selected: nothing is judged")
     drifting = 2 * causes.drift + causes.contested
-    found = f"{drifting} of 3 objects drift" if drifting else "3 objects are as the policy demands"
+    have = "has" if drifting == 1 else "have"
+    all_of_them = "all of them: kubectl resilience report production"
+    found = f"{drifting} of 3 objects {have} findings: spread {drifting}; {all_of_them}"
+    found = found if drifting else "3 objects as the policy demands"
+    if causes.reported:
+        found = "nothing that may be enforced drifts; 1 of 3 objects with findings only reported"
     rolling = causes.progress == ROLLING or causes.degraded == FAILED
-    progress = ["shop/web rolling out"] if rolling else []
-    progress += [f"1 wait: {WAITS}"] if causes.progress == WAITING else []
+    progress = ["shop/web rolls out"] if rolling else []
+    progress += [f"shop/api {WAITS}"] if causes.progress == WAITING else []
     parts = (
         f"Enforce: {found}",
         TOLERATED[causes.degraded],
@@ -106,7 +118,7 @@ def expected(causes: Causes) -> str:
 
 def test_every_status_that_the_operator_can_write_has_its_health(ask: Ask, tmp_path: Path) -> None:
     every_one = list(every())
-    assert len(every_one) == 241
+    assert len(every_one) == 316
     together = asked_together(ask, tmp_path, [written(causes) for causes in every_one])
     assert together == [expected(causes) for causes in every_one]
     assert {answer.split("\n")[0] for answer in together} == {
@@ -149,11 +161,11 @@ def test_these_are_all_conditions_that_the_code_can_set() -> None:
         for one in written(causes)["status"]["conditions"]
     }
     assert seen == set(conditions_in_the_code())
-    assert len(seen) == 18
+    assert len(seen) == 26
 
 
 def conditions_in_the_code() -> Iterable[tuple[str, str, str]]:
-    """(type, status, reason) of every answer that a function of planning.report returns; `_ready` answers for Ready."""
+    """(type, status, reason) of every answer that a function of engine/conditions returns"""
     for function in ast.parse(inspect.getsource(report)).body:
         if not isinstance(function, ast.FunctionDef) or ast.unparse(function.returns or function) != "Answer":
             continue
@@ -162,7 +174,7 @@ def conditions_in_the_code() -> Iterable[tuple[str, str, str]]:
                 assert isinstance(node.value, ast.Tuple), "an answer is written out where it is returned"
                 status, reason, _ = node.value.elts
                 yield (
-                    function.name.strip("_").capitalize(),
+                    function.name.capitalize(),
                     ast.literal_eval(status),
                     ast.literal_eval(reason),
                 )
@@ -174,19 +186,19 @@ def conditions_in_the_code() -> Iterable[tuple[str, str, str]]:
         pytest.param(
             Causes(drift=True, mode="Audit"),
             "Healthy",
-            "Audit: 2 of 3 objects drift",
+            f"Audit: {TWO}",
             id="audit-with-findings",
         ),
         pytest.param(
             Causes(progress=WAITING),
             "Healthy",
-            f"Enforce: 3 objects are as the policy demands; 1 wait: {WAITS}",
+            f"Enforce: 3 objects as the policy demands; shop/api {WAITS}",
             id="waits-for-a-window",
         ),
         pytest.param(
             Causes(degraded=STOPPED),
             "Healthy",
-            f"Enforce: 3 objects are as the policy demands; stopped: {STOPPED_SAYS}",
+            f"Enforce: 3 objects as the policy demands; stopped: {STOPPED_SAYS}",
             id="one-failed-rollout-stops-the-policy",
         ),
         pytest.param(
@@ -217,7 +229,7 @@ def test_a_stopped_policy_is_degraded_where_several_had_to_fail_for_it(
     causes = Causes(degraded=STOPPED, **thresholds)  # type: ignore[arg-type]
     policy, _ = parse(written(causes))
     assert (policy.limits_of(()).failure_threshold > 1) is several, "the operator reads it alike"
-    tolerated = says("Healthy", f"Enforce: 3 objects are as the policy demands; stopped: {STOPPED_SAYS}")
+    tolerated = says("Healthy", f"Enforce: 3 objects as the policy demands; stopped: {STOPPED_SAYS}")
     assert ask("health", HEALTH, written(causes)) == (
         says("Degraded", STOPPED_SAYS) if several else tolerated
     )
@@ -226,7 +238,7 @@ def test_a_stopped_policy_is_degraded_where_several_had_to_fail_for_it(
 def test_where_the_rules_differ_in_mode_the_message_says_so(ask: Ask) -> None:
     policy = written(Causes(drift=True))
     policy["status"]["summary"]["mode"] = "Mixed"
-    assert ask("health", HEALTH, policy) == says("Healthy", "Mixed: 2 of 3 objects drift")
+    assert ask("health", HEALTH, policy) == says("Healthy", f"Mixed: {TWO}")
 
 
 @pytest.mark.parametrize("condition", ["Ready", "Compliant", "Progressing", "Degraded", "Contested"])

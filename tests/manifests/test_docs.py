@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from resilience_operator.cli.main import main
+from resilience_operator.core.findings import State
 from tests.support import ROOT
+from tests.support.statuses import every, written
 
 DOCS = ROOT / "docs"
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
@@ -29,3 +31,25 @@ def test_a_printed_page_is_up_to_date(
 def test_every_link_leads_to_a_file(page: Path) -> None:
     links = LINK.findall(page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_reason_and_state_that_a_policy_can_show_is_explained() -> None:
+    page = (DOCS / "status.md").read_text()
+    shown = {
+        one["reason"]
+        for causes in every()
+        for one in written(causes)["status"]["conditions"]
+        if one["reason"]
+    }
+    fine = {
+        "AsExpected",
+        "NoConflict",
+        "Conflict",
+        "NoDrift",
+        "Idle",
+        "Waiting",
+        "RollingOut",
+        "NotEvaluated",
+    }
+    states = {str(state) for state in State}
+    assert [word for word in sorted((shown - fine) | states) if word not in page] == []

@@ -9,6 +9,8 @@ import pytest
 from resilience_operator.api.guard import NOT_YET, GuardProof
 from resilience_operator.core.errors import ApiError, Unreachable
 from resilience_operator.core.kinds import DEPLOYMENT
+from resilience_operator.core.refs import ObjectRef
+from resilience_operator.engine.change import Decision
 from resilience_operator.engine.queue import Schedule
 from resilience_operator.engine.status import Known, status
 from resilience_operator.engine.tally import Tally
@@ -100,14 +102,22 @@ async def test_a_guard_that_is_taken_away_is_noticed_and_no_answer_changes_nothi
     ("mode", "ready"),
     [
         ("Enforce", ("False", "Unguarded", "unguarded: why")),
-        ("Audit", ("True", "Accepted", "the policy is in force")),
+        ("Audit", ("True", "Accepted", "audits 1 object, writes nothing")),
     ],
 )
 def test_a_policy_that_enforces_says_that_nothing_guards_it(mode: str, ready: tuple[str, str, str]) -> None:
     meta = {"name": "p", "uid": "u", "generation": 1}
     policy, problems = parse({"metadata": meta, "spec": {"mode": mode, "deployments": {"replicas": {}}}})
     told = status(
-        policy, problems, Tally("p", CATALOG.section_of), Schedule(), Known(unguarded="unguarded: why")
+        policy,
+        problems,
+        Tally(
+            "p",
+            CATALOG.section_of,
+            [Decision(ObjectRef("apps/v1", "Deployment", "shop", "web"), evaluated=("p",))],
+        ),
+        Schedule(),
+        Known(unguarded="unguarded: why"),
     )
     found = next(one for one in told["conditions"] if one["type"] == "Ready")
     assert (found["status"], found["reason"], found["message"]) == ready

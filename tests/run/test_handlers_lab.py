@@ -50,6 +50,9 @@ class Listener:
         """Remember the names."""
         self.lists.append([raw["metadata"]["name"] for raw in raws])
 
+    def policies_outside(self, raws: list[dict[str, Any]]) -> None:
+        """Nobody asks."""
+
 
 def settings(lab: Lab, namespace: str, selector: str, **more: Any) -> Settings:
     return Settings(

@@ -108,7 +108,9 @@ def test_the_home_is_the_namespace_of_the_service_account(tmp_path: Path) -> Non
     [
         ("--lease-duration=0", "must be above 0, not 0"),
         ("--resync=nan", "must be above 0, not nan"),
-        ("--max-rollouts=-1", "must be at least 0, not -1"),
+        ("--max-rollouts=0", "must be at least 1, not 0"),
+        ("--policy-selector=team in (a", "'team in (a' is no label selector: write it as for kubectl -l"),
+        ("--policy-selector=a=b,", "is no label selector"),
         ("--max-unhealthy-percent=101", "must be from 0 to 100, not 101"),
         ("--api-burst=0", "must be at least 1, not 0"),
         ("--metrics-bind=8080x", "an address to listen on is written [HOST]:PORT, not '8080x'"),
@@ -309,7 +311,13 @@ async def test_doubt_stops_and_what_cannot_be_read_is_as_it_was(
 
 
 def policy(name: str, version: int, uid: str = "") -> dict[str, Any]:
-    return {"metadata": {"name": name, "uid": uid or f"uid-{name}", "resourceVersion": str(version)}}
+    meta = {
+        "name": name,
+        "uid": uid or f"uid-{name}",
+        "resourceVersion": str(version),
+        "labels": {"team": "a"},
+    }
+    return {"metadata": meta}
 
 
 class Sink:
@@ -323,6 +331,10 @@ class Sink:
 
     def policies_replaced(self, raws: list[dict[str, Any]]) -> None:
         self.told.append([raw["metadata"]["name"] for raw in raws])
+
+    def policies_outside(self, raws: list[dict[str, Any]]) -> None:
+        if raws:
+            self.told.append({raw["metadata"]["name"] for raw in raws})
 
 
 class Feed:
@@ -356,7 +368,7 @@ async def test_policies_are_listed_in_pages_at_the_start_and_at_every_resync() -
     assert not feed.feed.listed
     await feed.time.advance(0)
     assert (feed.feed.listed, feed.sink.told) == (True, [["a", "b", "c"]])
-    first = {"limit": "500", "labelSelector": "team=a"}
+    first = {"limit": "500"}
     path = "/apis/resilience.dev/v1alpha1/resiliencepolicies"
     assert feed.api.asked == [(path, first), (path, first | {"continue": "2"})]
     feed.there = [policy("a", 1)]
@@ -364,6 +376,16 @@ async def test_policies_are_listed_in_pages_at_the_start_and_at_every_resync() -
     assert len(feed.sink.told) == 1
     await feed.time.advance(2)
     assert feed.sink.told[1:] == [["a"]]
+    await feed.stop()
+
+
+async def test_a_policy_that_leaves_the_selector_is_told_of_as_outside_within_two_seconds() -> None:
+    feed = Feed(policy("a", 1), policy("b", 2))
+    await feed.time.advance(10)
+    feed.there[1]["metadata"] |= {"labels": {"team": "b"}, "resourceVersion": "3"}
+    feed.feed.event("DELETED", policy("b", 3))
+    await feed.time.advance(2)
+    assert feed.sink.told == [["a", "b"], ("b", 3, True), ["a"], {"b"}]
     await feed.stop()
 
 

@@ -277,10 +277,11 @@ async def test_a_budget_that_a_quota_refuses_is_not_sent_again_until_something_c
     assert api.asked["POST"] == 1
     told = [(notice.reason, notice.note) for notice in desk.notices if notice.rule]
     why = "the API server refuses it: exceeded quota: pdbs, limited: count/poddisruptionbudgets=0"
+    out = "Opt out: label resilience.dev/ignore=disruption-budget"
     none = "no PodDisruptionBudget selects the pods of its 3 replicas"
     assert told == [
-        ("RemediationFailed", f"disruption-budget: {why}"),
-        ("DriftDetected", f"disruption-budget: {none}; {why}"),
+        ("RemediationFailed", f"policy p, rule disruption-budget: {why}. {out}"),
+        ("DriftDetected", f"policy p, rule disruption-budget: {none}; {why}. {out}"),
     ]
 
 
@@ -292,7 +293,7 @@ async def test_a_budget_that_somebody_deletes_again_and_again_is_made_three_time
     assert api.asked["POST"] == 3
     assert desk.notices[-1].note.endswith(
         "PodDisruptionBudget web-resilience was made or put back 3 times within 600 s and did not stay so: left alone"
-        " until the Deployment or a policy changes"
+        " until the Deployment or a policy changes. Opt out: label resilience.dev/ignore=disruption-budget"
     )
 
 

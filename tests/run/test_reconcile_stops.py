@@ -86,7 +86,7 @@ async def test_a_pause_stops_a_pass_that_has_begun_and_nothing_is_tried_until_it
     with caplog.at_level(logging.INFO):
         assert await stage.sent_by_a_pass() == ["p00"], "the one that was on its way"
     left = len(P + Q) - 1
-    why = "paused by ConfigMap resilience-operator (pause: true)"
+    why = "paused by ConfigMap resilience-system/resilience-operator (pause: true)"
     (told,) = [one for one in caplog.messages if "not sent" in one]
     assert told == f"{left} of {len(P + Q)} changes are not sent: {why}"
     assert [await stage.sent_by_a_pass() for _ in range(3)] == [[], [], []]

@@ -60,7 +60,10 @@ def test_what_is_left_as_the_owner_has_it_is_said() -> None:
     (notice,) = outcomes(Report(change, Done.DONE, world.cluster.now, left_alone=tuple(change.adopted)), 3)
     assert (notice.reason, notice.note) == (
         "Reverted",
-        "dns-config: left alone, changed by others since: spec.template.spec.dnsConfig.options",
+        (
+            "policy p, rule dns-config: left alone, changed by others since: dnsConfig.options."
+            " Opt out: label resilience.dev/ignore=dns-config"
+        ),
     )
 
 
@@ -200,10 +203,21 @@ def test_of_one_write_for_two_policies_each_is_told_its_own_part() -> None:
     world.operator.policy("b", deployments={"spread": constraint("ScheduleAnyway")["spread"]})
     (change,) = world.operator.plan().now
     notices = outcomes(Report(change, Done.DONE, world.cluster.now), 2)
-    hostname = "topologyKey=kubernetes.io/hostname,whenUnsatisfiable=ScheduleAnyway"
     assert sorted((one.related.name if one.related else "", one.note) for one in notices) == [
-        ("a", "dns-config: set spec.template.spec.dnsConfig.options"),
-        ("b", f"spread: set spec.template.spec.topologySpreadConstraints[{hostname}]"),
+        (
+            "a",
+            (
+                "policy a, rule dns-config: added dnsConfig.options; its pods restart in a rolling"
+                " update. Opt out: label resilience.dev/ignore=dns-config"
+            ),
+        ),
+        (
+            "b",
+            (
+                "policy b, rule spread: added topologySpreadConstraints for hostname; its pods restart in a rolling"
+                " update. Opt out: label resilience.dev/ignore=spread"
+            ),
+        ),
     ]
     world.turn()
     assert (world.states("a"), world.states("b")) == (

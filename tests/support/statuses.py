@@ -34,10 +34,12 @@ OFFICE = {
 }
 IDLE, WAITING, ROLLING = "Idle", "Waiting", "RollingOut"
 PROGRESS = (IDLE, WAITING, ROLLING)
-WELL, STOPPED, FAILED, OPERATOR, WRITES, UNHEALTHY, DISTRUST = DEGRADED = (
+WELL, STOPPED, THERE, FAILED, LOST, OPERATOR, WRITES, UNHEALTHY, DISTRUST = DEGRADED = (
     "AsExpected",
     "FailureThresholdReached",
+    "StoppedInNamespace",
     "RolloutFailed",
+    "RightLost",
     "OperatorDegraded",
     "WriteFailed",
     "TooManyUnhealthy",
@@ -46,6 +48,8 @@ WELL, STOPPED, FAILED, OPERATOR, WRITES, UNHEALTHY, DISTRUST = DEGRADED = (
 TROUBLE = {
     WELL: "",
     STOPPED: "1 rollout failed, shop/web last; the policy is stopped until its spec changes (failureThreshold: 1)",
+    THERE: "1 rollout failed in namespace shop, shop/web last; the policy is stopped there",
+    LOST: "the operator lacks a right: cannot patch deployments",
     FAILED: "container web of the new pod web-1 is in a crash loop (2 restarts)",
     OPERATOR: "the stream of pods is stale",
     WRITES: "failed calling webhook",
@@ -70,6 +74,9 @@ class Causes:
     section_threshold: int = 0
     dns_threshold: int = 0
     unguarded: bool = False
+    paused: bool = False
+    empty: bool = False
+    reported: bool = False
 
     @property
     def spec(self) -> Body:
@@ -101,6 +108,9 @@ def every() -> Iterator[Causes]:
         if counted and running:
             yield Causes(invalid, drift, progress, degraded, contested, suspend)
     yield Causes(drift=True, unguarded=True)
+    yield Causes(paused=True)
+    yield Causes(empty=True)
+    yield Causes(reported=True)
 
 
 def written(causes: Causes) -> Body:
@@ -112,17 +122,22 @@ def written(causes: Causes) -> Body:
         "spec": causes.spec,
     }
     policy, problems = parse(raw)
-    decisions = _decisions(causes, policy)
+    decisions = [] if causes.empty else _decisions(causes, policy)
     trouble = TROUBLE[causes.degraded]
     schedule = Schedule(
         waiting=_waiting(policy, decisions[:1]),
         failing={("shop", "db"): trouble} if causes.degraded == WRITES else {},
         stopped={policy.name: trouble} if causes.degraded == STOPPED else {},
+        stopped_in={(policy.name, "shop"): trouble} if causes.degraded == THERE else {},
         breaker=trouble if causes.degraded == UNHEALTHY else "",
     )
     known = Known(
         degraded=(trouble,) if causes.degraded == OPERATOR else (),
         active=decisions,
+        rights={("shop", "Deployment"): trouble} if causes.degraded == LOST else {},
+        paused="paused by ConfigMap resilience-system/resilience-operator (pause: true)"
+        if causes.paused
+        else "",
         unguarded="the guard is not in force" if causes.unguarded else "",
     )
     found = status(policy, problems, Tally(policy.name, CATALOG.section_of, decisions), schedule, known)
@@ -142,7 +157,9 @@ def _decisions(causes: Causes, policy: Policy) -> list[Decision]:
         web = _rolling(web, policy, Phase.PROGRESSING, "rolling out")
     if causes.degraded == FAILED:
         web = _rolling(web, policy, Phase.FAILED, TROUBLE[FAILED])
-    if causes.degraded == WRITES:
+    if causes.reported:
+        api = _found(api, State.REPORT_ONLY, "strategy Recreate")
+    if causes.degraded in (WRITES, LOST):
         db = replace(db, change=_change(db.object, policy))
     if causes.degraded == DISTRUST:
         db = replace(db, distrust=TROUBLE[DISTRUST])

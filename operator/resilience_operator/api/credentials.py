@@ -7,7 +7,8 @@ renewed client certificates, a new CA), and a service account's token at most a 
 import logging
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +17,16 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from yaml import YAMLError
 
 from resilience_operator.core.errors import ConfigurationError
+from resilience_operator.core.plain import plain
 
 log = logging.getLogger(__name__)
 
 TOKEN_PERIOD = 60.0
 """Seconds for which a service account's token is used without a look at its file."""
+
+NO_CONFIGURATION = (
+    "There is no kubeconfig: give --kubeconfig, set KUBECONFIG or write ~/.kube/config (and this is no pod)"
+)
 
 RELOAD_PERIOD = 5.0
 """Seconds between two re-readings after refusals: an exec plugin is a process."""
@@ -74,14 +80,28 @@ class Credentials:
         configuration = Configuration()
         try:
             if self._files:
-                await load_kube_config(  # type: ignore[no-untyped-call]
-                    self._files, self._context, configuration, persist_config=False
-                )
+                await self._load_files(configuration)
+            elif "KUBERNETES_SERVICE_HOST" not in os.environ:
+                raise ConfigurationError(NO_CONFIGURATION)
             else:
                 load_incluster_config(configuration)  # type: ignore[no-untyped-call]
             return _access(configuration)
         except (ConfigException, YAMLError, OSError, ValueError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"{self._source()} cannot be used: {error}. {self._advice()}") from error
+
+    async def _load_files(self, configuration: Configuration) -> None:
+        """Read the kubeconfig; a credential plugin that fails is only logged by the library, and is an error here."""
+        if not _any_file(self._files):
+            raise ConfigurationError(f"{self._source()} cannot be used: it is not there. {self._advice()}")
+        with _complaints() as said:
+            await load_kube_config(  # type: ignore[no-untyped-call]
+                self._files, self._context, configuration, persist_config=False
+            )
+        if said and not configuration.api_key and not configuration.cert_file:
+            raise ConfigurationError(
+                f"{self._source()} gives no credentials ({plain(said[-1])}): is the credential plugin that it names "
+                f"installed, and does it work alone?"
+            )
 
     def _source(self) -> str:
         if not self._files:
@@ -93,6 +113,28 @@ class Credentials:
         if not self._files:
             return "Outside a cluster, give --kubeconfig or set KUBECONFIG."
         return "Give another one with --kubeconfig and --context."
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """What the library logs as errors meanwhile; nobody else hears of it."""
+    said: list[str] = []
+    library = logging.getLogger(load_kube_config.__module__)
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            said.append(record.getMessage())
+        return record.levelno < logging.ERROR
+
+    library.addFilter(keep)
+    try:
+        yield said
+    finally:
+        library.removeFilter(keep)
+
+
+def _any_file(paths: str) -> bool:
+    return any(Path(file).expanduser().is_file() for file in paths.split(os.pathsep) if file)
 
 
 def _home_config() -> str:

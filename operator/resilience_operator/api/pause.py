@@ -41,6 +41,10 @@ class PauseSwitch:
         """True where writing is stopped, or where it is not known yet."""
         return self._paused is not False
 
+    def unread(self) -> bool:
+        """True while nobody knows what the switch says."""
+        return self._paused is None
+
     async def run(self) -> None:
         """Look again and again, for ever."""
         while True:

@@ -15,6 +15,7 @@ from resilience_operator.api.client import Client, Clock
 from resilience_operator.api.pacing import Backoff
 from resilience_operator.core.errors import ApiError, RequestFailed
 from resilience_operator.core.kinds import POLICY
+from resilience_operator.core.selectors import parse_selector
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,10 @@ class PolicySink(Protocol):
         """These are all policies that there are."""
         ...
 
+    def policies_outside(self, raws: list[Raw]) -> None:
+        """These are there as well, and their labels do not match the selector: they are not served."""
+        ...
+
 
 class PolicyFeed:
     """`event` and `run` belong to one event loop; `listed` is True once a list was handed on."""
@@ -46,7 +51,8 @@ class PolicyFeed:
         self.listed = False
         self._client = client
         self._sink = sink
-        self._selector = selector
+        self._selector = parse_selector(selector)
+        self._selects = bool(selector)
         self._resync = resync
         self._clock = clock or Clock()
         self._versions: dict[str, int] = {}
@@ -55,8 +61,8 @@ class PolicyFeed:
 
     def event(self, kind: str | None, raw: Raw) -> None:
         """Take a watch event: ADDED, MODIFIED, DELETED, or None where Kopf listed."""
-        if kind is None:
-            self._again.set()
+        if kind is None or (kind == "DELETED" and self._selects):
+            self._again.set()  # What is called deleted may only have left the selector.
         uid, version = raw["metadata"]["uid"], _version(raw)
         if version <= self._versions.get(uid, -1):
             return
@@ -86,8 +92,12 @@ class PolicyFeed:
             events = self._events
             raws = await self._list()
         self._versions = {raw["metadata"]["uid"]: _version(raw) for raw in raws}
-        self._sink.policies_replaced(raws)
+        self._sink.policies_replaced([raw for raw in raws if self._served(raw)])
+        self._sink.policies_outside([raw for raw in raws if not self._served(raw)])
         self.listed = True
+
+    def _served(self, raw: Raw) -> bool:
+        return self._selector.matches(raw["metadata"].get("labels") or {})
 
     async def _list(self) -> list[Raw]:
         raws: list[Raw] = []
@@ -106,10 +116,7 @@ class PolicyFeed:
                 return raws
 
     def _params(self, more: str) -> dict[str, str]:
-        params = {"limit": str(_PAGE)}
-        if self._selector:
-            params["labelSelector"] = self._selector
-        return params | ({"continue": more} if more else {})
+        return {"limit": str(_PAGE)} | ({"continue": more} if more else {})
 
 
 def _version(raw: Raw) -> int:

@@ -214,5 +214,8 @@ class Session:
 
 
 def _sentence(call: Call, server: str, error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+        why = error.os_error.strerror or str(error.os_error)
+        return f"{call.method} {call.path}: {server} cannot be reached ({why}): is it up, and is it the right address?"
     what = str(error) or "it took too long"
     return f"{call.method} {call.path}: no complete answer from {server} ({type(error).__name__}: {what})"

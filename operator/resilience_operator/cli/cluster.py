@@ -16,7 +16,7 @@ from resilience_operator.api.session import Session
 from resilience_operator.cluster.store import Store
 from resilience_operator.cluster.unreadable_keys import Unreadable
 from resilience_operator.core.errors import ApiError, ConfigurationError, UnreadableObjectError
-from resilience_operator.core.kinds import POLICY, Kind
+from resilience_operator.core.kinds import LEASE, POLICY, Kind
 from resilience_operator.core.refs import Key
 from resilience_operator.engine.change import Decision
 from resilience_operator.engine.decide import PolicyVerdict, Surroundings
@@ -25,7 +25,14 @@ from resilience_operator.policy.policy import Policy
 from resilience_operator.targets import KINDS, decode_list, judge, new_store, parse, verdict_of
 from resilience_operator.targets.workloads.view import View
 
+NOT_INSTALLED = (
+    "this cluster does not know ResiliencePolicy: install it (kubectl apply -k crds), or choose another context; "
+    "kubectl resilience check --cluster needs no policy"
+)
 PAGE = 500
+LEASE_NAME = "resilience-operator"
+HOME = "resilience-system"
+"""Where the operator lives of which no status says it."""
 NOT_FOUND = 404
 FORBIDDEN = 403
 
@@ -43,6 +50,17 @@ class Cluster:
     version: tuple[int, int]
     now: datetime
     uids: Mapping[str, str] = field(default_factory=dict)
+    installed: bool = True
+    """False where the API server does not know the kind of our policies."""
+    lease: str = ""
+    """What is amiss with the operator's Lease: a status that nobody keeps is no truth."""
+
+    def require(self) -> None:
+        """Raises ConfigurationError where there can be no policy, and tells on stderr of a Lease that is old."""
+        if not self.installed:
+            raise ConfigurationError(NOT_INSTALLED)
+        if self.lease:
+            print(self.lease, file=sys.stderr)
 
     def look(self, key: Key) -> View | None:
         """The view of the object with that key; None where there is none."""
@@ -56,6 +74,10 @@ class Cluster:
             known = ", ".join(sorted(self.policies)) or "none"
             raise ConfigurationError(f"there is no policy {name} in the cluster (there are: {known})")
         return self.policies[name]
+
+    def proposals(self, policies: Mapping[str, Policy]) -> list[Decision]:
+        """The same without regard to who stopped: what waits for that is shown as waiting."""
+        return self._decide(policies, {policy.uid: policy for policy in policies.values()}, Stopped())
 
     def decisions(self, policies: Mapping[str, Policy] | None = None) -> list[Decision]:
         """What the operator would decide about every object, under these policies (default: the cluster's)."""
@@ -102,8 +124,8 @@ async def read(session: Session) -> Cluster:
     policies: dict[str, Policy] = {}
     refused: dict[str, str] = {}
     uids: dict[str, str] = {}
-    body = json.loads(await session.request("GET", POLICY.path()))
-    for raw in body["items"]:
+    raws = await _policies(session)
+    for raw in raws or ():
         policy, problems = parse(raw)
         uids[policy.name] = policy.uid
         if problems:
@@ -111,7 +133,58 @@ async def read(session: Session) -> Cluster:
         else:
             policies[policy.name] = policy
     version = await session.server_version()
-    return Cluster(store, policies, refused, version, datetime.now(UTC), uids)
+    now = datetime.now(UTC)
+    homes = {(raw.get("status") or {}).get("servedBy") or HOME for raw in raws or ()}
+    lease = [await _lease(session, home, now) for home in sorted(homes)]
+    told = " ".join(filter(None, lease))
+    return Cluster(store, policies, refused, version, now, uids, raws is not None, told)
+
+
+async def _policies(session: Session) -> list[dict[str, Any]] | None:
+    """All policies; None where the API server does not know their kind. Raises RequestFailed."""
+    try:
+        body: dict[str, Any] = json.loads(await session.request("GET", POLICY.path()))
+    except ApiError as error:
+        if error.status == NOT_FOUND:
+            return None
+        raise
+    items: list[dict[str, Any]] = body["items"]
+    return items
+
+
+async def _lease(session: Session, home: str, now: datetime) -> str:
+    """What is amiss with the Lease in that namespace, as a sentence; "" where it is renewed."""
+    where = f"the operator in namespace {home}"
+    try:
+        spec = json.loads(await session.request("GET", LEASE.path(home, LEASE_NAME))).get("spec") or {}
+        renewed = datetime.fromisoformat(str(spec.get("renewTime")))
+    except ApiError as error:
+        why = "there is no Lease of it" if error.status == NOT_FOUND else str(error)
+        return f"Nobody can tell whether {where} runs: {why}; a policy's status may be old."
+    except (ValueError, AttributeError):
+        return f"Nobody can tell whether {where} runs: its Lease was never renewed; a policy's status may be old."
+    age = (now - renewed).total_seconds()
+    if spec.get("holderIdentity") and age <= OLD * float(spec.get("leaseDurationSeconds") or 15):
+        return ""
+    return f"{where[0].upper()}{where[1:]} has not renewed its Lease for {spoken(age)}: a policy's status is as old."
+
+
+OLD = 3
+"""So many durations after its last renewal a Lease is called old."""
+
+
+def spoken(seconds: float) -> str:
+    """`40 s`, `12 min`, `1 h 10 min`, `3 days`."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes = whole // 60
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours // 24} days"
 
 
 async def read_store(session: Session) -> Store:

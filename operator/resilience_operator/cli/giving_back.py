@@ -14,6 +14,7 @@ from typing import Any
 from resilience_operator.api.write import Gone, Outcome, Stale, Writer, Written
 from resilience_operator.cli.held import Step, held_by
 from resilience_operator.cli.naming import named
+from resilience_operator.cli.telling import Told
 from resilience_operator.cluster.objects.workloads import Declared, Deployment, Target
 from resilience_operator.cluster.ownership import adopters, committed
 from resilience_operator.cluster.state import believe
@@ -40,7 +41,7 @@ NOT_FOUND = 404
 NOTHING = Withdrawal((), (), ())
 
 
-async def give_back(writer: Writer, steps: list[Step]) -> int:
+async def give_back(writer: Writer, steps: list[Step], told: Told) -> int:
     """Do every step, and say so; 0 done, 1 where one could not be or did not become complete."""
     for number, step in enumerate(steps, start=1):
         name = named(*step.ref.key)
@@ -50,6 +51,8 @@ async def give_back(writer: Writer, steps: list[Step]) -> int:
             return 1
         for line in _told(step, outcome, plan):
             print(f"{name}: {line} ({number} of {len(steps)})")
+        if isinstance(outcome, Written):
+            await told.reverted(step.ref, step.opt_out, plan.given_back, whole=step.whole)
         restarted = any(Path.parse(text).in_template for text in plan.given_back)
         if restarted and not await _complete(writer, step.ref):
             print(f"{name} is not complete after {COMPLETE_SECONDS:g} s: stopped here", file=sys.stderr)

@@ -6,12 +6,12 @@ import than most files take to check.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from resilience_operator import __version__
+from resilience_operator.cli.pipes import outlive_the_reader
 from resilience_operator.core.errors import OperatorError
 
 COMMANDS = {
@@ -20,6 +20,7 @@ COMMANDS = {
     "explain": "what a rule demands, why, and how to opt out",
     "report": "every finding in a cluster, not only the worst as in a policy's status",
     "node-logs": "fetch the support archive of a Bottlerocket node through the API",
+    "retry": "try again what failed, was undone or stopped",
     "revert": "write the values back that were there before the operator",
 }
 """Command (and module of this package) -> what it does."""
@@ -31,15 +32,12 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code. `argv`: without the program's name; sys.argv's if None."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
+    outlive_the_reader()
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except OperatorError as error:
         print(error, file=sys.stderr)
-        return BAD_INPUT
-    except BrokenPipeError:
-        # Whoever read our output has enough; Python would complain once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED

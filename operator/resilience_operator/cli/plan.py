@@ -8,15 +8,17 @@ import argparse
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from resilience_operator.cli import patches
-from resilience_operator.cli.cluster import Cluster, connect, read
+from resilience_operator.cli.cluster import Cluster, connect, read, spoken
 from resilience_operator.cli.naming import named
 from resilience_operator.cli.remedy import committable
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.findings import State
 from resilience_operator.core.kinds import DEPLOYMENT
+from resilience_operator.core.paths import ABSENT
 from resilience_operator.core.refs import ObjectRef, key_of
 from resilience_operator.engine.change import Change, Decision, Verb
 from resilience_operator.engine.queue import OperatorLimits, Schedule, schedule
@@ -71,7 +73,9 @@ def patch_asked(policy: str, form: str) -> tuple[str, str]:
 
 async def _read(options: argparse.Namespace) -> Cluster:
     async with await connect(options.kubeconfig, options.context) as session:
-        return await read(session)
+        cluster = await read(session)
+    cluster.require()
+    return cluster
 
 
 def make(cluster: Cluster, name: str, max_rollouts: int) -> Plan:
@@ -79,13 +83,15 @@ def make(cluster: Cluster, name: str, max_rollouts: int) -> Plan:
     policies: Mapping[str, Policy] = cluster.policies
     if name:
         policies = {**policies, name: cluster.policy(name).enforced()}
-    decisions = cluster.decisions(policies)
+    decisions = cluster.proposals(policies)
     by_uid = {policy.uid: policy for policy in policies.values()}
     limits = OperatorLimits(max_rollouts, 100)
     order = schedule(decisions, by_uid, limits, cluster.now)
     changing = [change for decision in decisions for change in decision.changes if _concerns(change, name)]
-    changing.sort(key=lambda change: (bool(_waits(change, order)), not change.urgent))
-    steps = [_step(change, order) for change in changing]
+    changing.sort(key=lambda change: (bool(_waits(change, order)), not change.urgent, _waits(change, order)))
+    steps = [_step(change, _waits(change, order)) for change in changing]
+    resting = _of_suspended(cluster) if not name else []
+    steps += [_step(change, f"policy {_names(change)} is suspended") for change in resting]
     return {
         "policy": name or None,
         "mode": mode_word(cluster.policy(name)) if name else None,
@@ -93,6 +99,7 @@ def make(cluster: Cluster, name: str, max_rollouts: int) -> Plan:
         "deployments": sum(step["kind"] == DEPLOYMENT.kind for step in steps),
         "podsRestarting": sum(step["pods"] for step in steps),
         "maxConcurrent": _strictest(changing, max_rollouts),
+        "estimateSeconds": _estimate([*changing, *resting], _strictest(changing, max_rollouts)),
         "steps": steps,
         "unchanged": [
             _unchanged(one, decision, order)
@@ -108,10 +115,12 @@ def text(plan: Plan) -> str:
     """The plan for people."""
     who = f"Policy {plan['policy']}, enforced" if plan["policy"] else "All policies"
     lines = [f"{who}: {_size(plan)}." if plan["steps"] else f"{who}: nothing to change."]
+    if estimate := _spoken(plan):
+        lines.append(estimate)
     for number, step in enumerate(plan["steps"], start=1):
         what = f"{_SAID.get(step['verb'], '')}{step['reason']} ({step['pods']} pods restart)"
         lines.append(f"{number:3}. {_name(step)}: {what}")
-        lines.append(f"       {step['waits'] or 'starts now'}")
+        lines += _wait(plan["steps"], number - 1)
     if plan["unchanged"]:
         lines.append("Not changed:")
     lines += [f"  {one['state']} {_name(one)} {one['rule']}: {one['message']}" for one in plan["unchanged"]]
@@ -123,6 +132,56 @@ def text(plan: Plan) -> str:
 
 _SAID = {Verb.CREATE: "is made: ", Verb.UPDATE: "is changed: ", Verb.DELETE: "is removed: "}
 """What becomes of a whole object, before the reason why."""
+
+
+def _wait(steps: list[Plan], index: int) -> list[str]:
+    """What a step waits for; of several in a row that wait for the same, said once, under the last."""
+    waits = steps[index]["waits"]
+    if not waits:
+        return ["       starts now"]
+    if index + 1 < len(steps) and steps[index + 1]["waits"] == waits:
+        return []
+    first = index
+    while first and steps[first - 1]["waits"] == waits:
+        first -= 1
+    return [f"       {waits}" if first == index else f"       {first + 1} to {index + 1}: {waits}"]
+
+
+def _spoken(plan: Plan) -> str:
+    """How long it may take: 24 rollouts, one at a time, about 1 h 10 min."""
+    rollouts = sum(bool(step["pods"]) for step in plan["steps"])
+    if rollouts < 2:
+        return ""
+    at_once = plan["maxConcurrent"]
+    how = "one at a time" if at_once == 1 else f"{at_once} at a time"
+    return f"{rollouts} rollouts, {how}, about {spoken(plan['estimateSeconds'])}, windows not counted."
+
+
+ROLLOUT_SECONDS = 115
+"""Of one rollout of a few pods, until all are ready: a guess, for nobody can know."""
+
+
+def _estimate(changes: list[Change], at_once: int) -> int:
+    """Seconds until all have rolled out and soaked."""
+    soaks = [
+        max((policy.limits_of(change.rules).soak_seconds for policy in change.policies), default=0)
+        for change in changes
+        if change.disruptive and change.pods
+    ]
+    return sum(ROLLOUT_SECONDS + soak for soak in soaks) // max(1, at_once)
+
+
+def _of_suspended(cluster: Cluster) -> list[Change]:
+    """What would change if nobody were suspended, for the policies that are."""
+    awake = {
+        name: replace(policy, suspend=False) for name, policy in cluster.policies.items() if policy.suspend
+    }
+    found = cluster.proposals(awake) if awake else []
+    return [change for decision in found for change in decision.changes]
+
+
+def _names(change: Change) -> str:
+    return " and ".join(policy.name for policy in change.policies)
 
 
 def _size(plan: Plan) -> str:
@@ -141,7 +200,14 @@ def _waits(change: Change, order: Schedule) -> str:
     return order.waiting.get(key_of(change.object), "")
 
 
-def _step(change: Change, order: Schedule) -> Plan:
+def _step(change: Change, waits: str) -> Plan:
+    held = change.state.leaves
+    values = [
+        {"path": str(path), "after": value}
+        | ({"before": held[str(path)].was} if str(path) in held and held[str(path)].was is not ABSENT else {})
+        for path, value in change.leaves.items()
+        if change.verb is Verb.APPLY and path in change.written
+    ]
     return {
         **_object(change.object),
         "verb": str(change.verb),
@@ -149,7 +215,8 @@ def _step(change: Change, order: Schedule) -> Plan:
         "rules": list(change.rules),
         "reason": change.reason,
         "pods": change.pods,
-        "waits": _waits(change, order),
+        "waits": waits,
+        "values": values,
     }
 
 

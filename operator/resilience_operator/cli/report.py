@@ -3,22 +3,28 @@
 import argparse
 import asyncio
 import json
+import sys
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
 from resilience_operator.cli.cluster import Cluster, connect, read
 from resilience_operator.cli.naming import named
 from resilience_operator.cli.patches import hint
 from resilience_operator.cli.remedy import committable
-from resilience_operator.core.findings import STATE_ORDER
+from resilience_operator.core.findings import STATE_ORDER, State
+from resilience_operator.core.plain import plain
 from resilience_operator.core.refs import Key
 from resilience_operator.engine.change import Decision, Judged
+from resilience_operator.engine.conditions import counted
 from resilience_operator.engine.queue import OperatorLimits, schedule
 from resilience_operator.engine.status import explained
 
 Row = dict[str, Any]
+WHOLE = 10_000
+"""Characters of a message at most: a line of it is for grep."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,18 +40,22 @@ def run(options: argparse.Namespace) -> int:
     found = asyncio.run(_read(options))
     if options.output == "json":
         print(json.dumps(found, indent=2))
-    elif found:
-        Console(markup=False, soft_wrap=True).print(table(found))
-        if any(row["committable"] for row in found):
-            print(hint(options.policy or ""))
-    else:
+    elif not found:
         print("No finding: every object is as its policies demand.")
+    elif sys.stdout.isatty():
+        grouped(found, Console(markup=False, highlight=False))
+    else:
+        print(*map(line, found), sep="\n")
+    if found and options.output != "json" and any(row["committable"] for row in found):
+        print(hint(options.policy or ""), file=sys.stdout if sys.stdout.isatty() else sys.stderr)
     return 1 if found else 0
 
 
 async def _read(options: argparse.Namespace) -> list[Row]:
     async with await connect(options.kubeconfig, options.context) as session:
-        return rows(await read(session), options.policy or "")
+        cluster = await read(session)
+    cluster.require()
+    return rows(cluster, options.policy or "")
 
 
 def rows(cluster: Cluster, policy: str) -> list[Row]:
@@ -77,11 +87,37 @@ def _rank(pair: tuple[Judged, Decision]) -> tuple[int, str, Key]:
     return (STATE_ORDER.index(judged.state), judged.finding.rule, decision.key)
 
 
-def table(found: list[Row]) -> Table:
-    """The findings for people."""
-    made = Table("STATE", "RULE", "OBJECT", "POLICY", "MESSAGE", box=None)
+COLOURS = {
+    State.QUARANTINED: "red",
+    State.CONTESTED: "magenta",
+    State.DRIFTED: "yellow",
+    State.ROLLING_OUT: "blue",
+    State.PENDING: "cyan",
+    State.REPORT_ONLY: "dim",
+}
+
+
+def line(row: Row) -> str:
+    """One finding, whole, with tabs between its parts: state, rule, object, policy, message."""
+    return "\t".join((row["state"], row["rule"], _name(row), row["policy"], plain(row["message"], WHOLE)))
+
+
+def grouped(found: list[Row], console: Console) -> None:
+    """The findings for a terminal: object by object, folded at its width."""
+    objects: dict[str, list[Row]] = {}
     for row in found:
-        ref = row["object"]
-        name = named(ref["kind"], ref.get("namespace", ""), ref["name"])
-        made.add_row(row["state"], row["rule"], name, row["policy"], row["message"])
-    return made
+        objects.setdefault(_name(row), []).append(row)
+    for name, rows_of in objects.items():
+        console.print(Text(name, style="bold"))
+        for row in rows_of:
+            said = Text(f"{row['state']} ", style=COLOURS[State(row["state"])])
+            said.append(
+                f"{row['rule']} (policy {row['policy']}): {plain(row['message'], WHOLE)}", style="default"
+            )
+            console.print(Padding(said, (0, 0, 0, 2)))
+    console.print(f"{counted(len(found), 'finding')} on {counted(len(objects), 'object')}")
+
+
+def _name(row: Row) -> str:
+    ref = row["object"]
+    return named(ref["kind"], ref.get("namespace", ""), ref["name"])

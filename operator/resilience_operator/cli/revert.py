@@ -13,8 +13,10 @@ from resilience_operator.cli.cluster import connect, read
 from resilience_operator.cli.giving_back import give_back
 from resilience_operator.cli.held import Step, around, at_aws, everything, orphans, uids_of
 from resilience_operator.cli.naming import key_named, named
+from resilience_operator.cli.telling import Told
 from resilience_operator.core.errors import ConfigurationError
-from resilience_operator.core.kinds import DEPLOYMENT
+from resilience_operator.core.kinds import DEPLOYMENT, POLICY
+from resilience_operator.core.refs import ObjectRef
 from resilience_operator.policy.common import Mode
 from resilience_operator.policy.policy import Policy
 
@@ -56,12 +58,19 @@ async def _revert(options: argparse.Namespace) -> int:
             print(f"policy {options.policy} holds nothing{f' on {options.object}' if options.object else ''}")
             for uid, number in orphans(cluster).items():
                 print(f"{number} of our budgets are of a policy that is gone: revert {uid} removes them")
+        if not steps and not by_hand and options.policy not in (*cluster.uids, *cluster.uids.values()):
+            known = ", ".join(sorted(cluster.uids)) or "none"
+            raise ConfigurationError(
+                f"there is no policy {options.policy}, and nothing of one that is gone (there are: {known})"
+            )
         if not steps:
             return 0
         if not options.yes and not _agreed(steps):
             return 1
         writer = Writer(session, fence=lambda: None, on_written=lambda kind, raw: None)
-        return await give_back(writer, steps)
+        uid = cluster.uids.get(options.policy, "")
+        told = Told(session, ObjectRef(POLICY.api_version, POLICY.kind, "", options.policy, uid))
+        return await give_back(writer, steps, told)
 
 
 def refuse_while_enforcing(policy: Policy) -> None:

@@ -13,7 +13,7 @@ from resilience_operator.engine.change import Change, Decision, Result
 from resilience_operator.policy.policy import Policy
 
 MAX_RECORDS = 50
-MAX_MESSAGE = 512
+MAX_MESSAGE = 300
 
 SinceKey = tuple[str, str, str, str, str, str]
 """(policy, rule, reason, kind, namespace, name) of a finding."""

@@ -4,42 +4,24 @@ Bounded, stable in order, and without times of its own, so that an unchanged clu
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from resilience_operator.core.findings import State
-from resilience_operator.core.plain import plain
-from resilience_operator.core.refs import Key, key_of
+from resilience_operator.core.plain import SENTENCE, plain
+from resilience_operator.core.refs import key_of
 from resilience_operator.engine.change import Decision, Judged, Verb
+from resilience_operator.engine.conditions import About, Answer, Known, conditions, worst
 from resilience_operator.engine.holds import rests
 from resilience_operator.engine.queue import Schedule
-from resilience_operator.engine.records import SinceKey
-from resilience_operator.engine.rollout import Phase
 from resilience_operator.engine.tally import NAMES, Tally
+from resilience_operator.engine.wording import sentence
 from resilience_operator.policy.common import Problem
 from resilience_operator.policy.policy import Policy
 
+__all__ = ["Known", "explained", "mode_word", "not_served", "status", "summary", "told"]
+
 MAX_FINDINGS = 50
-MAX_MESSAGE = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What a status needs beside the decisions: who found what when, and what the operator itself lacks.
-
-    `since`: (policy, rule, reason, kind, namespace, name) -> RFC 3339 time. `remediations`: newest first.
-    `degraded`: sentences about the operator (a stale stream, lost rights), for every policy. `active`: the decisions
-    with a change, a rollout or a quarantine. `undecided`: objects about which nothing can be decided. `unguarded`: why
-    nothing is enforced, "" where it may be.
-    """
-
-    since: Mapping[SinceKey, str] = field(default_factory=dict)
-    remediations: Sequence[Mapping[str, Any]] = ()
-    degraded: tuple[str, ...] = ()
-    active: Sequence[Decision] = ()
-    undecided: frozenset[Key] = frozenset()
-    unguarded: str = ""
 
 
 def summary(policy: Policy, tally: Tally) -> dict[str, Any]:
@@ -65,17 +47,53 @@ def status(
     """The whole status of one policy."""
     numbers = summary(policy, tally)
     sections = [
-        {"name": name, **_numbers(tally.sections[name]), "mode": str(policy.section_mode(name))}
+        {"name": name, "mode": str(policy.section_mode(name)), **_numbers(tally.sections[name])}
         for name in policy.sections
     ]
+    answers = conditions(About(policy, problems, tally, schedule, known, numbers))
     return {
         "observedGeneration": policy.generation,
-        "conditions": conditions(policy, problems, tally, schedule, known, numbers),
+        "mode": _mode(policy, problems, known),
+        "message": plain(worst(answers)),
+        **({"servedBy": known.served_by} if known.served_by else {}),
+        "conditions": [_condition(kind, answer, policy.generation) for kind, answer in answers],
         "summary": numbers,
         "sections": sections,
         "findings": [_finding(*found, schedule, known) for found in tally.worst(MAX_FINDINGS)],
         "rollouts": _rollouts(policy, known.active),
         "remediations": list(known.remediations[:MAX_FINDINGS]),
+    }
+
+
+def not_served(policy: Policy, why: str) -> dict[str, Any]:
+    """The last status of a policy that this operator serves no more: nothing is known about it."""
+    kinds = ("Ready", "Compliant", "Progressing", "Degraded", "Contested")
+    return {
+        "observedGeneration": policy.generation,
+        "mode": f"{mode_word(policy)} (not served)",
+        "message": plain(why),
+        "conditions": [_condition(kind, ("Unknown", "NotServed", why), policy.generation) for kind in kinds],
+    }
+
+
+def _mode(policy: Policy, problems: Sequence[Problem], known: Known) -> str:
+    """What the policy does now, in a word or two: Enforce (suspended)."""
+    word = mode_word(policy)
+    if problems:
+        return f"{word} (invalid)"
+    if policy.suspend:
+        return f"{word} (suspended)"
+    return f"{word} (paused)" if known.paused and not rests(policy) else word
+
+
+def _condition(kind: str, answer: Answer, generation: int) -> dict[str, Any]:
+    value, reason, message = answer
+    return {
+        "type": kind,
+        "status": value,
+        "reason": reason,
+        "message": plain(message),
+        "observedGeneration": generation,
     }
 
 
@@ -85,11 +103,20 @@ def _finding(judged: Judged, decision: Decision, schedule: Schedule, known: Know
         "rule": finding.rule,
         "reason": finding.reason,
         "object": ref.as_status(),
-        "message": plain(explained(judged, decision, schedule), MAX_MESSAGE),
+        "message": told(judged, decision, schedule),
         "state": str(judged.state),
     }
     since = known.since.get((judged.policy, finding.rule, finding.reason, *ref.key))
     return body | ({"since": since} if since else {})
+
+
+def told(judged: Judged, decision: Decision, schedule: Schedule) -> str:
+    """The same for people who have 300 characters: without paths and values."""
+    waits = _waits(judged.finding.rule, decision, schedule) if judged.state is State.PENDING else ""
+    if not waits:
+        return sentence(judged.message)
+    tail = f"; {plain(waits, 140)}"
+    return sentence(judged.message, SENTENCE - len(tail)) + tail
 
 
 def explained(judged: Judged, decision: Decision, schedule: Schedule) -> str:
@@ -126,135 +153,3 @@ def _rollouts(policy: Policy, decisions: Iterable[Decision]) -> list[dict[str, A
         }
         for decision in sorted(running, key=lambda one: one.key)[:MAX_FINDINGS]
     ]
-
-
-def conditions(
-    policy: Policy,
-    problems: Sequence[Problem],
-    tally: Tally,
-    schedule: Schedule,
-    known: Known,
-    numbers: Mapping[str, Any],
-) -> list[dict[str, Any]]:
-    """All five conditions, in the contract's order."""
-    generation = policy.generation
-    every = (
-        ("Ready", *_ready(problems, "" if rests(policy) else known.unguarded)),
-        ("Compliant", *_compliant(problems, numbers, known.undecided)),
-        ("Progressing", *_progressing(policy, known.active, schedule)),
-        ("Degraded", *_degraded(policy, tally, schedule, known)),
-        ("Contested", *_contested(tally)),
-    )
-    return [
-        {
-            "type": kind,
-            "status": value,
-            "reason": reason,
-            "message": plain(message, MAX_MESSAGE),
-            "observedGeneration": generation,
-        }
-        for kind, value, reason, message in every
-    ]
-
-
-Answer = tuple[str, str, str]
-"""A condition's status, reason and message."""
-
-
-def _ready(problems: Sequence[Problem], unguarded: str) -> Answer:
-    if problems:
-        return "False", "Invalid", "; ".join(f"{problem.path}: {problem.message}" for problem in problems)
-    if unguarded:
-        return "False", "Unguarded", unguarded
-    return "True", "Accepted", "the policy is in force"
-
-
-def _compliant(problems: Sequence[Problem], numbers: Mapping[str, Any], undecided: frozenset[Key]) -> Answer:
-    if problems:
-        return "Unknown", "NotEvaluated", "the policy is not accepted"
-    drifting = numbers["evaluated"] - numbers["compliant"]
-    if drifting:
-        return "False", "DriftFound", f"{drifting} of {numbers['evaluated']} objects drift"
-    if undecided:
-        more = f" and {len(undecided) - 1} more" if len(undecided) > 1 else ""
-        return "Unknown", "NotEvaluated", f"nothing can be decided about {'/'.join(min(undecided)[:2])}{more}"
-    return "True", "NoDrift", f"{numbers['evaluated']} objects are as the policy demands"
-
-
-def _progressing(policy: Policy, decisions: Sequence[Decision], schedule: Schedule) -> Answer:
-    mine = [one for one in decisions if one.rollout.running and policy.uid in one.rollout_policies]
-    waiting = [
-        schedule.waiting[key]
-        for one in decisions
-        for change in one.changes
-        if (key := key_of(change.object)) in schedule.waiting and policy in change.policies
-    ]
-    tail = f"{len(waiting)} wait: {Counter(waiting).most_common(1)[0][0]}" if waiting else ""
-    if mine:
-        first = min(mine, key=lambda one: one.key)
-        word = "soaking" if first.rollout.phase is Phase.SOAKING else "rolling out"
-        head = f"{first.object} {word}" + (f" and {len(mine) - 1} more" if len(mine) > 1 else "")
-        return "True", "RollingOut", f"{head}; {tail}" if tail else head
-    if waiting:
-        return "True", "Waiting", tail
-    return "False", "Idle", "no rollout is running and none waits"
-
-
-def _degraded(policy: Policy, tally: Tally, schedule: Schedule, known: Known) -> Answer:
-    """The reason is that of the worst; the message has all of them, each as a sentence of its own."""
-    stopped = [schedule.stopped[policy.name]] if policy.name in schedule.stopped else []
-    failed = _failed(policy, schedule, known.active)
-    failing = _failing(policy, schedule, known.active)
-    distrusted = tally.distrusted[min(tally.distrusted)] if tally.distrusted else None
-    others = [schedule.breaker] if schedule.breaker else []
-    others += [f"{distrusted.object}: {distrusted.distrust}"] if distrusted is not None else []
-    message = "; ".join(map(plain, (*stopped, *failed, *known.degraded, *failing, *others)))
-    if stopped:
-        return "True", "FailureThresholdReached", message
-    if failed:
-        return "True", "RolloutFailed", message
-    if known.degraded:
-        return "True", "OperatorDegraded", message
-    if failing:
-        return "True", "WriteFailed", message
-    if schedule.breaker:
-        return "True", "TooManyUnhealthy", message
-    if distrusted is not None:
-        return "True", "StateNotBelieved", message
-    return "False", "AsExpected", "no rollout failed and every target is read"
-
-
-def _failed(policy: Policy, schedule: Schedule, decisions: Iterable[Decision]) -> list[str]:
-    """The first of the policy's rollouts that failed, and of the namespaces where it stopped, as sentences."""
-    stopped = [why for (name, _), why in sorted(schedule.stopped_in.items()) if name == policy.name]
-    there = [_first(stopped[0], stopped)] if stopped and policy.name not in schedule.stopped else []
-    failed = [
-        one for one in decisions if one.rollout.phase is Phase.FAILED and policy.uid in one.rollout_policies
-    ]
-    return [_first(f"{failed[0].object}: {failed[0].rollout.message}", failed), *there] if failed else there
-
-
-def _failing(policy: Policy, schedule: Schedule, decisions: Iterable[Decision]) -> list[str]:
-    """The first of the policy's writes that fail again and again, as a sentence."""
-    failing = [
-        change.object
-        for one in decisions
-        for change in one.changes
-        if key_of(change.object) in schedule.failing and policy in change.policies
-    ]
-    if not failing:
-        return []
-    words = schedule.failing[key_of(failing[0])]
-    return [_first(f"the last write of {failing[0]} failed: {words}", failing)]
-
-
-def _first(words: str, every: Sequence[object]) -> str:
-    return f"{words} (and {len(every) - 1} more)" if len(every) > 1 else words
-
-
-def _contested(tally: Tally) -> Answer:
-    number, first = tally.contested()
-    if first is None:
-        return "False", "NoConflict", "no other manager or policy demands another value"
-    more = f" (and {number - 1} more)" if number > 1 else ""
-    return "True", "Conflict", f"{first.finding.object}: {first.why}{more}"

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from resilience_operator.core.findings import STATE_ORDER, State
-from resilience_operator.core.refs import Key
+from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.engine.change import Decision, Judged
 
 NAMES = ("compliant", "drifted", "pending", "contested", "quarantined", "reportOnly")
@@ -94,6 +94,13 @@ class Tally:
             for key in heapq.nsmallest(most - len(worst), of_rule):
                 worst += sorted(of_rule[key], key=lambda found: found[0].finding.message)
         return worst[:most]
+
+    def pending(self) -> list[ObjectRef]:
+        """The objects with a finding that waits."""
+        rank = _RANK[State.PENDING]
+        found = (of_rule for (state, _), of_rule in self._found.items() if state == rank)
+        refs = {key: each[0][1].object for of_rule in found for key, each in of_rule.items()}
+        return [refs[key] for key in sorted(refs)]
 
     def contested(self) -> tuple[int, Judged | None]:
         """How many findings are contested, and the first of them by object and rule."""

@@ -22,6 +22,9 @@ from resilience_operator.core.target import Catalog
 from resilience_operator.policy.common import OnRelease, Problem, Settings, spec_struct
 from resilience_operator.policy.policy import Policy
 
+RETRY = "resilience.dev/retry"
+"""Annotation of a policy: counted up by `kubectl resilience retry`."""
+
 _Kind = TypeVar("_Kind", bound=Settings)
 
 
@@ -74,7 +77,16 @@ def parse(raw: Mapping[str, Any], catalog: Catalog) -> tuple[Policy, tuple[Probl
     )
     if problems:
         policy = replace(policy, suspend=True, on_release=OnRelease.RETAIN)
+    policy = replace(policy, digest=_retried(policy.digest, raw))
     return policy, tuple(dict.fromkeys(problems))
+
+
+def _retried(before: str, raw: Mapping[str, Any]) -> str:
+    """The digest with the number of `kubectl resilience retry`: what failed or was refused counts no more."""
+    meta = raw.get("metadata")
+    notes = meta.get("annotations") if isinstance(meta, Mapping) else None
+    number = notes.get(RETRY) if isinstance(notes, Mapping) else None
+    return digest({"spec": before, "retry": number}) if number else before
 
 
 def digest(spec: Mapping[str, Any]) -> str:

@@ -4,16 +4,20 @@ reconcile.
 Audit tells of objects only on the policy; where a policy enforces, the object itself gets the Event as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from resilience_operator.api.recorder import Notice
 from resilience_operator.core.findings import State
+from resilience_operator.core.paths import ABSENT, Path
+from resilience_operator.core.plain import SENTENCE, plain
 from resilience_operator.core.state import ANNOTATION, ObjectState
 from resilience_operator.engine.change import Change, Decision, Judged, Result, Verb
+from resilience_operator.engine.optout import IGNORE
 from resilience_operator.engine.queue import Schedule
 from resilience_operator.engine.status import explained
+from resilience_operator.engine.wording import enumerated, sentence, several, short
 from resilience_operator.policy.policy import Policy
 from resilience_operator.run.apply import Done, Report
 from resilience_operator.targets import CATALOG, RULES
@@ -26,7 +30,10 @@ _REASON: Mapping[State, str] = {
     State.DRIFTED: "DriftDetected",
 }
 _WARNING = frozenset(
-    {"Quarantined", "Contested", "DriftDetected", "RemediationFailed", "RolledBack", "Unguarded"}
+    {
+        *("Quarantined", "Contested", "DriftDetected", "RemediationFailed", "RolledBack"),
+        *("Invalid", "Stopped", "RightLost", "Unguarded", "NotServed"),
+    }
 )
 _RESULT_REASON: Mapping[Result, str] = {
     Result.APPLIED: "RemediationApplied",
@@ -34,14 +41,28 @@ _RESULT_REASON: Mapping[Result, str] = {
     Result.REVERTED: "Reverted",
 }
 _TAKEN = frozenset(rule.temporary.taken for rule in RULES.values() if rule.temporary is not None)
+_TROUBLES: Mapping[tuple[str, str], str] = {
+    ("Ready", "Invalid"): "Invalid",
+    ("Ready", "Unguarded"): "Unguarded",
+    ("Degraded", "FailureThresholdReached"): "Stopped",
+    ("Degraded", "StoppedInNamespace"): "Stopped",
+    ("Degraded", "RightLost"): "RightLost",
+}
+"""(condition, its reason) -> reason of the Event on the policy."""
 
 _VERBS: Mapping[Verb, str] = {
-    Verb.APPLY: "set",
     Verb.WITHDRAW: "gave back",
     Verb.CREATE: "made",
     Verb.UPDATE: "changed",
     Verb.DELETE: "removed",
 }
+
+
+def note(policy: str, rule: str, said: str, *, way_out: bool = True) -> str:
+    """The note of an object's Event: whose and which rule, what is said in words, and how to opt out."""
+    head = f"policy {short(policy)}, rule {rule}: "
+    tail = f". Opt out: label {IGNORE}={rule}" if way_out else ""
+    return head + sentence(said, SENTENCE - len(head) - len(tail)) + tail
 
 
 def transitions(
@@ -54,6 +75,8 @@ def transitions(
     """The Events of one object; `policies` by name. What this pass repairs is told by `outcomes` alone."""
     going = {rule for change in schedule.now if change.subject == after.object for rule in change.rules}
     known = _states(before) if before is not None else {}
+    if before is not None and before.rollout.running:
+        known = {pair: one for pair, one in known.items() if one.state is not State.REPORT_ONLY}
     current = _states(after)
     notices = _scaled_down(before, after, policies, generation)
     notices += _happened(before, after, policies)
@@ -61,8 +84,16 @@ def transitions(
         policy = policies.get(policy_name)
         earlier = known.get((policy_name, rule))
         unchanged = earlier is not None and earlier.state is judged.state
+        # What is only reported while our rollout runs may end with it: it is told of afterwards.
+        early = judged.state is State.REPORT_ONLY and after.rollout.running
         enforced = judged.state not in (State.DRIFTED, State.ROLLING_OUT)
-        if policy is None or unchanged or not enforced or (rule in going and judged.state is State.PENDING):
+        if (
+            policy is None
+            or unchanged
+            or early
+            or not enforced
+            or (rule in going and judged.state is State.PENDING)
+        ):
             continue
         notices.append(_notice(after, policy, judged, explained(judged, after, schedule), generation))
     for (policy_name, rule), judged in known.items():
@@ -81,8 +112,8 @@ def _scaled_down(
     was, now = before.scale if before is not None else None, after.scale
     if was is None or now is None or now.replicas >= was.replicas:
         return []
-    note = (
-        f"{now.by} scaled it from {was.replicas} to {now.replicas} replicas;"
+    said = (
+        f"{plain(now.by, 80)} scaled it from {was.replicas} to {now.replicas} replicas;"
         f" {now.usable} of {now.nodes} nodes are Ready and schedulable"
     )
     watching = CATALOG.section_of[now.rule]
@@ -93,8 +124,8 @@ def _scaled_down(
             related=policies[name].ref,
             reason=now.event,
             action="Observe",
-            note=note,
-            type="Warning",
+            note=note(name, now.rule, said, way_out=False),
+            type="Normal" if _keeps_floor(after, name, now.rule) else "Warning",
             rule=now.rule,
             policy_uid=policies[name].uid,
             generation=generation,
@@ -123,6 +154,11 @@ def _happened(before: Decision | None, after: Decision, policies: Mapping[str, P
     ]
 
 
+def _keeps_floor(after: Decision, policy: str, floor: str) -> bool:
+    """True where the policy asks for a floor, and what is left keeps it."""
+    return (policy, floor) in after.asked and not any(one.finding.rule == floor for one in after.of(policy))
+
+
 def outcomes(report: Report, generation: int) -> list[Notice]:
     """The Events of a change that was carried out or refused, one per policy and rule."""
     change = report.change
@@ -135,7 +171,7 @@ def outcomes(report: Report, generation: int) -> list[Notice]:
             related=policy.ref,
             reason=(reason := "RemediationFailed" if failed else _reason(change, rule, paths)),
             action=str(change.verb),
-            note=f"{rule}: {report.message if failed else _told(report, paths)}",
+            note=note(policy.name, rule, report.message if failed else told(report, rule, paths)),
             type=_kind(reason),
             rule=rule,
             policy_uid=policy.uid,
@@ -156,19 +192,56 @@ def _reason(change: Change, rule: str, paths: tuple[str, ...]) -> str:
     return temporary.given_back if change.verb is Verb.WITHDRAW else temporary.taken
 
 
-def _told(report: Report, paths: tuple[str, ...]) -> str:
+def told(report: Report, rule: str, paths: tuple[str, ...]) -> str:
     """What became of one rule's paths, as a sentence."""
     change = report.change
+    restarts = _restarts(paths)
     if change.result is Result.ROLLED_BACK:
-        return f"withdrawn: {change.reason}"
+        return f"withdrew its change: {change.reason}{restarts}"
+    if change.owner is not None:
+        return f"{_VERBS[change.verb]} {enumerated(paths)}: {change.reason}; no pod restarts"
     left = [path for path in paths if path in report.left_alone]
     done = [path for path in paths if path not in left]
-    if change.owner is not None:
-        return f"{_VERBS[change.verb]} {', '.join(paths)}: {change.reason}"
-    verb = _VERBS[change.verb]
-    told = [f"{verb} {', '.join(sorted(done))}"] if done else []
-    told += [f"left alone, changed by others since: {', '.join(left)}"] if left else []
-    return "; ".join(told)
+    said = _verbs(change, done) if change.verb is Verb.APPLY else {_VERBS[change.verb]: done}
+    parts = [f"{verb} {several(sorted(some))}" for verb, some in said.items() if some]
+    if done:
+        parts[-1] += restarts
+    parts += [f"left alone, changed by others since: {several(left)}"] if left else []
+    return "; ".join(parts)
+
+
+def _verbs(change: Change, paths: Sequence[str]) -> dict[str, list[str]]:
+    """What was not there before is added, the rest is changed."""
+    leaves = change.state.leaves
+    added = [path for path in paths if path in leaves and leaves[path].was is ABSENT]
+    return {"added": added, "changed": [path for path in paths if path not in added]}
+
+
+def _restarts(paths: Iterable[str]) -> str:
+    """Whether pods restart when these paths change."""
+    restart = any(Path.parse(text).in_template for text in paths)
+    return "; its pods restart in a rolling update" if restart else "; no pod restarts"
+
+
+def troubles(status: Mapping[str, Any]) -> dict[str, str]:
+    """Reason of an Event -> its note, of all that is amiss with a policy by its status."""
+    return {
+        _TROUBLES[one["type"], one["reason"]]: str(one["message"])
+        for one in status.get("conditions") or ()
+        if (one["type"], one["reason"]) in _TROUBLES
+    }
+
+
+def summary(policy: Policy, status: Mapping[str, Any], said: str, *, drifts: bool) -> Notice:
+    """The Event on the policy about its drift: a warning where something drifts that nobody repairs."""
+    numbers = status["summary"]
+    left = sum(numbers[name] for name in ("drifted", "contested", "quarantined"))
+    stopped = any(reason in ("Stopped", "RightLost", "Unguarded") for reason in troubles(status))
+    if not drifts:
+        return about_policy(policy, "DriftResolved", said)
+    if left or stopped:
+        return about_policy(policy, "DriftDetected", said)
+    return about_policy(policy, "RemediationPending", said)
 
 
 def applied_since(decision: Decision, policies: Mapping[str, Policy], since: datetime) -> list[Notice]:
@@ -194,7 +267,7 @@ def applied_since(decision: Decision, policies: Mapping[str, Policy], since: dat
             related=policies[uid].ref,
             reason=(reason := _applied(state, rule, paths)),
             action=str(Verb.APPLY),
-            note=f"{rule}: set {', '.join(sorted(paths))}",
+            note=note(policies[uid].name, rule, f"set {several(sorted(paths))}{_restarts(paths)}"),
             type=_kind(reason),
             rule=rule,
             policy_uid=uid,
@@ -212,8 +285,8 @@ def left_behind(change: Change, policy: Policy, why: str) -> Notice:
         reason="RemediationFailed",
         action=str(change.verb),
         note=(
-            f"{', '.join(change.rules)}: not given back before policy {policy.name} was deleted: {why}; its values "
-            f"stay, and the annotation {ANNOTATION} says what was there before"
+            f"{enumerated(change.rules)}: not given back before policy {short(policy.name)} was deleted: "
+            f"{sentence(why, 100)}; its values stay, annotation {ANNOTATION} says what was there before"
         ),
         type="Warning",
         rule=change.rules[0] if change.rules else "",
@@ -259,14 +332,14 @@ def _ours(before: Decision | None, after: Decision, rule: str) -> bool:
     return beside or (after.state.applies[-1:] != before.state.applies[-1:] and bool(after.state.applies))
 
 
-def _notice(after: Decision, policy: Policy, judged: Judged, note: str, generation: int) -> Notice:
+def _notice(after: Decision, policy: Policy, judged: Judged, said: str, generation: int) -> Notice:
     reason = _REASON[judged.state]
     return Notice(
         regarding=after.object,
         related=policy.ref,
         reason=reason,
         action="Evaluate",
-        note=f"{judged.finding.rule}: {note}",
+        note=note(policy.name, judged.finding.rule, said),
         type=_kind(reason),
         rule=judged.finding.rule,
         policy_uid=policy.uid,
@@ -280,7 +353,7 @@ def _resolved(after: Decision, policy: Policy, judged: Judged, generation: int) 
         related=policy.ref,
         reason="DriftResolved",
         action="Evaluate",
-        note=f"{judged.finding.rule}: no longer drifts",
+        note=note(policy.name, judged.finding.rule, "no longer drifts", way_out=False),
         rule=judged.finding.rule,
         policy_uid=policy.uid,
         generation=generation,

@@ -1,7 +1,8 @@
 """Our finalizer on policies: on before the first write, off once nothing is to be given back. Used by reconcile."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from resilience_operator.api.client import NotLeader
 from resilience_operator.api.recorder import Notice
@@ -11,11 +12,13 @@ from resilience_operator.core.plain import named, plain
 from resilience_operator.core.refs import Key, key_of
 from resilience_operator.engine.change import Change
 from resilience_operator.engine.queue import Schedule
+from resilience_operator.engine.status import not_served
 from resilience_operator.policy.policy import Policy
 from resilience_operator.run import events as announce
 from resilience_operator.run.decisions import Decided, served_by
 from resilience_operator.run.memory import LostRight, Memory
 from resilience_operator.run.services import Services
+from resilience_operator.targets import parse
 from resilience_operator.targets.workloads.budgets import POLICY_LABEL, ours
 from resilience_operator.targets.workloads.view import DeploymentView
 
@@ -34,6 +37,7 @@ class Finalizers:
         self._services = services
         self._cluster = cluster
         self._memory = memory
+        self._leaving: dict[str, Policy] = {}
 
     async def hold(self, change: Change) -> bool:
         """True once every policy that the change serves bears our finalizer: before the first write, not after."""
@@ -50,6 +54,32 @@ class Finalizers:
             self._memory.unheld.pop(policy.uid, None)
             self._memory.held.add(policy.uid)
         return True
+
+    def leave(self, raws: Sequence[Mapping[str, Any]]) -> bool:
+        """Take the policies that are outside the selector; True where one of them was served by us before."""
+        home = self._services.settings.namespace
+        served = [raw for raw in raws if (raw.get("status") or {}).get("servedBy") == home]
+        self._leaving = {policy.uid: policy for policy, _ in map(parse, served)}
+        self._memory.held -= self._leaving.keys()
+        return bool(self._leaving)
+
+    async def let_leave(self) -> list[Notice]:
+        """Take our finalizer off the policies that left the selector, and say so in their status."""
+        settings, notices = self._services.settings, []
+        why = (
+            f"not served: its labels do not match --policy-selector {plain(settings.policy_selector, 80)} of the "
+            f"operator in namespace {settings.namespace}; what was written for it stays"
+        )
+        for policy in list(self._leaving.values()):
+            try:
+                await self._services.status.let_go(policy.ref)
+                await self._services.status.write(policy.ref, not_served(policy, why))
+            except (RequestFailed, NotLeader) as error:
+                log.warning("policy %s, which left the selector, keeps its finalizer: %s", policy.name, error)
+                continue
+            del self._leaving[policy.uid]
+            notices.append(announce.about_policy(policy, "NotServed", why))
+        return notices
 
     async def let_go(self, plan: Schedule) -> list[Notice]:
         """Let policies go that are being deleted, once nothing is to be given back for them any more.

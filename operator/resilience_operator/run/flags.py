@@ -11,6 +11,7 @@ from pathlib import Path
 from resilience_operator import __version__
 from resilience_operator.api.health import address
 from resilience_operator.core.errors import ConfigurationError
+from resilience_operator.core.selectors import parse_selector
 from resilience_operator.run.services import Settings
 
 _IN_CLUSTER_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -67,6 +68,7 @@ def _where(run: argparse.ArgumentParser) -> None:
     add("--health-bind", type=_bind, default=_DEFAULTS.health_bind, metavar="[HOST]:PORT", help="0: off")
     add(
         "--policy-selector",
+        type=_selector,
         default="",
         metavar="LABELS",
         help="only policies with these labels, a=b,c in (d,e)",
@@ -80,7 +82,7 @@ def _where(run: argparse.ArgumentParser) -> None:
 
 def _limits(run: argparse.ArgumentParser) -> None:
     add = run.add_argument
-    add("--max-rollouts", type=_at_least(0), default=_DEFAULTS.max_rollouts, metavar="N",
+    add("--max-rollouts", type=_at_least(1), default=_DEFAULTS.max_rollouts, metavar="N",
         help="rollouts of all policies that may run at once")  # fmt: skip
     add("--max-unhealthy-percent", type=_percent, default=_DEFAULTS.max_unhealthy_percent, metavar="N",
         help="share of unhealthy targets above which nothing new starts")  # fmt: skip
@@ -101,6 +103,14 @@ def _times(run: argparse.ArgumentParser) -> None:
     for name, text in texts.items():
         default = getattr(_DEFAULTS, name.replace("-", "_"))
         run.add_argument(f"--{name}", type=_positive, default=default, metavar="SECONDS", help=text)
+
+
+def _selector(text: str) -> str:
+    try:
+        parse_selector(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _positive(text: str) -> float:

@@ -47,7 +47,7 @@ TELL_UNKNOWN_AFTER = 5.0
 FAILED_PASSES = 5
 """Passes that failed in a row after which this process had better be started anew."""
 
-GRANT = "grant it, as manifests/enforce does, or write mode: Audit"
+GRANT = "manifests/enforce grants it, or write mode: Audit"
 
 
 @dataclass(slots=True)
@@ -223,12 +223,14 @@ class Memory:
             key = min(self.broken)
             more = f" and {len(self.broken) - 1} more" if len(self.broken) > 1 else ""
             told.append(f"nothing can be decided about {'/'.join(key[:2])}{more}: {self.broken[key]}")
-        if self.lost_rights:
-            lost = self.lost_rights
-            others = {namespace for namespace, _ in lost} - {min(lost)[0]}
-            more = f", and so in {len(others)} more namespaces" if others else ""
-            told.append(f"the operator lacks a right: {plain(lost[min(lost)].message)}{more} ({GRANT})")
         return tuple(told)
+
+    def rights(self) -> dict[tuple[str, str], str]:
+        """(namespace, kind) -> which right is missing there, and what to do about it."""
+        return {
+            place: f"the operator lacks a right: {plain(lost.message, 200)} ({GRANT})"
+            for place, lost in self.lost_rights.items()
+        }
 
     def next_try(self, monotonic: float) -> float:
         """Seconds until the first of the objects that are left alone is tried again; infinite where none is."""

@@ -6,7 +6,7 @@ observed, and writes only while this replica leads, every stream is fresh and no
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -55,8 +55,6 @@ LONGEST_PAUSE = 60.0
 """Seconds after a pass that failed, at most."""
 
 WHOLE = "a pass"
-
-PAUSED = "paused by ConfigMap resilience-operator (pause: true)"
 
 
 class Reconciler:
@@ -110,6 +108,11 @@ class Reconciler:
             if self._take(raw):
                 self._cluster.everything = True
         self.wake()
+
+    def policies_outside(self, raws: list[dict[str, Any]]) -> None:
+        """Policies that are there, and not ours to serve: what we served before is let go of."""
+        if self._finalizers.leave(raws):
+            self.wake()
 
     async def run(self) -> None:
         """Pass after pass, for ever: one for each burst of events, and whenever time alone may change something."""
@@ -176,7 +179,7 @@ class Reconciler:
             self._teller.transitions(changed, self._cluster, plan)
         if services.lease.may_write():
             plan = self._last_plan = await self._carry_out(plan, now)
-            for notice in await self._finalizers.let_go(plan):
+            for notice in (*await self._finalizers.let_go(plan), *await self._finalizers.let_leave()):
                 services.recorder.notify(notice)
         else:  # What keeps the Lease from being renewed may be what the write ends.
             unfenced = tuple(one for one in plan.now if one.needs_no_lease)
@@ -274,10 +277,6 @@ class Reconciler:
 
     def _plan(self, now: datetime) -> Schedule:
         services = self._services
-        halted = PAUSED if services.paused() else services.unguarded()
-        limits = OperatorLimits(
-            services.settings.max_rollouts, services.settings.max_unhealthy_percent, halted
-        )
         active = self._cluster.active
         places = {change.object.key for one in active for change in one.changes}
         running = [decision for decision in active if decision.rollout.running]
@@ -288,8 +287,18 @@ class Reconciler:
         services.metrics.rollouts_in_flight(len(running))
         policies = self._cluster.by_uid()
         self._memory.keep_failures(failures_of(active, policies), self._there)
+        return self._schedule(now)
+
+    def _schedule(self, now: datetime) -> Schedule:
+        """Which of the proposed changes go now, and which wait for what."""
+        services, cluster = self._services, self._cluster
+        halted = services.paused_by() or services.unguarded()
+        limits = OperatorLimits(
+            services.settings.max_rollouts, services.settings.max_unhealthy_percent, halted
+        )
+        places = {change.object.key for one in cluster.active for change in one.changes}
         outcomes = self._memory.outcomes(places, services.monotonic())
-        return schedule(active, policies, limits, now, self._cluster.health, outcomes)
+        return schedule(cluster.active, cluster.by_uid(), limits, now, cluster.health, outcomes)
 
     def _there(self, ref: ObjectRef) -> bool:
         """True while that very object is known."""
@@ -324,7 +333,7 @@ class Reconciler:
                 self._cluster.due.add(key)
         with contained("asking Argo CD to look", self._memory):
             await self._aftermath.show(reports)
-        return self._with_outcomes(plan)
+        return self._with_outcomes(plan, reports, now)
 
     def _take_in(self, report: Report) -> None:
         """Remember what became of a change before anything of it is told: that may fail."""
@@ -334,11 +343,14 @@ class Reconciler:
         if told is not None:
             self._teller.done([told])
 
-    def _with_outcomes(self, plan: Schedule) -> Schedule:
-        """The plan with what the writes of this pass wait for from now on."""
-        outcomes = self._memory.outcomes({one.object.key for one in plan.now}, self._services.monotonic())
-        waiting = {**plan.waiting, **outcomes.waits_of(plan.now)}
-        return replace(plan, waiting=waiting, failing={**plan.failing, **outcomes.failing_of(plan.now)})
+    def _with_outcomes(self, plan: Schedule, reports: Sequence[Report], now: datetime) -> Schedule:
+        """The plan with what is waited for from now on: nobody waits for a rollout that could not begin."""
+        failed = any(report.done in (Done.AGAIN, Done.REFUSED) for report in reports)
+        known = replace(self._schedule(now), now=plan.now) if failed else plan
+        every = [change for one in self._cluster.active for change in one.changes]
+        outcomes = self._memory.outcomes({one.object.key for one in every}, self._services.monotonic())
+        waiting = {**known.waiting, **outcomes.waits_of(every)}
+        return replace(known, waiting=waiting, failing={**known.failing, **outcomes.failing_of(every)})
 
     def _addon_ended(self, report: Report) -> None:
         change = report.change
@@ -350,7 +362,7 @@ class Reconciler:
 
     def _overtaken(self, change: Change) -> str:
         """Why a change is not to be sent any more: a pass may last for minutes, and a stop is meant at once."""
-        stopped = PAUSED if self._services.paused() else self._services.unguarded()
+        stopped = self._services.paused_by() or self._services.unguarded()
         return stopped or self._cluster.overtaken(change.policies)
 
     async def _one(self, change: Change, now: datetime) -> Report:

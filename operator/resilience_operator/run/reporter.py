@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from resilience_operator.engine import status as report
 from resilience_operator.engine.change import Decision
 from resilience_operator.engine.queue import Schedule
 from resilience_operator.engine.tally import Tally
+from resilience_operator.engine.wording import sentence
 from resilience_operator.policy.policy import Policy
 from resilience_operator.run import events as announce
 from resilience_operator.run.apply import Done, Report
@@ -45,7 +47,7 @@ class Teller:
         self._tallies: dict[str, Tally] = {}
         self._records: dict[str, list[records.Record]] = {}
         self._summaries: dict[str, tuple[float, str]] = {}
-        self._warned: set[str] = set()
+        self._warned: dict[str, frozenset[str]] = {}
         self._built = float("-inf")
         self._untold = False
         self._told: object = None
@@ -61,12 +63,13 @@ class Teller:
             self._since[key] = min(self._since[key], learned[key])
         stored = records.believable(status.get("remediations") or (), self._services.now())
         self._records[policy.uid] = records.add(self._records.get(policy.uid, []), stored)
+        self._warned.setdefault(policy.uid, frozenset(announce.troubles(status)))
 
     def forget(self, policy: Policy) -> None:
         """The policy is gone."""
         self._records.pop(policy.uid, None)
         self._summaries.pop(policy.uid, None)
-        self._warned.discard(policy.uid)
+        self._warned.pop(policy.uid, None)
         self._services.metrics.findings(policy.name, {})
         self._services.status.forget(policy.uid)
 
@@ -121,9 +124,11 @@ class Teller:
         for one in reports:
             if one.done in (Done.AGAIN, Done.UNDERWAY):
                 continue
-            result = str(one.done) if one.done in (Done.REFUSED, Done.FAILED) else str(one.change.result)
-            for policy, rule, _ in one.change.parts():
-                new = records.record(one.change, policy, rule, one.at, one.message, result)
+            failed = one.done in (Done.REFUSED, Done.FAILED)
+            result = str(one.done if failed else one.change.result)
+            for policy, rule, paths in one.change.parts():
+                said = one.message if failed else announce.told(one, rule, paths)
+                new = records.record(one.change, policy, rule, one.at, sentence(said), result)
                 self._records[policy.uid] = records.add(self._records.get(policy.uid, []), [new])
                 self._services.metrics.remediated(policy.name, rule, result)
             for notice in announce.outcomes(one, one.change.number):
@@ -143,28 +148,30 @@ class Teller:
         `troubles`: what the operator itself lacks, as sentences. `undecided`: objects about which nothing is known.
         """
         monotonic, judged = self._services.monotonic(), cluster.judged()
-        unguarded = self._services.unguarded()
-        news = (tuple(judged), plan, troubles, undecided, unguarded, self._services.lease.may_write())
+        around = report.Known(
+            degraded=troubles,
+            active=cluster.active,
+            undecided=undecided,
+            unguarded=self._services.unguarded(),
+            paused=self._services.paused_by(),
+            rights=self._memory.rights(),
+            served_by=self._services.settings.namespace,
+        )
+        seen = (troubles, undecided, around.unguarded, around.paused, around.rights)
+        news = (tuple(judged), plan, seen, self._services.lease.may_write())
         self._untold = self._untold or news != self._told
         if plan is None or not news[-1] or not self._untold or monotonic < self._built + STATUS_EVERY:
             return
         self._built, self._untold, self._told = monotonic, False, news
-        active = cluster.active
         for known in judged:
             with contained(f"telling the status of policy {known.policy.name}", self._memory):
-                await self._tell_policy(known, plan, troubles, (active, undecided, unguarded))
+                await self._tell_policy(known, plan, around)
 
-    async def _tell_policy(
-        self,
-        known: Known,
-        plan: Schedule,
-        troubles: tuple[str, ...],
-        seen: tuple[Sequence[Decision], frozenset[Key], str],
-    ) -> None:
-        policy, (active, undecided, unguarded) = known.policy, seen
+    async def _tell_policy(self, known: Known, plan: Schedule, around: report.Known) -> None:
+        policy = known.policy
         tally = self._tallies.get(policy.name) or _tally(policy.name)
         remembered = self._records.get(policy.uid, [])
-        beside = report.Known(self._since, remembered, troubles, active, undecided, unguarded)
+        beside = replace(around, since=self._since, remediations=remembered)
         status = report.status(policy, known.problems, tally, plan, beside)
         await self._services.status.write(policy.ref, status)
         self._services.metrics.findings(policy.name, +tally.findings)
@@ -172,13 +179,16 @@ class Teller:
         self._summarise(policy, status)
 
     def _warn(self, policy: Policy, status: Mapping[str, Any]) -> None:
-        """One Event on the policy when it turns out that nothing guards what would be written for it."""
-        ready = next(one for one in status["conditions"] if one["type"] == "Ready")
-        if ready["reason"] != "Unguarded":
-            self._warned.discard(policy.uid)
-        elif policy.uid not in self._warned:
-            self._warned.add(policy.uid)
-            self._services.recorder.notify(announce.about_policy(policy, "Unguarded", ready["message"]))
+        """One Event on the policy for each trouble that begins, and one when the last has ended."""
+        troubles = announce.troubles(status)
+        told = self._warned.get(policy.uid, frozenset())
+        for reason in sorted(troubles.keys() - told):
+            self._services.recorder.notify(announce.about_policy(policy, reason, troubles[reason]))
+        if told and not troubles:
+            self._services.recorder.notify(
+                announce.about_policy(policy, "Recovered", f"recovered: {_ready(status)['message']}")
+            )
+        self._warned[policy.uid] = frozenset(troubles)
 
     def untold_for(self) -> float:
         """Seconds until what the last pass found may be told; infinite where it was."""
@@ -218,8 +228,11 @@ class Teller:
                 self._records[known.policy.uid] = records.add(remembered, missing)
 
     def _summarise(self, policy: Policy, status: Mapping[str, Any]) -> None:
-        """One Event on the policy when its drift changes, at most every SUMMARY_EVERY seconds."""
-        compliant = next(one for one in status["conditions"] if one["type"] == "Compliant")
+        """One Event on the policy when its drift changes, at most every SUMMARY_EVERY seconds.
+
+        What is being repaired is not warned of.
+        """
+        (compliant,) = (one for one in status["conditions"] if one["type"] == "Compliant")
         told_at, told = self._summaries.get(policy.uid, (float("-inf"), ""))
         monotonic = self._services.monotonic()
         if compliant["status"] == "Unknown" or compliant["message"] == told:
@@ -230,8 +243,13 @@ class Teller:
         drifts = compliant["status"] == "False"
         self._summaries[policy.uid] = (monotonic if drifts or told else told_at, compliant["message"])
         if drifts or told:
-            reason = "DriftDetected" if drifts else "DriftResolved"
-            self._services.recorder.notify(announce.about_policy(policy, reason, compliant["message"]))
+            self._services.recorder.notify(
+                announce.summary(policy, status, compliant["message"], drifts=drifts)
+            )
+
+
+def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    return next(one for one in status["conditions"] if one["type"] == "Ready")
 
 
 def _tally(policy: str) -> Tally:

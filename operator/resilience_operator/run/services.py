@@ -6,6 +6,7 @@ from datetime import datetime
 
 from resilience_operator.api.lease import Lease
 from resilience_operator.api.metrics import Metrics
+from resilience_operator.api.pause import NAME as PAUSE_SWITCH
 from resilience_operator.api.recorder import Recorder
 from resilience_operator.api.status import StatusWriter
 from resilience_operator.api.write import Writer
@@ -73,3 +74,12 @@ class Services:
     server_version: tuple[int, int]
     addons: AddonFeed | None = None
     unguarded: Callable[[], str] = not_asked
+    unread: Callable[[], bool] = lambda: False
+    """True while the global stop is not known, which counts as a stop."""
+
+    def paused_by(self) -> str:
+        """By what everything is paused, as a sentence; "" where it is not."""
+        if not self.paused():
+            return ""
+        switch = f"ConfigMap {self.settings.namespace}/{PAUSE_SWITCH}"
+        return f"{switch} cannot be read" if self.unread() else f"paused by {switch} (pause: true)"

@@ -99,6 +99,7 @@ class Wiring:
             metrics=self._metrics,
             lease=self._lease,
             paused=self._pause.paused,
+            unread=self._pause.unread,
             fresh=self.stale,
             now=self._clock.now,
             monotonic=self._clock.monotonic,
@@ -175,6 +176,11 @@ class Wiring:
         self._status.keep(frozenset(raw["metadata"]["uid"] for raw in raws))
         if self._reconciler is not None:
             self._reconciler.policies_replaced(raws)
+
+    def policies_outside(self, raws: list[Raw]) -> None:
+        """Hand on those that are not served."""
+        if self._reconciler is not None:
+            self._reconciler.policies_outside(raws)
 
     def _wake(self) -> None:
         if self._reconciler is not None:

@@ -215,7 +215,13 @@ async def test_it_is_given_back_byte_for_byte_and_nothing_is_left() -> None:
     assert world.aws.updates == [AFTER, BEFORE]
     assert [one.done for one in world.reports] == [Done.DONE, Done.UNDERWAY, Done.DONE]
     (told,) = announce.outcomes(world.reports[-1], 0)
-    assert (told.reason, told.note) == ("Reverted", "coredns-floor: gave back configurationValues")
+    assert (told.reason, told.note) == (
+        "Reverted",
+        (
+            "policy p, rule coredns-floor: gave back configurationValues; no pod restarts."
+            " Opt out: label resilience.dev/ignore=coredns-floor"
+        ),
+    )
 
 
 async def test_no_configuration_is_given_back_as_an_empty_one() -> None:

@@ -1,12 +1,14 @@
 """A scale-down of cluster DNS is told once, with who did it and what the cluster had."""
 
+import dataclasses
+
 import msgspec
 import pytest
 
 from resilience_operator.cluster.objects.workloads import Claim
-from resilience_operator.core.findings import Scale
+from resilience_operator.core.findings import Finding, Scale, State
 from resilience_operator.core.refs import ObjectRef
-from resilience_operator.engine.change import Decision
+from resilience_operator.engine.change import Decision, Judged
 from resilience_operator.engine.queue import Schedule
 from resilience_operator.run.events import transitions
 from resilience_operator.targets.coredns.scale_down import scale_of
@@ -41,7 +43,10 @@ THREE, TWO = Scale(3, "cpa (Update)", 5, 5, *TOLD_BY), Scale(2, "cpa (Update)", 
                 (
                     "Warning",
                     "CoreDNSScaledDown",
-                    "cpa (Update) scaled it from 3 to 2 replicas; 4 of 5 nodes are Ready and schedulable",
+                    (
+                        "policy p, rule coredns-floor: cpa (Update) scaled it from 3 to 2 replicas;"
+                        " 4 of 5 nodes are Ready and schedulable"
+                    ),
                 )
             ],
         ),
@@ -55,6 +60,18 @@ def test_only_a_scale_down_is_told(
     before: Decision | None, after: Decision, notes: list[tuple[str, str, str]]
 ) -> None:
     assert told(before, after) == notes
+
+
+def test_a_scale_down_that_keeps_the_floor_is_no_warning() -> None:
+    before, after = (
+        dataclasses.replace(decided(scale), asked=frozenset({("p", "coredns-floor")}))
+        for scale in (Scale(4, "cpa (Update)", 5, 5), THREE)
+    )
+    ((kind, reason, _),) = told(before, after)
+    assert (kind, reason) == ("Normal", "CoreDNSScaledDown")
+    below = Judged("p", Finding("coredns-floor", "BelowFloor", DNS, "3 of 4"), State.PENDING)
+    kinds = {reason: kind for kind, reason, _ in told(before, dataclasses.replace(after, judged=(below,)))}
+    assert kinds["CoreDNSScaledDown"] == "Warning"
 
 
 def test_who_scaled_last_is_read_from_managed_fields() -> None:
