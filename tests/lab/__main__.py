@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "build":
-            for programs in (build.LAB, build.ARGO_CD):
+            for programs in (build.LAB, build.ARGO_CD, build.HELM, build.PROMTOOL):
                 print(build.binaries(programs))
             return 0
         directory: Path = options.dir.absolute()
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tests.lab", description="A real control plane on loopback."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="up | down | status | build")
-    commands.add_parser("build", help="only build its programs, and Argo CD")
+    commands.add_parser("build", help="only build its programs, Argo CD, Helm and promtool")
     # `keep` is for `up` alone, and without a help text it is not listed.
     commands_of_a_lab = {"up": "start a lab", "down": "stop it", "status": "say how it is", "keep": None}
     for name, text in commands_of_a_lab.items():

@@ -1,7 +1,7 @@
-"""Builds the parts of the control plane, and Argo CD, from Go modules, once, into a cache outside the tree.
+"""Builds the parts of the control plane, Argo CD, Helm and promtool, once, from Go modules, outside the tree.
 
-Called by `cluster.start`, `argocd` and the command line. The cache is keyed by the module files and the flags: a
-finished folder appears by one rename, so an interrupted build leaves nothing that looks finished.
+Called by `cluster.start`, `argocd`, `fixtures` and the command line. The cache is keyed by the module files and the
+flags: a finished folder appears by one rename, so an interrupted build leaves nothing that looks finished.
 """
 
 from __future__ import annotations
@@ -127,6 +127,16 @@ ARGO_CD = Programs(
         Companion("argocd", _ARGO_CD, "manifests/base/config"),
         Companion("argocd", _ARGO_CD, "hack/git-verify-wrapper.sh"),
     ),
+)
+HELM = Programs(
+    (Binary("helm", "helm", "helm.sh/helm/v4/cmd/helm"),),
+    _MODULES,
+    "once; 2 minutes on two cores",
+)
+PROMTOOL = Programs(
+    (Binary("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool"),),
+    _MODULES,
+    "once; 3 to 8 minutes on two cores",
 )
 
 

@@ -49,6 +49,24 @@ def argocd_cli() -> Path:
     return argo_cd() / "argocd"
 
 
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """Helm 4, as people run it; without it the test is skipped by name."""
+    programs = build.built(build.HELM)
+    if programs is None:
+        pytest.skip("Helm is not built: make lab")
+    return programs / "helm"
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Prometheus' own checker of rules; without it the test is skipped by name."""
+    programs = build.built(build.PROMTOOL)
+    if programs is None:
+        pytest.skip("promtool is not built: make lab")
+    return programs / "promtool"
+
+
 @pytest.fixture
 def own_lab() -> Iterator[Callable[..., Lab]]:
     """Starts control planes that the test may break; takes what `start` takes."""
