@@ -179,6 +179,7 @@ class Reconciler:
             for notice in await self._finalizers.let_go(plan):
                 services.recorder.notify(notice)
         await self._tell(plan, self._memory.troubles(()), now)
+        services.metrics.passed(services.now().timestamp())
         return self._seconds_until_due(plan, services.now())
 
     async def _tell(self, plan: Schedule | None, troubles: tuple[str, ...], now: datetime) -> None:

@@ -66,7 +66,7 @@ class Teller:
         self._records.pop(policy.uid, None)
         self._summaries.pop(policy.uid, None)
         self._warned.discard(policy.uid)
-        self._services.metrics.findings(policy.name, {})
+        self._services.metrics.forget(policy.name)
         self._services.status.forget(policy.uid)
 
     def transitions(
@@ -145,6 +145,8 @@ class Teller:
         unguarded = self._services.unguarded()
         news = (tuple(judged), plan, troubles, undecided, unguarded, self._services.lease.may_write())
         self._untold = self._untold or news != self._told
+        if not news[-1]:
+            self._services.metrics.forget_policies()
         if plan is None or not news[-1] or not self._untold or monotonic < self._built + STATUS_EVERY:
             return
         self._built, self._untold, self._told = monotonic, False, news
@@ -166,9 +168,16 @@ class Teller:
         beside = report.Known(self._since, remembered, troubles, active, undecided, unguarded)
         status = report.status(policy, known.problems, tally, plan, beside)
         await self._services.status.write(policy.ref, status)
-        self._services.metrics.findings(policy.name, +tally.findings)
+        self._measure(policy, status, tally)
         self._warn(policy, status)
         self._summarise(policy, status)
+
+    def _measure(self, policy: Policy, status: Mapping[str, Any], tally: Tally) -> None:
+        metrics, conditions = self._services.metrics, status["conditions"]
+        metrics.findings(policy.name, +tally.findings)
+        said = {one["type"]: one["status"] for one in conditions}
+        mode = status["summary"]["mode"]
+        metrics.policy(policy.name, mode, suspended=policy.suspend, conditions=said)
 
     def _warn(self, policy: Policy, status: Mapping[str, Any]) -> None:
         """One Event on the policy when it turns out that nothing guards what would be written for it."""
