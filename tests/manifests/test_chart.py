@@ -66,7 +66,7 @@ def test_values_reach_the_deployment_and_nothing_else(helm: Path) -> None:
         "imagePullSecrets": [{"name": "pull"}],
         "replicas": 3,
         "extraArgs": ["--max-rollouts=2"],
-        "resources": {"requests": {"cpu": "1"}},
+        "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}},
         "podAnnotations": {"team": "platform"},
         "nodeSelector": {"pool": "system"},
         "tolerations": [{"key": "system", "operator": "Exists"}],
