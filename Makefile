@@ -50,6 +50,6 @@ docs: install ## print what is generated from the code
 
 lock: install ## pin the dependencies anew, with hashes and without addresses
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
-		--strip-extras --allow-unsafe --output-file requirements.lock pyproject.toml
+		--strip-extras --allow-unsafe --extra operator --output-file requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
-		--strip-extras --allow-unsafe --extra dev --output-file requirements-dev.lock pyproject.toml
+		--strip-extras --allow-unsafe --extra operator --extra dev --output-file requirements-dev.lock pyproject.toml
