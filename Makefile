@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)
 
-.PHONY: help install lab demo check unit test test-all bench docs lock
+.PHONY: help install lab demo check unit test test-all bench docs release lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: install lab ## the benchmarks, as ratios against a bare client in the sam
 
 docs: install ## print what is generated from the code
 	$(BIN)/kubectl-resilience explain --markdown > docs/rules.md
+
+release: install ## what is published, into dist/: wheel, install.yaml, chart, SBOM and checksums
+	$(BIN)/python -m tests.release dist
 
 lock: install ## pin the dependencies anew, with hashes and without addresses
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
