@@ -18,7 +18,7 @@ $(VENV)/.installed: requirements-dev.lock pyproject.toml
 
 install: $(VENV)/.installed ## the project and what it needs, into .venv
 
-lab: install ## build the parts of the control plane, and Argo CD (first time 10-14 minutes, then seconds)
+lab: install ## build the parts of the control plane, Argo CD, Helm and promtool (first time 15-30 minutes, then seconds)
 	$(BIN)/python -m tests.lab build
 
 demo: install ## a broken cluster, audited and repaired before your eyes (KEEP=1 leaves it up)

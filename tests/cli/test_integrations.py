@@ -59,7 +59,7 @@ def test_what_a_stranger_writes_is_a_path_and_no_command(runner: Path, path: str
 
 @pytest.mark.parametrize("body", [INSTALL, CHECK], ids=lambda body: body["name"])
 def test_shellcheck_finds_nothing_in_the_actions_scripts(body: dict[str, Any]) -> None:
-    argv = [PROGRAM.with_name("shellcheck"), "--shell=bash", "-"]
+    argv = [str(PROGRAM.with_name("shellcheck")), "--shell=bash", "-"]
     ended = subprocess.run(argv, check=False, input=body["run"], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (0, "")
 

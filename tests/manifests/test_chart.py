@@ -90,6 +90,18 @@ def test_values_reach_the_deployment_and_nothing_else(helm: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "wrong", ["enforced=true", "enforce=yes", "image.name=x", "replicas=two", "extraArgs[0]=max-rollouts"]
+)
+def test_a_value_that_means_nothing_is_refused(helm: Path, wrong: str) -> None:
+    argv = [str(helm), "template", "resilience-operator", str(CHART), f"--set={wrong}"]
+    ended = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, "values don't meet the specifications of the schema" in ended.stderr) == (
+        1,
+        True,
+    )
+
+
 def test_in_another_namespace_nothing_is_left_in_the_usual_one(helm: Path) -> None:
     there = template(helm, "--set=enforce=true,monitoring=true", namespace="acme")
     here = template(helm, "--set=enforce=true,monitoring=true")
