@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)
 
-.PHONY: help install lab lab-real demo check unit test test-all bench docs lock
+.PHONY: help install lab lab-real demo check unit test test-all bench docs release lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ $(VENV)/.installed: requirements-dev.lock pyproject.toml
 
 install: $(VENV)/.installed ## the project and what it needs, into .venv
 
-lab: install ## build the parts of the control plane, Argo CD and Helm (first time 12-16 minutes, then seconds)
+lab: install ## build the parts of the control plane, Argo CD, Helm and promtool (first time 15-30 minutes, then seconds)
 	$(BIN)/python -m tests.lab build
 
 lab-real: lab ## also what real nodes run: kubelet, containerd, CoreDNS (root on Debian; first time 6 minutes)
@@ -53,8 +53,11 @@ docs: install ## print what is generated from the code
 	$(BIN)/kubectl-resilience explain --bottlerocket > docs/bottlerocket.md
 	$(BIN)/kubectl-resilience explain --crd > crds/resiliencepolicies.yaml
 
+release: install ## what is published, into dist/: wheel, install.yaml, chart, SBOM and checksums
+	$(BIN)/python -m tests.release dist
+
 lock: install ## pin the dependencies anew, with hashes and without addresses
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
-		--strip-extras --allow-unsafe --output-file requirements.lock pyproject.toml
+		--strip-extras --allow-unsafe --extra operator --output-file requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
-		--strip-extras --allow-unsafe --extra dev --output-file requirements-dev.lock pyproject.toml
+		--strip-extras --allow-unsafe --extra operator --extra dev --output-file requirements-dev.lock pyproject.toml

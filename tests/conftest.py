@@ -20,12 +20,16 @@ LONGEST = ("test_pairs", "test_rights")
 """Files that take minutes: begun last, one process would still be at them when all others are done."""
 
 CLUSTER = {"lab", "own_lab", "argocd", "scene", "namespace", "real_lab"}
+BUILT = {"helm", "promtool"}
+"""Programs that make lab builds, and that need no cluster."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests of a real cluster: two noisy cores may miss a deadline once; the summary names each rerun."""
     items.sort(key=lambda item: item.path.stem not in LONGEST)
     for item in items:
+        if BUILT & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.lab)
         if CLUSTER & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.lab)
             item.add_marker(pytest.mark.flaky(reruns=1))

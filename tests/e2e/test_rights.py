@@ -44,7 +44,8 @@ def installed(lab: Lab, overlay: str, logs: Path) -> Scene:
 
 
 def install(lab: Lab, overlay: str) -> None:
-    lab.kubectl("apply", "-k", str(ROOT / "manifests" / overlay))
+    for folder in ("setup", overlay):
+        lab.kubectl("apply", "-k", str(ROOT / "manifests" / folder))
 
 
 def broken(scene: Scene, name: str) -> None:

@@ -32,7 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "build":
-            for programs in (build.REAL_NODES,) if options.real else (build.LAB, build.ARGO_CD, build.HELM):
+            wanted = (build.LAB, build.ARGO_CD, build.HELM, build.PROMTOOL)
+            for programs in (build.REAL_NODES,) if options.real else wanted:
                 print(build.binaries(programs))
             if options.real:
                 print(packages.unpack())
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tests.lab", description="A real control plane on loopback."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="up | down | status | build")
-    builder = commands.add_parser("build", help="only build its programs, Argo CD and Helm")
+    builder = commands.add_parser("build", help="only build its programs, Argo CD, Helm and promtool")
     builder.add_argument("--real", action="store_true", help="those of real nodes instead")
     # `keep` is for `up` alone, and without a help text it is not listed.
     commands_of_a_lab = {"up": "start a lab", "down": "stop it", "status": "say how it is", "keep": None}

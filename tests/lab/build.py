@@ -1,4 +1,4 @@
-"""Builds the parts of the control plane, Argo CD and Helm from Go modules, once, into a cache outside the tree.
+"""Builds the parts of the control plane, Argo CD, Helm and promtool, once, from Go modules, outside the tree.
 
 Called by `cluster.start`, `argocd`, `fixtures` and the command line. The cache is keyed by the module files and the
 flags: a finished folder appears by one rename, so an interrupted build leaves nothing that looks finished.
@@ -145,6 +145,11 @@ HELM = Programs(
     (Binary("helm", "helm", "helm.sh/helm/v4/cmd/helm"),),
     _MODULES,
     "once; 2 minutes on two cores",
+)
+PROMTOOL = Programs(
+    (Binary("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool"),),
+    _MODULES,
+    "once; 3 to 8 minutes on two cores",
 )
 
 

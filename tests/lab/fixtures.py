@@ -59,6 +59,15 @@ def helm() -> Path:
     return programs / "helm"
 
 
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Prometheus' own checker of rules; without it the test is skipped by name."""
+    programs = build.built(build.PROMTOOL)
+    if programs is None:
+        pytest.skip("promtool is not built: make lab")
+    return programs / "promtool"
+
+
 def needs_real_nodes() -> None:
     """Skip, by the name of what is missing, where real nodes cannot run."""
     if cluster := os.environ.get(FOREIGN):

@@ -190,8 +190,10 @@ def test_applying_the_manifests_again_does_not_end_a_pause(rendered: tuple[str, 
 @pytest.fixture(scope="module")
 def admit(lab: Lab) -> Iterator[Any]:
     """Sends a Pod in a dry run to a Namespace with the labels of the operator's own."""
-    (home,) = of(render(lab, "base"), "Namespace")
+    (home,) = of(render(lab, "setup"), "Namespace")
     namespace = lab.namespace(labels=home["metadata"]["labels"])
+    (priority,) = of(render(lab, "base"), "PriorityClass")
+    lab.kubectl("apply", "-f", "-", input=json.dumps(priority))
     lab.kubectl("create", "serviceaccount", "resilience-operator", "-n", namespace)
     api = pykube.HTTPClient(pykube.KubeConfig.from_file(str(lab.kubeconfig())))
 
@@ -205,6 +207,7 @@ def admit(lab: Lab) -> Iterator[Any]:
 
     yield send
     lab.kubectl("delete", "namespace", namespace, "--wait=false")
+    lab.kubectl("delete", "priorityclass", priority["metadata"]["name"])
 
 
 def template_of(lab: Lab) -> Object:

@@ -18,6 +18,7 @@ WAVES = {
     "ValidatingAdmissionPolicy": "-2",
     "ValidatingAdmissionPolicyBinding": "-2",
     "ServiceAccount": "-1",
+    "PriorityClass": "-1",
     "ClusterRole": "-1",
     "ClusterRoleBinding": "-1",
     "Role": "-1",
@@ -39,7 +40,9 @@ def operator(lab: Lab) -> list[Object]:
     return render(lab, MANIFESTS / "argocd" / "operator")
 
 
-def test_argo_cd_applies_what_enforce_is_and_only_adds_the_waves(lab: Lab, operator: list[Object]) -> None:
+def test_argo_cd_applies_what_setup_and_enforce_are_and_only_adds_the_waves(
+    lab: Lab, operator: list[Object]
+) -> None:
     plain = copy.deepcopy(operator)
     waves = {}
     for each in plain:
@@ -47,8 +50,15 @@ def test_argo_cd_applies_what_enforce_is_and_only_adds_the_waves(lab: Lab, opera
         waves[each["kind"]] = annotations.pop(WAVE, "0")
         crd = each["kind"] == "CustomResourceDefinition"
         assert annotations == ({OPTIONS: "Prune=false"} if crd else {})
-    assert plain == render(lab, MANIFESTS / "enforce")
+    assert by_name(plain) == by_name(render(lab, MANIFESTS / "setup") + render(lab, MANIFESTS / "enforce"))
     assert {kind: wave for kind, wave in waves.items() if wave != "0"} == WAVES
+
+
+def by_name(objects: list[Object]) -> dict[tuple[str, str, str], Object]:
+    """(kind, namespace, name) -> object, each once."""
+    found = {(each["kind"], place(each), each["metadata"]["name"]): each for each in objects}
+    assert len(found) == len(objects)
+    return found
 
 
 def test_the_optional_right_comes_in_the_wave_of_rights_and_after_its_guard(

@@ -210,8 +210,12 @@ def test_the_metrics_are_those_of_the_contract() -> None:
     metrics.requested("patch", "deployments", "200")
     metrics.event_dropped()
     metrics.pass_failed()
+    metrics.paused_is(lambda: False)
+    metrics.passed(1795334400.0)
+    metrics.policy("production", "Enforce", suspended=False, conditions={"Ready": "True"})
     lines = metrics.exposition().decode().splitlines()
-    samples = [line for line in lines if not line.startswith("#") and "_bucket" not in line]
+    ours = [line for line in lines if line.startswith("resilience_") and "_bucket" not in line]
+    samples = [line for line in ours if not line.startswith("resilience_build_info")]
     assert samples == [
         'resilience_findings{policy="production",rule="dns-config",state="Pending"} 1.0',
         'resilience_remediations_total{policy="production",result="Applied",rule="spread"} 1.0',
@@ -226,6 +230,12 @@ def test_the_metrics_are_those_of_the_contract() -> None:
         "resilience_guarded 1.0",
         'resilience_api_requests_total{code="200",resource="deployments",verb="patch"} 1.0',
         "resilience_events_dropped_total 1.0",
+        'resilience_policy_condition{policy="production",status="True",type="Ready"} 1.0',
+        'resilience_policy_condition{policy="production",status="False",type="Ready"} 0.0',
+        'resilience_policy_condition{policy="production",status="Unknown",type="Ready"} 0.0',
+        'resilience_policy_info{mode="Enforce",policy="production",suspended="false"} 1.0',
+        "resilience_paused 0.0",
+        "resilience_last_pass_timestamp_seconds 1.7953344e+09",
     ]
 
 

@@ -102,7 +102,8 @@ def guarding() -> Iterator[Lab]:
     """A control plane of its own, with the guard in force."""
     with start(nodes=0) as lab:
         lab.needs("users")
-        lab.kubectl("apply", "-k", "manifests/enforce")
+        for folder in ("setup", "enforce"):
+            lab.kubectl("apply", "-k", f"manifests/{folder}")
         lab.kubectl(
             *("create", "clusterrolebinding", "stolen", "--clusterrole=cluster-admin"),
             f"--serviceaccount={ACCOUNT.replace('/', ':')}",

@@ -1,9 +1,10 @@
-"""The operator's own metrics (prefix `resilience_`), served by adapters.health at /metrics.
+"""The operator's own metrics (prefix `resilience_`), served by api.health at /metrics, beside those of its process.
 
-Filled by reconcile (findings, remediations, queue), the host (leader, streams) and the session's
+Filled by reconcile (policies, findings, remediations, queue), wiring (leader, pause, streams) and the session's
 `on_request`. Labels are bounded: kinds, rules, states and policies, never the name of another object.
 """
 
+import platform
 from collections.abc import Callable, Mapping
 
 from prometheus_client import (
@@ -11,15 +12,19 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.registry import Collector
 
+from resilience_operator import __version__
+
 # Else every counter has a companion `_created`, which is not in the contract.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_STATUSES = ("True", "False", "Unknown")
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 
 
@@ -86,12 +91,63 @@ class Metrics:
             "resilience_events_dropped",
             "Events that were never sent: too many of one object, too many waiting, or refused.",
         )
+        self._tell_of_policies()
+        self._tell_of_the_program()
+
+    def _tell_of_policies(self) -> None:
+        self._conditions = Gauge(
+            "resilience_policy_condition",
+            "1 for the status that a condition of a policy has, 0 for the two others.",
+            ("policy", "type", "status"),
+            registry=self._registry,
+        )
+        self._policies = Gauge(
+            "resilience_policy_info",
+            "1 for each policy, with its mode: Audit, Enforce, or Mixed where its rules differ.",
+            ("policy", "mode", "suspended"),
+            registry=self._registry,
+        )
+
+    def _tell_of_the_program(self) -> None:
+        self._paused = self._gauge(
+            "resilience_paused", "1 while the global stop holds, or cannot be known; else 0."
+        )
+        self._last_pass = self._gauge(
+            "resilience_last_pass_timestamp_seconds",
+            "When the last pass that decided anew ended, in seconds since 1970; 0 before the first.",
+        )
+        build = Gauge(
+            "resilience_build_info",
+            "1, with the versions of the operator and of Python.",
+            ("version", "python"),
+            registry=self._registry,
+        )
+        build.labels(__version__, platform.python_version()).set(1)
+        ProcessCollector(registry=self._registry)
 
     def findings(self, policy: str, counts: Mapping[tuple[str, str], int]) -> None:
         """Replace a policy's findings by `counts`, (rule, state) -> number; empty forgets the policy."""
         self._findings.remove_by_labels({"policy": policy})
         for (rule, state), number in counts.items():
             self._findings.labels(policy, rule, state).set(number)
+
+    def policy(self, policy: str, mode: str, *, suspended: bool, conditions: Mapping[str, str]) -> None:
+        """Replace what is told of a policy; `conditions` is type -> True, False or Unknown."""
+        self._forget_but_findings(policy)
+        self._policies.labels(policy, mode, str(suspended).lower()).set(1)
+        for kind, said in conditions.items():
+            for status in _STATUSES:
+                self._conditions.labels(policy, kind, status).set(float(status == said))
+
+    def forget(self, policy: str) -> None:
+        """The policy is gone, and with it all that is told of it but what was done."""
+        self._findings.remove_by_labels({"policy": policy})
+        self._forget_but_findings(policy)
+
+    def forget_policies(self) -> None:
+        """Another replica speaks of policies now: what this one knew last would contradict it."""
+        for metric in (self._findings, self._conditions, self._policies):
+            metric.clear()
 
     def remediated(self, policy: str, rule: str, result: str) -> None:
         """Count one remediation."""
@@ -111,6 +167,10 @@ class Metrics:
         """Count one pass that ended by an error of our own."""
         self._failed_passes.inc()
 
+    def passed(self, at: float) -> None:
+        """A pass decided anew and ended, at a time in seconds since 1970."""
+        self._last_pass.set(at)
+
     def queue_depth(self, number: int) -> None:
         """Objects that wait to be evaluated."""
         self._queue_depth.set(number)
@@ -126,6 +186,10 @@ class Metrics:
     def guarded_is(self, question: Callable[[], bool]) -> None:
         """Ask `question` at every scrape."""
         self._guarded.set_function(lambda: float(question()))
+
+    def paused_is(self, question: Callable[[], bool]) -> None:
+        """Ask `question` at every scrape."""
+        self._paused.set_function(lambda: float(question()))
 
     def watch(self, kind: str, age: Callable[[], float], objects: Callable[[], int]) -> None:
         """Ask a stream at every scrape for its age in seconds and its number of objects."""
@@ -147,6 +211,10 @@ class Metrics:
     def exposition(self) -> bytes:
         """All metrics in the text format of Prometheus."""
         return generate_latest(self._registry)
+
+    def _forget_but_findings(self, policy: str) -> None:
+        for metric in (self._conditions, self._policies):
+            metric.remove_by_labels({"policy": policy})
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(name, text, registry=self._registry)

@@ -25,19 +25,23 @@ COMMANDS = {
 }
 """Command (and module of this package) -> what it does."""
 
+CLUSTER_TOO = "pip install 'resilience-operator[cluster]'"
 BAD_INPUT = 2
 INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code. `argv`: without the program's name; sys.argv's if None."""
-    arguments = parse(sys.argv[1:] if argv is None else argv)
     outlive_the_reader()
     try:
+        arguments = parse(sys.argv[1:] if argv is None else argv)
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except OperatorError as error:
         print(error, file=sys.stderr)
+        return BAD_INPUT
+    except ModuleNotFoundError as error:
+        print(f"{error.name} is not installed; to look at a cluster: {CLUSTER_TOO}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -185,6 +185,7 @@ class Reconciler:
             unfenced = tuple(one for one in plan.now if one.needs_no_lease)
             await self._carry_out(replace(plan, now=unfenced), now)
         await self._tell(plan, self._memory.troubles(()), now)
+        services.metrics.passed(services.now().timestamp())
         return self._seconds_until_due(plan, services.now())
 
     async def _tell(self, plan: Schedule | None, troubles: tuple[str, ...], now: datetime) -> None:

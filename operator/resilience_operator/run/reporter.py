@@ -70,7 +70,7 @@ class Teller:
         self._records.pop(policy.uid, None)
         self._summaries.pop(policy.uid, None)
         self._warned.pop(policy.uid, None)
-        self._services.metrics.findings(policy.name, {})
+        self._services.metrics.forget(policy.name)
         self._services.status.forget(policy.uid)
 
     def transitions(
@@ -160,6 +160,8 @@ class Teller:
         seen = (troubles, undecided, around.unguarded, around.paused, around.rights)
         news = (tuple(judged), plan, seen, self._services.lease.may_write())
         self._untold = self._untold or news != self._told
+        if not news[-1]:
+            self._services.metrics.forget_policies()
         if plan is None or not news[-1] or not self._untold or monotonic < self._built + STATUS_EVERY:
             return
         self._built, self._untold, self._told = monotonic, False, news
@@ -174,9 +176,16 @@ class Teller:
         beside = replace(around, since=self._since, remediations=remembered)
         status = report.status(policy, known.problems, tally, plan, beside)
         await self._services.status.write(policy.ref, status)
-        self._services.metrics.findings(policy.name, +tally.findings)
+        self._measure(policy, status, tally)
         self._warn(policy, status)
         self._summarise(policy, status)
+
+    def _measure(self, policy: Policy, status: Mapping[str, Any], tally: Tally) -> None:
+        metrics, conditions = self._services.metrics, status["conditions"]
+        metrics.findings(policy.name, +tally.findings)
+        said = {one["type"]: one["status"] for one in conditions}
+        mode = status["summary"]["mode"]
+        metrics.policy(policy.name, mode, suspended=policy.suspend, conditions=said)
 
     def _warn(self, policy: Policy, status: Mapping[str, Any]) -> None:
         """One Event on the policy for each trouble that begins, and one when the last has ended."""

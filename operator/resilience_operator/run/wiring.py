@@ -85,6 +85,7 @@ class Wiring:
         self._guard = GuardProof(session, settings.namespace, self._patched, self._wake, clock)
         self._reconciler: Reconciling | None = None
         metrics.guarded_is(lambda: not self._guard.unguarded())
+        metrics.paused_is(self._pause.paused)
         metrics.leader_is(self._lease.is_leader)
 
     def services(self) -> Services:
