@@ -23,6 +23,7 @@ from resilience_operator.core.kinds import (
 )
 from resilience_operator.targets import KINDS
 from resilience_operator.targets.nodes.kinds import NODE_STATE
+from resilience_operator.targets.webhooks.kinds import ENDPOINT_SLICE, MUTATING_KIND, VALIDATING_KIND
 from tests.lab import Lab
 from tests.support import ROOT
 
@@ -104,6 +105,7 @@ CLUSTER_RIGHTS = {
     *(("resilience.dev", "resiliencepolicies", verb, "") for verb in {"get", "patch"} | READ),
     ("resilience.dev", "resiliencepolicies/status", "patch", ""),
     *(("resilience.dev", "nodestates", verb, "") for verb in READ),
+    *(whole(MUTATING_KIND, *READ) | whole(VALIDATING_KIND, *READ) | whole(ENDPOINT_SLICE, *READ)),
     *(("apiextensions.k8s.io", "customresourcedefinitions", verb, CRD) for verb in READ),
     ("events.k8s.io", "events", "create", ""),
     ("events.k8s.io", "events", "patch", ""),
@@ -124,6 +126,8 @@ ENFORCING = {
     *whole(HPA, "get", "patch"),
     *whole(SCALED_OBJECT, "get", "patch"),
     *whole(BUDGET, "create", "delete", "get", "patch"),
+    *whole(MUTATING_KIND, "get", "patch"),
+    *whole(VALIDATING_KIND, "get", "patch"),
     *whole(NODE_STATE, "create", "delete", "get", "patch"),
     ("", "nodes", "get", ""),
     ("", "nodes/status", "patch", ""),
@@ -131,6 +135,20 @@ ENFORCING = {
 ENFORCING_BESIDE_DNS = whole(CONFIG_MAP, "get", "patch")
 APPLICATIONS = {("argoproj.io", "applications", verb, "") for verb in {"patch"} | READ}
 """Of the component manifests/argocd/rights alone."""
+GUARD = {
+    f"resilience-operator-{name}"
+    for name in (
+        "budgets",
+        "events",
+        "floors",
+        "leaves",
+        "node-condition",
+        "nodestates",
+        "only-updates",
+        "own-kind",
+        "webhooks",
+    )
+}
 
 
 def test_the_rights_are_these_and_no_others(rendered: tuple[str, list[Object]]) -> None:
@@ -170,7 +188,8 @@ def test_the_guard_is_on_the_operators_user_and_on_nobody_else(rendered: tuple[s
     overlay, objects = rendered
     user = f"system:serviceaccount:{ACCOUNT['namespace']}:{ACCOUNT['name']}"
     policies = {each["metadata"]["name"]: each["spec"] for each in of(objects, "ValidatingAdmissionPolicy")}
-    assert len(policies) == (5 if overlay.startswith("enforce") else 0) + (COMPONENT in overlay)
+    optional = {"resilience-operator-applications"} if COMPONENT in overlay else set()
+    assert set(policies) == (GUARD if overlay.startswith("enforce") else set()) | optional
     for spec in policies.values():
         assert spec["failurePolicy"] == "Fail"
         assert [each["expression"] for each in spec["matchConditions"]] == [
