@@ -21,6 +21,7 @@ NOT_MEANT = {
     ("cli/output.py", "deployments"): 1,  # a number of the JSON that `check` prints
     ("cli/giving_back.py", "replicas"): 2,  # a field of a Deployment's spec and status
     ("cli/files/positions.py", "replicas"): 1,  # the field of a Deployment
+    ("cli/files/manifests.py", "resources"): 1,  # what a Kustomization lists
 }
 """(file, word) -> how often a string that is the name of a rule or of a section is not meant as one."""
 

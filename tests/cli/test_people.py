@@ -221,7 +221,7 @@ async def test_a_retry_of_one_object_takes_its_quarantine_out_of_our_state_and_n
 
 def test_on_a_terminal_findings_are_grouped_by_object_and_folded_at_its_width() -> None:
     found = cluster(
-        [policy("p", mode="Audit", deployments={"dnsConfig": {}, "probes": {}})], [workload("web")]
+        [policy("p", mode="Audit", deployments={"dnsConfig": {}, "replicas": {"min": 9}})], [workload("web")]
     )
     out = io.StringIO()
     grouped(rows(found, ""), Console(file=out, width=40, markup=False, highlight=False))
