@@ -49,8 +49,9 @@ def test_helm_and_kustomize_render_the_same_objects(
 ) -> None:
     by_kustomize = [each for folder in ("setup", *overlays) for each in render(lab, folder)]
     expected = by_name([each for each in by_kustomize if each["kind"] != "Namespace"])
-    crd = ("CustomResourceDefinition", "", "resiliencepolicies.resilience.dev")
-    expected[crd]["metadata"]["annotations"] = KEPT
+    for kind in ("resiliencepolicies", "nodestates"):
+        crd = ("CustomResourceDefinition", "", f"{kind}.resilience.dev")
+        expected[crd]["metadata"]["annotations"] = KEPT
     assert by_name(template(helm, *options)) == expected
 
 

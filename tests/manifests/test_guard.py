@@ -308,8 +308,11 @@ def test_the_api_server_doubts_no_expression_of_the_guard(guarded: Lab) -> None:
         "resilience-operator-events",
         "resilience-operator-floors",
         "resilience-operator-leaves",
+        "resilience-operator-node-condition",
+        "resilience-operator-nodestates",
         "resilience-operator-only-updates",
         "resilience-operator-own-kind",
+        "resilience-operator-webhooks",
     }
     assert all(verdict == {} for verdict in verdicts.values()), verdicts
 
