@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from resilience_operator.cluster.leaves import depth_present, observed_value, outline
+from resilience_operator.cluster.objects.workloads import Declared
 from resilience_operator.cluster.ownership import has_entry, in_force
 from resilience_operator.core.numbers import whole_number
 from resilience_operator.core.paths import ABSENT, Path
@@ -194,10 +195,8 @@ def forget(view: View, directory: Mapping[str, Policy], patience: Patience, keep
 
 def remembered_until(view: View, patience: Patience) -> datetime | None:
     """Until when the times of our writes stay, after a temporary leaf was given back; None where nothing was."""
-    if (
-        view.state.leaves or not view.state.applies or view.workload is not None
-    ):  # No workload has such leaves.
-        return None
+    if view.state.leaves or not view.state.applies or not isinstance(view.target, Declared):
+        return None  # Only declared leaves are temporary.
     last = view.state.applies[-1]
     return last.at + patience.window if not last.revision else None
 
