@@ -17,8 +17,9 @@ from resilience_operator.policy.common import Problem
 from resilience_operator.policy.policy import Policy
 from resilience_operator.targets.coredns.target import TARGET as COREDNS
 from resilience_operator.targets.deployments.target import TARGET as DEPLOYMENTS
+from resilience_operator.targets.services.target import TARGET as SERVICES
 
-TARGETS: tuple[Target, ...] = (DEPLOYMENTS, COREDNS)
+TARGETS: tuple[Target, ...] = (DEPLOYMENTS, COREDNS, SERVICES)
 
 DECODERS = Decoders(watched for target in TARGETS for watched in target.watched)
 """Decodes every watched kind."""

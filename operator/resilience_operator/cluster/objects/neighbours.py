@@ -12,6 +12,7 @@ from resilience_operator.cluster.objects.meta import (
     Meta,
     Observed,
 )
+from resilience_operator.core.refs import ObjectRef
 
 
 class WaitingState(Observed, frozen=True):
@@ -78,6 +79,7 @@ class ServicePort(Observed, frozen=True):
     port: int = 0
     target_port: int | str | None = None
     protocol: str = "TCP"
+    name: str = ""
 
 
 class ServiceSpec(Observed, frozen=True):
@@ -86,6 +88,8 @@ class ServiceSpec(Observed, frozen=True):
     type: str = "ClusterIP"
     selector: dict[str, str] = {}
     ports: tuple[ServicePort, ...] = ()
+    cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    """"None" where it is headless."""
 
 
 class Service(Observed, frozen=True):
@@ -93,6 +97,12 @@ class Service(Observed, frozen=True):
 
     metadata: Meta
     spec: ServiceSpec = ServiceSpec()
+
+    @property
+    def ref(self) -> ObjectRef:
+        """This Service as a reference."""
+        meta = self.metadata
+        return ObjectRef("v1", "Service", meta.namespace, meta.name, meta.uid)
 
 
 class Namespace(Observed, frozen=True):
