@@ -71,7 +71,7 @@ def check_files(policy: Policy, arguments: Namespace) -> Result:
     gc.disable()
     with Bar("files") as bar:
         loaded = load(arguments.paths, arguments.max_size, bar.show)
-    inventory = Inventory(loaded.manifests, loaded.takeovers, loaded.beside)
+    inventory = Inventory(loaded.manifests, loaded.takeovers, loaded.beside, loaded.makers)
     judgement = judge(policy, inventory.subjects(datetime.now(UTC)))
     if not loaded.objects and not loaded.problems:
         loaded.problems += [Problem(path, 0, NOTHING) for path in arguments.paths]

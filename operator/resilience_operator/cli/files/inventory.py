@@ -32,6 +32,7 @@ from resilience_operator.targets.coredns.cluster_dns import (
     is_cluster_dns,
     neighbours,
 )
+from resilience_operator.targets.services.files import Maker, ServicesOfFiles
 from resilience_operator.targets.workloads.autoscalers import Autoscaler, autoscaler_of
 from resilience_operator.targets.workloads.budgets import name_of
 from resilience_operator.targets.workloads.foreign_pods import Stranger, Strangers
@@ -53,8 +54,9 @@ class Inventory:
         manifests: Iterable[Manifest],
         takeovers: Iterable[Takeover] = (),
         beside: Iterable[tuple[str, Stranger]] = (),
+        makers: Iterable[Maker] = (),
     ) -> None:
-        """`beside`: namespace and pods of each controller of another kind."""
+        """`beside`: namespace and pods of each controller of another kind; `makers`: what else makes pods, or may."""
         self._judged: list[Manifest] = []
         self._services: dict[tuple[str, Pair], list[Service]] = defaultdict(list)
         self._namespaces: dict[str, Namespace] = {}
@@ -70,6 +72,7 @@ class Inventory:
         self._sharing: dict[str, Sharing] = {}
         self._daemon_sets: list[DaemonSet] = []
         self._strangers = Strangers()
+        self._services_of_files = ServicesOfFiles(lambda within: self._placed[within].values(), makers)
         for namespace, found in beside:
             self._strangers.add(namespace, found)
         for takeover in takeovers:
@@ -101,6 +104,9 @@ class Inventory:
                     yield Subject(self._with_scaled(self._view(found, now), now), spot)
                 case HorizontalPodAutoscaler() | ScaledObject() | ConfigMap() as scaler:
                     yield Subject(self._scaler_view(scaler, now), spot)
+                case Service() as service:
+                    around = self._namespaces.get(service.metadata.namespace)
+                    yield Subject(self._services_of_files.view(service, now, around), spot)
 
     def _with_scaled(self, view: DeploymentView, now: datetime) -> DeploymentView:
         """The view of a CPA with the Deployments that it scales."""
@@ -139,6 +145,7 @@ class Inventory:
             case DaemonSet():
                 self._daemon_sets.append(found)
             case Service():
+                self._judged.append(manifest)
                 # One label of the selector is enough to find the few Services that may select a pod.
                 for pair in sorted(found.spec.selector.items())[:1] or [("", "")]:
                     self._services[found.metadata.namespace, pair].append(found)

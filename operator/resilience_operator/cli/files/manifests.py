@@ -33,6 +33,7 @@ from resilience_operator.core.kinds import (
 from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.targets import project, project_dict
 from resilience_operator.targets.coredns.cluster_dns import runs_cache
+from resilience_operator.targets.services.files import Maker, maker_of
 from resilience_operator.targets.workloads.autoscalers import may_be_parameters
 from resilience_operator.targets.workloads.foreign_pods import Stranger, stranger
 
@@ -127,6 +128,8 @@ class Loaded:
     objects: int = 0
     strangers: list[Problem] = field(default_factory=list)
     beside: list[tuple[str, Stranger]] = field(default_factory=list)
+    makers: list[Maker] = field(default_factory=list)
+    """What makes pods that a Service may select, or may make them, beside the Deployments."""
 
     def add(self, other: "Loaded") -> None:
         """Take over what another part gave."""
@@ -138,6 +141,7 @@ class Loaded:
         self.objects += other.objects
         self.strangers += other.strangers
         self.beside += other.beside
+        self.makers += other.makers
 
 
 def read(text: str, file: str, *, is_json: bool = False) -> Loaded:
@@ -187,12 +191,15 @@ class _Reader:
         group = _group(version)
         if (group, kind) in _PODS_OF:
             self.loaded.beside.append(_beside(value, *_PODS_OF[group, kind]))
+        read = READ.get((version, kind))
+        if read is None and (maker := maker_of(value, group, kind, *_names(value))) is not None:
+            self.loaded.makers.append(maker)
         if (group, kind) in UNCOVERED:
             self.loaded.takeovers += _takeovers(value) if (group, kind) == ROLLOUT else ()
             self._take_uncovered(value, node, ObjectRef(version, kind, *_names(value)))
-        elif found := READ.get((version, kind)):
-            if found is not CONFIG_MAP or may_be_parameters(*_parameters(value)):
-                self._project(found, value, node)
+        elif read is not None:
+            if read is not CONFIG_MAP or may_be_parameters(*_parameters(value)):
+                self._project(read, value, node)
         elif served := RETIRED.get((group, kind)):
             message = f"{version} {kind} is no longer served by any API server; write {served.api_version}"
             self._refuse(node, message)
@@ -223,6 +230,7 @@ class _Reader:
             why = f"is incomplete ({lacking}): {RENDER}"
             self.loaded.incomplete.append(Place(found.ref, self.file, self._line(node), why))
             self.loaded.objects -= 1
+            self.loaded.makers.append(Maker(found.metadata.namespace, f"Deployment {found.metadata.name}"))
         else:
             lines = landmarks(node, self.offset) if kind in _JUDGED else {}
             self.loaded.manifests.append(Manifest(kind, found, self.file, self._line(node), lines))

@@ -10,14 +10,12 @@ from resilience_operator.core.findings import EMPTY, Finding, Skipped, Verdict
 from resilience_operator.targets.services.causes import Cause, cause_of
 from resilience_operator.targets.services.endpoints import is_judged, leads_nowhere
 from resilience_operator.targets.services.manifests import cause_in_files
-from resilience_operator.targets.services.pods import shortened
+from resilience_operator.targets.services.pods import MAX_MESSAGE, shortened
 from resilience_operator.targets.services.rollouts import LONGEST, rolling_until
 from resilience_operator.targets.services.settings import EmptyService
 from resilience_operator.targets.services.texts import EMPTY_SERVICE, NEVER_CHANGED, PORT_MISSING
 from resilience_operator.targets.services.view import ServiceView
 
-MAX_MESSAGE = 300
-"""Characters of a finding."""
 CALLERS_SAID = 2
 """Who points to it, told one by one."""
 CALLER_LONGEST = 48

@@ -3,6 +3,7 @@
 from resilience_operator.core.findings import EMPTY, Finding, Skipped, Verdict
 from resilience_operator.targets.services.causes import declared_ports, in_words, listed
 from resilience_operator.targets.services.nearness import nearest
+from resilience_operator.targets.services.pods import MAX_MESSAGE, shortened
 from resilience_operator.targets.services.texts import (
     EMPTY_SERVICE,
     NEVER_CHANGED,
@@ -12,6 +13,8 @@ from resilience_operator.targets.services.texts import (
 from resilience_operator.targets.services.view import ServiceView
 
 NO_WORKLOAD = "no workload of its Namespace was read: whether its selector matches one is unknown"
+
+MAY_MAKE = "its selector matches no workload of the input; {} may make such pods"
 
 
 def cause_in_files(view: ServiceView) -> Verdict:
@@ -35,13 +38,15 @@ def cause_in_files(view: ServiceView) -> Verdict:
 
 
 def _selects_nothing(view: ServiceView) -> Verdict:
-    if not view.nearby:
-        return Verdict(skipped=(Skipped(EMPTY_SERVICE, view.ref, NO_WORKLOAD),))
     selector = view.service.spec.selector
     near = nearest(selector, view.nearby)
+    if not near and (view.doubtful or not view.nearby):
+        why = MAY_MAKE.format(shortened(view.doubtful[0])) if view.doubtful else NO_WORKLOAD
+        return Verdict(skipped=(Skipped(EMPTY_SERVICE, view.ref, why),))
     message = f"its selector {in_words(selector)} matches no workload of the input"
     return _found(view, SELECTS_NOTHING, f"{message}; {near}" if near else message)
 
 
 def _found(view: ServiceView, reason: str, message: str) -> Verdict:
+    message = shortened(message, MAX_MESSAGE)
     return Verdict((Finding(EMPTY_SERVICE, reason, view.ref, message, report_only=NEVER_CHANGED),))

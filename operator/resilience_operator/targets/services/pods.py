@@ -17,6 +17,8 @@ RECENT = timedelta(minutes=10)
 """A container that ended since is still crashing: the kubelet waits for five minutes at most."""
 SAID = 2
 """Causes that are told of."""
+MAX_MESSAGE = 300
+"""Characters of a finding."""
 LONGEST = 90
 """Characters that are kept of another program's message."""
 

@@ -50,6 +50,8 @@ class ServiceView:
     """What points to it, in words."""
     workloads: tuple[str, ...] = ()
     """In files: the workloads of other kinds that it selects, in words."""
+    doubtful: tuple[str, ...] = ()
+    """In files: what else may make pods in its Namespace, nobody knows with which labels."""
     in_files: bool = False
     """True where only manifests are known: no pod, no EndpointSlice."""
 
