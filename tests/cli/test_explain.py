@@ -26,6 +26,8 @@ from resilience_operator.targets.deployments import (
     resources,
     spread,
 )
+from resilience_operator.targets.services import causes, manifests
+from resilience_operator.targets.services import texts as services_texts
 from resilience_operator.targets.workloads import cpa, floors, json_text
 
 MODULES = {
@@ -40,10 +42,18 @@ MODULES = {
     "coredns-spread": (coredns_spread, spread),
     "coredns-budget": (coredns_budget, disruption_budget),
     "node-local-cache": (node_local_cache,),
+    "empty-service": (causes, manifests, services_texts),
 }
 WRITING = {"spread", "graceful-shutdown", "dns-config", "replicas", "coredns-floor", "coredns-spread"}
 REASON = re.compile(r"[A-Z][a-z]+(?:JSON|[A-Za-z]*[A-Z][a-z]*)")
-NOT_REASONS = {"ScheduleAnyway", "DoNotSchedule", "ReplicaSet", "StatefulSet", "ReplicationController"}
+NOT_REASONS = {
+    "ScheduleAnyway",
+    "DoNotSchedule",
+    "ReplicaSet",
+    "ReplicaFailure",
+    "StatefulSet",
+    "ReplicationController",
+}
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -18,7 +18,7 @@ from resilience_operator.targets import RULES
 from tests.support.clusters import Body, cluster
 from tests.support.gitops import append, merge, node, rendered, running
 
-WITHOUT_PATCH = {"probes", "resources", "node-local-cache"}
+WITHOUT_PATCH = {"probes", "resources", "node-local-cache", "empty-service"}
 """Rules of which only an owner knows the value."""
 
 HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"

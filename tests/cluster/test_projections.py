@@ -384,7 +384,9 @@ def test_services_namespaces_nodes_and_claims_are_kept_by_what_matters_of_them()
     assert isinstance(namespace, Namespace)
     assert isinstance(claim, PersistentVolumeClaim)
     assert isinstance(node, Node)
-    assert service.spec == ServiceSpec("ClusterIP", {"app": "web"}, (ServicePort(80, "http", "TCP"),))
+    assert service.spec == ServiceSpec(
+        "ClusterIP", {"app": "web"}, (ServicePort(80, "http", "TCP"),), "10.96.231.188"
+    )
     assert namespace.metadata.labels == {"kubernetes.io/metadata.name": "shop", "team": "checkout"}
     assert namespace.metadata.annotations == {"resilience.dev/ignore": "spread"}
     assert claim.spec == VolumeClaimSpec(("ReadWriteOnce",))

@@ -76,12 +76,21 @@ from resilience_operator.core.kinds import (
 )
 from resilience_operator.core.refs import Key
 from resilience_operator.core.state import ANNOTATION, Held, ObjectState, encode
-from resilience_operator.targets import KINDS, TARGETS, new_store
+from resilience_operator.targets import TARGETS
 from resilience_operator.targets.coredns.cluster_dns import DNSNeighbours
+from resilience_operator.targets.workloads.events import WorkloadViews
 from resilience_operator.targets.workloads.relations import service_selects
 from resilience_operator.targets.workloads.view import DeploymentView, ScalerView, View
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+WORKLOADS = tuple(target for target in TARGETS if target.views is WorkloadViews)
+"""The targets whose objects are Deployments, or scale one: what an event touches of others, their own tests say."""
+
+
+def store_of_workloads() -> Store:
+    return Store(WORKLOADS)
+
+
 WEB = ("shop", "web")
 
 
@@ -150,7 +159,7 @@ def claim(name: str = "data", version: int = 7, mode: str = "ReadWriteOnce") -> 
 @pytest.fixture
 def store() -> Store:
     """A Deployment `web` with all that belongs to it, and `api` that stands alone; nothing is dirty."""
-    filled = new_store()
+    filled = store_of_workloads()
     for kind, found in (
         (DEPLOYMENT, deployment(claim="data")),
         (DEPLOYMENT, deployment("api")),
@@ -186,7 +195,7 @@ def test_a_view_has_all_that_lies_beside_a_deployment_and_nothing_of_its_neighbo
         server=(1, 35),
     )
     assert store.look(("shop", "gone"), NOW) is None
-    assert {kind.kind: store.count(kind) for kind in KINDS} == {
+    assert {kind.kind: store.count(kind) for kind in store.decoders.kinds} == {
         "Deployment": 2,
         "ReplicaSet": 1,
         "Pod": 2,
@@ -362,7 +371,7 @@ def test_a_deletion_touches_what_the_object_belonged_to(store: Store) -> None:
 
 
 def test_pods_known_before_their_replica_set_and_deployment_belong_to_them_in_the_end() -> None:
-    late = new_store()
+    late = store_of_workloads()
     late.put(POD, pod())
     late.put(REPLICA_SET, replica_set())
     assert late.take_dirty() == set()
@@ -375,7 +384,7 @@ def test_pods_known_before_their_replica_set_and_deployment_belong_to_them_in_th
 
 def test_whoever_waits_is_woken_once_per_batch() -> None:
     woken: list[str] = []
-    store = Store(TARGETS, on_dirty=lambda: woken.append("now"))
+    store = Store(WORKLOADS, on_dirty=lambda: woken.append("now"))
     store.put(NODE, node())
     store.put(DEPLOYMENT, deployment())
     assert (woken, store.take_dirty()) == (["now"], {WEB})
@@ -448,7 +457,7 @@ def test_after_a_restored_backup_the_list_counts_although_it_is_older(store: Sto
 
 def test_applications_that_change_wake_once_and_touch_what_belongs_to_them() -> None:
     woken: list[bool] = []
-    store = Store(TARGETS, lambda: woken.append(True))
+    store = Store(WORKLOADS, lambda: woken.append(True))
     store.replace(DEPLOYMENT, [tracked(deployment("web"), "shop"), tracked(deployment("api"), "other")], "1")
     store.take_dirty()
     woken.clear()
@@ -539,7 +548,7 @@ def annotated(text: str, *claims: Claim) -> Deployment:
 def test_our_annotation_is_believed_only_as_we_wrote_it_on_this_object(
     found: Deployment, state: ObjectState, distrust: str
 ) -> None:
-    store = new_store()
+    store = store_of_workloads()
     store.put(DEPLOYMENT, found)
     view = store.look(("shop", "web"), NOW)
     assert view is not None
@@ -733,7 +742,7 @@ def of_deployment(view: DeploymentView) -> object:
 def test_to_judge_again_what_was_touched_is_the_same_as_to_judge_everything(
     history: list[tuple[Event, str]], batch: int
 ) -> None:
-    store, cluster = new_store(), Cluster()
+    store, cluster = store_of_workloads(), Cluster()
     known: dict[Key, object] = dict.fromkeys(KEYS)
     for number, (event, how) in enumerate(history):
         cluster.change(store, event, how)
@@ -749,7 +758,7 @@ def test_to_judge_again_what_was_touched_is_the_same_as_to_judge_everything(
 def test_versions_that_arrive_in_any_order_end_as_if_they_had_come_in_theirs(
     history: list[Event], random: Random
 ) -> None:
-    cluster, straight, shuffled = Cluster(), new_store(), new_store()
+    cluster, straight, shuffled = Cluster(), store_of_workloads(), store_of_workloads()
     versions: list[Event] = []
     for kind, found in history:
         cluster.change(straight, (kind, found), "put")

@@ -63,7 +63,7 @@ def _skips(result: Result) -> Iterator[str]:
     for place in result.unjudged:
         if place.why != NOT_COVERED:
             yield f"skipped: {place.file}:{place.line} {place.ref.kind} {place.ref.name} {place.why}"
-    if result.files and result.judgement.judged and SPREAD in result.judgement.policy.rules:
+    if result.files and result.judgement.deployments and SPREAD in result.judgement.policy.rules:
         yield f"skipped: [{SPREAD}] live placement: {SPEC_ALONE}"
     if result.strangers:
         yield f"skipped: {result.strangers} {_plural('document', result.strangers)} without apiVersion and kind"

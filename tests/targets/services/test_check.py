@@ -64,16 +64,20 @@ SKIPPED = "skipped: [empty-service] 1 Service:"
         pytest.param(
             [service("{app: wbe}"), WEB],
             [
-                f"{HEAD} its selector app=wbe matches no workload of the input; the pods of Deployment web have"
-                f" app=web, not app=wbe; {REPORTED}"
+                (
+                    f"{HEAD} its selector app=wbe matches no workload of the input; the pods of Deployment web have"
+                    f" app=web, not app=wbe; {REPORTED}"
+                )
             ],
             id="a letter off",
         ),
         pytest.param(
             [service("{app: web, tier: back}"), WEB],
             [
-                f"{HEAD} its selector app=web,tier=back matches no workload of the input; the pods of Deployment web"
-                f" have tier=front, not tier=back; {REPORTED}"
+                (
+                    f"{HEAD} its selector app=web,tier=back matches no workload of the input; the pods of Deployment"
+                    f" web have tier=front, not tier=back; {REPORTED}"
+                )
             ],
             id="all labels but one",
         ),
@@ -85,21 +89,39 @@ SKIPPED = "skipped: [empty-service] 1 Service:"
         pytest.param(
             [service("{app: web}", "web"), WEB],
             [
-                f"{HEAD} port 80 leads nowhere: no container of Deployment web declares a port web (they declare"
-                f" http); {REPORTED}"
+                (
+                    f"{HEAD} port 80 leads nowhere: no container of Deployment web declares a port web (they declare"
+                    f" http); {REPORTED}"
+                )
             ],
             id="a port's name that no container declares",
         ),
-        pytest.param([service("{app: web}", "9090"), WEB], [], id="a port's number may be listened on undeclared"),
-        pytest.param([service("{app: db}", "sql"), WEB, workload("StatefulSet", "apps/v1", TEMPLATE)], [], id="a StatefulSet"),
-        pytest.param([service("{app: db}"), WEB, workload("Rollout", "argoproj.io/v1alpha1", TEMPLATE)], [], id="a Rollout"),
         pytest.param(
-            [service("{app: db}"), WEB, workload("CronJob", "batch/v1", f"{{jobTemplate: {{spec: {TEMPLATE}}}}}")],
+            [service("{app: web}", "9090"), WEB], [], id="a port's number may be listened on undeclared"
+        ),
+        pytest.param(
+            [service("{app: db}", "sql"), WEB, workload("StatefulSet", "apps/v1", TEMPLATE)],
+            [],
+            id="a StatefulSet",
+        ),
+        pytest.param(
+            [service("{app: db}"), WEB, workload("Rollout", "argoproj.io/v1alpha1", TEMPLATE)],
+            [],
+            id="a Rollout",
+        ),
+        pytest.param(
+            [
+                service("{app: db}"),
+                WEB,
+                workload("CronJob", "batch/v1", f"{{jobTemplate: {{spec: {TEMPLATE}}}}}"),
+            ],
             [],
             id="a CronJob",
         ),
         pytest.param(
-            [service("{app: db}"), "apiVersion: v1\nkind: Pod\nmetadata: {name: db, labels: {app: db}}\n"], [], id="a pod"
+            [service("{app: db}"), "apiVersion: v1\nkind: Pod\nmetadata: {name: db, labels: {app: db}}\n"],
+            [],
+            id="a pod",
         ),
         pytest.param(
             [service("{app: db}"), WEB, workload("Cluster", "postgresql.cnpg.io/v1", "{instances: 3}")],
@@ -109,8 +131,10 @@ SKIPPED = "skipped: [empty-service] 1 Service:"
         pytest.param(
             [service("{app: wbe}"), WEB, workload("ServiceMonitor", "monitoring.coreos.com/v1", "{}")],
             [
-                f"{HEAD} its selector app=wbe matches no workload of the input; the pods of Deployment web have"
-                f" app=web, not app=wbe; {REPORTED}"
+                (
+                    f"{HEAD} its selector app=wbe matches no workload of the input; the pods of Deployment web have"
+                    f" app=web, not app=wbe; {REPORTED}"
+                )
             ],
             id="a letter off, beside a custom resource",
         ),
@@ -118,8 +142,10 @@ SKIPPED = "skipped: [empty-service] 1 Service:"
             [service("{app: db}"), workload("Deployment", "apps/v1", "{replicas: 3}")],
             [
                 f"{SKIPPED} its selector matches no workload of the input; Deployment it may make such pods",
-                "skipped: shop.yaml:6 Deployment it is incomplete (spec.selector is missing): a patch? render it first:"
-                " kustomize build DIR | kubectl resilience check -",
+                (
+                    "skipped: shop.yaml:6 Deployment it is incomplete (spec.selector is missing): a patch? render it"
+                    " first: kustomize build DIR | kubectl resilience check -"
+                ),
             ],
             id="a patch of a Deployment",
         ),
@@ -131,12 +157,15 @@ SKIPPED = "skipped: [empty-service] 1 Service:"
         pytest.param([service("{}"), WEB], [], id="no selector"),
         pytest.param([service("{app: wbe}", type="ExternalName"), WEB], [], id="ExternalName"),
         pytest.param(
-            [service("{app: wbe}", namespace="sandbox-1"), WEB.replace("name: web}", "name: web, namespace: sandbox-1}", 1)],
+            [
+                service("{app: wbe}", namespace="sandbox-1"),
+                WEB.replace("name: web}", "name: web, namespace: sandbox-1}", 1),
+            ],
             [],
             id="a Namespace that the policy leaves out",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_service_of_files_leads_to_a_workload_of_the_input(
     check: Check, documents: list[str], expected: list[str]
 ) -> None:
