@@ -709,6 +709,7 @@ INCIDENTS = {
     "ungraceful-ingress": {"graceful-shutdown"},
     "dns-five-seconds": {"dns-config"},
     "dns-scale-down": {"coredns-floor", "coredns-spread"},
+    "empty-service": {"empty-service"},
 }
 
 
