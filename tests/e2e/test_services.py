@@ -161,8 +161,8 @@ def test_a_headless_service_of_a_job_that_is_done_is_no_finding_and_a_misspelt_o
                         "SelectsNothing",
                         "ReportOnly",
                         (
-                            "no endpoint is ready: no pod has the labels of its selector app=sets; the pods of Deployment"
-                            " set have app=set, not app=sets"
+                            "no endpoint is ready: no pod has the labels of its selector app=sets; the pods of"
+                            " Deployment set have app=set, not app=sets"
                         ),
                     )
                 }
