@@ -34,7 +34,7 @@ SCALED: Body = {"f:spec": {"f:replicas": {}}}
 
 
 def scaled_to_zero(name: str = "web") -> Body:
-    by = {"manager": "kubectl", "operation": "Update", "subresource": "scale", "time": "2026-11-22T06:30:00Z"}
+    by = {"manager": "kubectl-edit", "operation": "Update", "time": "2026-11-22T06:30:00Z"}
     return deployment(name, 0, meta={"managedFields": [by | {"fieldsV1": SCALED}]})
 
 
@@ -92,9 +92,23 @@ SITUATIONS = [
         [service(), endpoints(), scaled_to_zero()],
         finding(
             "ScaledToZero",
-            "no endpoint is ready: Deployment web has 0 replicas, set by kubectl at 2026-11-22T06:30:00Z",
+            "no endpoint is ready: Deployment web has 0 replicas, set by kubectl-edit at 2026-11-22T06:30:00Z",
         ),
         id="scaled to zero",
+    ),
+    pytest.param(
+        [service(), endpoints(at=LONG_AGO), endpoints(name="web-b", at=JUST_NOW), deployment("web", 0)],
+        Verdict(wake_at=JUST_NOW + timedelta(seconds=120)),
+        id="a slice that changed just now",
+    ),
+    pytest.param(
+        [service(), endpoints(at=LONG_AGO), deployment("web", 0)],
+        finding(
+            "ScaledToZero",
+            "no endpoint is ready: Deployment web has 0 replicas, set through the subresource scale, as by kubectl"
+            " scale, which leaves no name; no pod since 2026-11-22T05:00:00Z",
+        ),
+        id="scaled to zero by kubectl scale",
     ),
     pytest.param([service(), endpoints(), scaled_to_zero(), scaled_object()], EMPTY, id="KEDA lets it sleep"),
     pytest.param(
@@ -106,7 +120,7 @@ SITUATIONS = [
         ],
         finding(
             "ScaledToZero",
-            "no endpoint is ready: Deployment web has 0 replicas, set by kubectl at 2026-11-22T06:30:00Z",
+            "no endpoint is ready: Deployment web has 0 replicas, set by kubectl-edit at 2026-11-22T06:30:00Z",
         ),
         id="KEDA was told to stand still at zero",
     ),
@@ -351,7 +365,7 @@ SITUATIONS = [
         ],
         finding(
             "ScaledToZero",
-            "no endpoint is ready: Deployment web has 0 replicas, set by kubectl at 2026-11-22T06:30:00Z; APIService"
+            "no endpoint is ready: Deployment web has 0 replicas, set by kubectl-edit at 2026-11-22T06:30:00Z; APIService"
             " v1.shop.test, HTTPRoute edge/api and 1 more point to it",
         ),
         id="what points to it",

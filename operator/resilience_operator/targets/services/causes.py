@@ -94,14 +94,22 @@ def _scaled_to_zero(view: ServiceView) -> Cause | None:
         return None
     names = sorted(one.metadata.name for one in view.deployments)
     head = f"Deployment {names[0]} has" if len(names) == 1 else f"Deployments {listed(names)} have"
+    return Cause(SCALED_TO_ZERO, f"{head} 0 replicas, {_by_whom(view)}")
+
+
+def _by_whom(view: ServiceView) -> str:
+    """Who set the number, and when.
+
+    Of a 0 that came through the subresource scale nobody is the owner: a Scale leaves a 0 out (autoscaling/v1,
+    omitempty), and with it the API server drops whoever owned the number. When it came, the EndpointSlices tell.
+    """
     claims = [claim for one in view.deployments for claim in one.claims if REPLICAS in claim.leaves]
     last = max(claims, key=lambda claim: claim.time, default=None)
-    by = (
-        f", set by {shortened(last.manager)}{f' at {last.time}' if last.time else ''}"
-        if last is not None
-        else ""
-    )
-    return Cause(SCALED_TO_ZERO, f"{head} 0 replicas{by}")
+    if last is not None:
+        return f"set by {shortened(last.manager)}{f' at {last.time}' if last.time else ''}"
+    at = view.changed_at
+    since = f"; no pod since {at:%Y-%m-%dT%H:%M:%SZ}" if at is not None else ""
+    return f"set through the subresource scale, as by kubectl scale, which leaves no name{since}"
 
 
 def _selects_nothing(view: ServiceView) -> Cause:

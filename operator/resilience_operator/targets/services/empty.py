@@ -41,7 +41,7 @@ def check(settings: EmptyService, view: ServiceView) -> Verdict:
         return Verdict(wake_at=rolling)
     due = since + timedelta(seconds=settings.grace_seconds)
     if view.now < due:
-        known = _changed_at(view) is not None
+        known = view.changed_at is not None
         skipped = () if known else (Skipped(EMPTY_SERVICE, view.ref, UNKNOWN_SINCE),)
         return Verdict(skipped=skipped, wake_at=due)
     return Verdict((_finding(view, cause),))
@@ -64,14 +64,7 @@ def _met_by(callers: tuple[str, ...]) -> str:
 
 def _since(view: ServiceView) -> datetime | None:
     """Since when it has led nowhere, at the latest; None where nobody knows."""
-    return min((one for one in (_changed_at(view), view.first_seen) if one is not None), default=None)
-
-
-def _changed_at(view: ServiceView) -> datetime | None:
-    """When what its EndpointSlices say was written; None where one of them does not tell, or there is none."""
-    times = [one.changed_at for one in view.slices]
-    known = [at for at in times if at is not None]
-    return max(known) if known and len(known) == len(times) else None
+    return min((one for one in (view.changed_at, view.first_seen) if one is not None), default=None)
 
 
 def _rolling_until(view: ServiceView, since: datetime) -> datetime | None:

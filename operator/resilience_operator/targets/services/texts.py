@@ -39,7 +39,10 @@ TEXT: Final = RuleText(
             "No pod, and no Deployment's template, has the labels of the selector. The message names the pods whose "
             "labels come nearest, if there are any."
         ),
-        SCALED_TO_ZERO: "Every Deployment that it selects has 0 replicas. The message says who set that, and when.",
+        SCALED_TO_ZERO: (
+            "Every Deployment that it selects has 0 replicas. The message says who set that, and when; of what came "
+            "through the subresource scale the API server keeps no name."
+        ),
         NONE_READY: "It selects pods, and none is ready: the message says why, the most frequent cause first.",
         PORT_MISSING: "A targetPort is a name that no container of the selected pods declares.",
         FOREIGN_ENDPOINT_SLICES: (

@@ -56,6 +56,13 @@ class ServiceView:
     """True where only manifests are known: no pod, no EndpointSlice."""
 
     @property
+    def changed_at(self) -> datetime | None:
+        """When what its EndpointSlices say was written; None where one of them does not tell, or there is none."""
+        times = [one.changed_at for one in self.slices]
+        known = [at for at in times if at is not None]
+        return max(known) if known and len(known) == len(times) else None
+
+    @property
     def target(self) -> Service:
         """The object that the rule speaks of."""
         return self.service
