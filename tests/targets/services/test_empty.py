@@ -365,8 +365,8 @@ SITUATIONS = [
         ],
         finding(
             "ScaledToZero",
-            "no endpoint is ready: Deployment web has 0 replicas, set by kubectl-edit at 2026-11-22T06:30:00Z; APIService"
-            " v1.shop.test, HTTPRoute edge/api and 1 more point to it",
+            "no endpoint is ready: Deployment web has 0 replicas, set by kubectl-edit at 2026-11-22T06:30:00Z;"
+            " APIService v1.shop.test, HTTPRoute edge/api and 1 more point to it",
         ),
         id="what points to it",
     ),
