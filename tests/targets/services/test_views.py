@@ -69,6 +69,12 @@ def services_only(*bodies: Body) -> Store:
         ),
         pytest.param(
             NOWHERE,
+            thing("ScaledObject", "web", spec={"scaleTargetRef": {"name": "web"}}),
+            {KEY},
+            id="a ScaledObject, which may let a Deployment sleep",
+        ),
+        pytest.param(
+            NOWHERE,
             thing("Namespace", "shop", "", meta={"labels": {"resilience.dev/ignore": "empty-service"}}),
             {KEY, API},
             id="an opt-out of the Namespace",
