@@ -602,6 +602,21 @@ def test_a_policy_that_the_api_server_would_refuse_is_bad_input(check: Any, text
     assert (code, out, err[0][: len(message)]) == (2, [], message)
 
 
+def test_of_a_policy_with_three_mistakes_all_three_are_told(check: Any) -> None:
+    write("web.yaml", GOOD)
+    spec = "    spread: {constraints: [{maxSkew: 0}]}\n    replicas: {min: two}\n"
+    write("p.yaml", f"{POLICY}{spec}")
+    assert check("web.yaml", "-p", "p.yaml") == (
+        2,
+        [],
+        [
+            "p.yaml:6: spec.deployments.spread.constraints[0].topologyKey: is required",
+            "p.yaml:6: spec.deployments.spread.constraints[0].maxSkew: write a whole number from 1 to 100, not 0",
+            "p.yaml:7: spec.deployments.replicas.min: write a whole number, not 'two'",
+        ],
+    )
+
+
 def test_without_a_path_or_with_both_nothing_is_guessed(check: Any) -> None:
     message = "check files or directories (- is standard input), or --cluster; not both"
     assert check() == (2, [], [message])

@@ -6,11 +6,12 @@ the sentence that `kubectl explain` shows. Decoding, inheritance, the CRD and it
 How a target declares its settings (in its folder's settings.py, named in its `Target`):
 
 - A rule's settings are a struct on `RuleSettings`, or `ReportedSettings` where the rule never writes. Each field has a
-  default, and `Annotated[..., Meta(description=..., ge=..., le=...)]`; its name in the policy is the camelCase of its
-  name here. Text with a known set of values is `Annotated[str, one_of("A", "B", says="...")]`; a list is a
-  `tuple[Annotated[...], ...]` with `max_length` and one of SET, ATOMIC and by_key("name").
-- A section is a struct on `SectionSettings`; a rule is asked for by a field `RULE: Annotated[Settings | None,
-  Meta(description="Rule some-rule: ...")] = None`. `Rule(field="RULE", ...)` of the target says which rule that is.
+  default, its bounds as `Annotated[int, Meta(ge=1, le=9)]`, and under it the string that describes it; its name in the
+  policy is the camelCase of its name here. Text with a known set of values is `Annotated[str, one_of("A", "B")]`; a
+  list is `Annotated[tuple[..., ...], Meta(max_length=..., extra_json_schema=SET)]` (or ATOMIC, or by_key("name")). An
+  entry of a list is described by its struct's docstring, or by `Meta(description=...)` where it is no struct.
+- A section is a struct on `SectionSettings`, described by the first paragraph of its docstring; a rule is asked for by
+  a field `some_rule: SomeRule | None = None`, and `Rule(..., field="some_rule")` of the target says which rule that is.
 - What one field alone cannot say is a CEL rule, for the API server, in `cel: ClassVar`; what only this machine can say
   (is that time zone known here?) is `unknown()`.
 - `default_conflicts` of a rule's settings says what becomes of a value that somebody chose, where the policy is silent.
@@ -23,7 +24,6 @@ from datetime import datetime, time
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
-from inspect import getdoc
 from typing import Annotated, Any, ClassVar, NamedTuple, Self, cast
 from zoneinfo import ZoneInfo
 
@@ -82,8 +82,8 @@ def matching(pattern: str, message: str) -> Schema:
     return {"x-kubernetes-validations": [CEL(f"self.matches('{pattern}')", message).schema]}
 
 
-def one_of(*values: str, says: str) -> Meta:
-    """Text that is one of `values`."""
+def one_of(*values: str, says: str | None = None) -> Meta:
+    """Text that is one of `values`; `says`: its description, where it is an entry of a list."""
     return Meta(description=says, extra_json_schema={"enum": list(values)})
 
 
@@ -145,11 +145,10 @@ def _clock(example: str) -> Schema:
 
 
 class AllowWindow(Settings, frozen=True):
-    """A weekly window: the days (Mon to Sun) on which it starts, local times; end <= start: over midnight."""
+    """One weekly window."""
 
-    name: Annotated[
-        str, Meta(description="Shown to people who wait for this window.", min_length=1, max_length=63)
-    ]
+    name: Annotated[str, Meta(min_length=1, max_length=63)]
+    """Shown to people who wait for this window."""
     days: Annotated[
         tuple[
             Annotated[
@@ -157,41 +156,25 @@ class AllowWindow(Settings, frozen=True):
             ],
             ...,
         ],
-        Meta(
-            description="The days on which the window starts.",
-            min_length=1,
-            max_length=7,
-            extra_json_schema=SET,
-        ),
+        Meta(min_length=1, max_length=7, extra_json_schema=SET),
     ]
-    start: Annotated[
-        time,
-        Meta(
-            description='Local time at which the window opens, as "HH:MM".',
-            extra_json_schema=_clock('"09:00"'),
-        ),
-    ]
-    end: Annotated[
-        time,
-        Meta(
-            description=(
-                'Local time at which the window closes, as "HH:MM"; at or before `start` it closes on the next day, so '
-                '"00:00" is midnight.'
-            ),
-            extra_json_schema=_clock('"16:00"; midnight is "00:00"'),
-        ),
-    ]
+    """The days on which the window starts."""
+    start: Annotated[time, Meta(extra_json_schema=_clock('"09:00"'))]
+    """Local time at which the window opens, as "HH:MM"."""
+    end: Annotated[time, Meta(extra_json_schema=_clock('"16:00"; midnight is "00:00"'))]
+    """Local time at which the window closes, as "HH:MM"; at or before `start` it closes on the next day, so
+    "00:00" is midnight.
+    """
     time_zone: Annotated[
         str,
         Meta(
-            description=(
-                "IANA name of the zone of `start` and `end`, for instance Europe/Berlin; left out: UTC. A name that "
-                "the operator's time zone data does not know makes the policy not Ready."
-            ),
             max_length=64,
             extra_json_schema=matching(_ZONE, 'write an IANA time zone name: "Europe/Berlin" or "UTC"'),
         ),
     ] = "UTC"
+    """IANA name of the zone of `start` and `end`, for instance Europe/Berlin; left out: UTC. A name that the
+    operator's time zone data does not know makes the policy not Ready.
+    """
 
     def unknown(self) -> Iterator[tuple[str, str]]:
         """Its time zone, where this machine has no data for it."""
@@ -207,30 +190,16 @@ class AllowWindow(Settings, frozen=True):
 
 
 class DenyWindow(Settings, frozen=True):
-    """A span of absolute time in which no disruptive change starts."""
+    """One span of absolute time."""
 
     cel = (CEL("self.from < self.until", "from must be before until", ".until"),)
 
-    name: Annotated[
-        str,
-        Meta(description="Shown to people who wait for the end of this span.", min_length=1, max_length=63),
-    ]
-    start: Annotated[
-        datetime,
-        Meta(
-            description=(
-                'The first moment of the span, RFC 3339 with its offset, for instance "2026-11-26T00:00:00Z".'
-            ),
-            extra_json_schema=_MOMENT,
-        ),
-    ] = msgspec.field(name="from")
-    until: Annotated[
-        datetime,
-        Meta(
-            description="The first moment after the span, RFC 3339 with its offset.",
-            extra_json_schema=_MOMENT,
-        ),
-    ]
+    name: Annotated[str, Meta(min_length=1, max_length=63)]
+    """Shown to people who wait for the end of this span."""
+    start: Annotated[datetime, Meta(extra_json_schema=_MOMENT)] = msgspec.field(name="from")
+    """The first moment of the span, RFC 3339 with its offset, for instance "2026-11-26T00:00:00Z"."""
+    until: Annotated[datetime, Meta(extra_json_schema=_MOMENT)]
+    """The first moment after the span, RFC 3339 with its offset."""
 
 
 class Windows(Settings, frozen=True):
@@ -245,22 +214,15 @@ class Windows(Settings, frozen=True):
     )
 
     allow: Annotated[
-        tuple[Annotated[AllowWindow, Meta(description="One weekly window.")], ...],
-        Meta(
-            description="Weekly windows; a change may start within any of them. Left out, always (unless denied).",
-            min_length=1,
-            max_length=32,
-            extra_json_schema=by_key("name"),
-        ),
+        tuple[AllowWindow, ...],
+        Meta(min_length=1, max_length=32, extra_json_schema=by_key("name")),
     ] = ()
+    """Weekly windows; a change may start within any of them. Left out, always (unless denied)."""
     deny: Annotated[
-        tuple[Annotated[DenyWindow, Meta(description="One span of absolute time.")], ...],
-        Meta(
-            description="Spans in which no disruptive change starts, whatever `allow` says. Left out, none.",
-            max_length=32,
-            extra_json_schema=by_key("name"),
-        ),
+        tuple[DenyWindow, ...],
+        Meta(max_length=32, extra_json_schema=by_key("name")),
     ] = ()
+    """Spans in which no disruptive change starts, whatever `allow` says. Left out, none."""
 
 
 ALWAYS = Windows()
@@ -274,40 +236,22 @@ _Seconds = Annotated[int, Meta(ge=1, le=86400)]
 class Rollout(Settings, frozen=True):
     """Limits of rollouts; None: not said here, the outer level's or the default of `Limits` holds."""
 
-    max_concurrent: Annotated[
-        _Several | None,
-        Meta(description="Rollouts of this policy running at once; 1 if left out everywhere."),
-    ] = None
-    max_concurrent_per_namespace: Annotated[
-        _Several | None, Meta(description="The same within one Namespace; 1 if left out everywhere.")
-    ] = None
-    soak_seconds: Annotated[
-        Annotated[int, Meta(ge=0, le=86400)] | None,
-        Meta(
-            description=(
-                "Seconds after a rollout is complete in which no container may restart and no availability may be "
-                "lost, before the next one starts; 60 if left out everywhere."
-            )
-        ),
-    ] = None
-    progress_deadline_seconds: Annotated[
-        _Seconds | None,
-        Meta(
-            description=(
-                "Seconds without progress after which a rollout has failed, as in a Deployment; the Deployment's own "
-                "counts if shorter, and its minReadySeconds come on top. 600 if left out everywhere."
-            )
-        ),
-    ] = None
-    failure_threshold: Annotated[
-        Annotated[int, Meta(ge=1, le=100)] | None,
-        Meta(
-            description=(
-                "Rollouts that failed with the template that the operator wrote, after which the policy stops "
-                "(Degraded) until its spec changes; 1 if left out everywhere."
-            )
-        ),
-    ] = None
+    max_concurrent: _Several | None = None
+    """Rollouts of this policy running at once; 1 if left out everywhere."""
+    max_concurrent_per_namespace: _Several | None = None
+    """The same within one Namespace; 1 if left out everywhere."""
+    soak_seconds: Annotated[int, Meta(ge=0, le=86400)] | None = None
+    """Seconds after a rollout is complete in which no container may restart and no availability may be lost,
+    before the next one starts; 60 if left out everywhere.
+    """
+    progress_deadline_seconds: _Seconds | None = None
+    """Seconds without progress after which a rollout has failed, as in a Deployment; the Deployment's own
+    counts if shorter, and its minReadySeconds come on top. 600 if left out everywhere.
+    """
+    failure_threshold: Annotated[int, Meta(ge=1, le=100)] | None = None
+    """Rollouts that failed with the template that the operator wrote, after which the policy stops (Degraded)
+    until its spec changes; 1 if left out everywhere.
+    """
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -354,23 +298,10 @@ SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 class NamespaceScope(Settings, frozen=True):
     """Globs over namespace names; system namespaces are in scope only where `include` names them literally."""
 
-    include: Annotated[
-        tuple[_Glob, ...],
-        Meta(
-            description='Names in scope; ["*"] if left out.',
-            min_length=1,
-            max_length=64,
-            extra_json_schema=SET,
-        ),
-    ] = ("*",)
-    exclude: Annotated[
-        tuple[_Glob, ...],
-        Meta(
-            description="Names out of scope, whatever `include` says; none if left out.",
-            max_length=64,
-            extra_json_schema=SET,
-        ),
-    ] = ()
+    include: Annotated[tuple[_Glob, ...], Meta(min_length=1, max_length=64, extra_json_schema=SET)] = ("*",)
+    """Names in scope; ["*"] if left out."""
+    exclude: Annotated[tuple[_Glob, ...], Meta(max_length=64, extra_json_schema=SET)] = ()
+    """Names out of scope, whatever `include` says; none if left out."""
 
     def covers(self, namespace: str, own_namespace: str = "") -> bool:
         """True where `namespace` is included and not excluded; `own_namespace` counts as a system namespace."""
@@ -406,7 +337,7 @@ _LabelValue = Annotated[
 
 
 class Expression(Settings, frozen=True):
-    """One entry of matchExpressions."""
+    """One requirement on one label."""
 
     cel = (
         CEL(
@@ -419,22 +350,12 @@ class Expression(Settings, frozen=True):
         ),
     )
 
-    key: Annotated[LabelKey, Meta(description="The key of the label.")]
-    operator: Annotated[
-        str,
-        one_of(
-            *("In", "NotIn", "Exists", "DoesNotExist"),
-            says="How `values` are read; NotIn and DoesNotExist match an object without the label.",
-        ),
-    ]
-    values: Annotated[
-        tuple[_LabelValue, ...],
-        Meta(
-            description="Values for In and NotIn; none for Exists and DoesNotExist.",
-            max_length=64,
-            extra_json_schema=ATOMIC,
-        ),
-    ] = ()
+    key: LabelKey
+    """The key of the label."""
+    operator: Annotated[str, one_of(*("In", "NotIn", "Exists", "DoesNotExist"))]
+    """How `values` are read; NotIn and DoesNotExist match an object without the label."""
+    values: Annotated[tuple[_LabelValue, ...], Meta(max_length=64, extra_json_schema=ATOMIC)] = ()
+    """Values for In and NotIn; none for Exists and DoesNotExist."""
 
 
 class Selector(Settings, frozen=True, dict=True):
@@ -442,14 +363,13 @@ class Selector(Settings, frozen=True, dict=True):
 
     schema = {"x-kubernetes-map-type": "atomic"}
 
-    match_labels: Annotated[
-        dict[str, _LabelValue],
-        Meta(description="Labels that must be there with exactly these values.", max_length=32),
-    ] = {}
+    match_labels: Annotated[dict[str, _LabelValue], Meta(max_length=32)] = {}
+    """Labels that must be there with exactly these values."""
     match_expressions: Annotated[
-        tuple[Annotated[Expression, Meta(description="One requirement on one label.")], ...],
-        Meta(description="Requirements that must all hold.", max_length=16, extra_json_schema=ATOMIC),
+        tuple[Expression, ...],
+        Meta(max_length=16, extra_json_schema=ATOMIC),
     ] = ()
+    """Requirements that must all hold."""
 
     @cached_property
     def selector(self) -> LabelSelector:
@@ -475,81 +395,50 @@ EVERYTHING = Selector()
 
 # --- the levels at which mode, conflicts, windows and rollout may be said
 
-_WINDOWS = Meta(
-    description=(
-        "When disruptive changes (those that restart pods) may start; left out: the outer level's, else always. A "
-        "running rollout is never stopped by a window, and the rollback of a failed one never waits. The innermost "
-        "level that has `windows` counts as a whole: lists are not merged."
-    )
-)
-_ROLLOUT = Meta(
-    description=(
-        "Limits on changes that restart pods. Each field may be repeated in a section; the innermost one counts. "
-        "Limits count over all policies, and the operator's own (`--max-rollouts`) holds as well."
-    )
-)
+
+class Level(Settings, frozen=True):
+    """What spec and each section may say alike: the innermost level counts."""
+
+    conflicts: Conflicts | None = None
+    """What becomes of a value that somebody chose: Report (respected, named in a finding with the patch to
+    commit) or TakeOver. Left out: the outer level's, else the section's own default, which is Report unless it
+    says otherwise.
+    """
+    windows: Windows | None = None
+    """When disruptive changes (those that restart pods) may start; left out: the outer level's, else always. A
+    running rollout is never stopped by a window, and the rollback of a failed one never waits. The innermost
+    level that has `windows` counts as a whole: lists are not merged.
+    """
+    rollout: Rollout = Rollout()
+    """Limits on changes that restart pods. Each field may be repeated in a section; the innermost one counts.
+    Limits count over all policies, and the operator's own (`--max-rollouts`) holds as well.
+    """
 
 
-def conflicts_field(otherwise: str) -> Meta:
-    """The field `conflicts` of a level; `otherwise`: what holds where no level says anything."""
-    return Meta(
-        description=(
-            "What becomes of a value that somebody chose: Report (respected, named in a finding with the patch to "
-            f"commit) or TakeOver. Left out: the outer level's, else {otherwise}."
-        )
-    )
-
-
-class SpecSettings(Settings, frozen=True):
+class SpecSettings(Level, frozen=True):
     """What spec says beside its sections."""
 
-    mode: Annotated[
-        Mode,
-        Meta(
-            description=(
-                "Audit names drift and changes nothing; Enforce ends it as well. May be repeated in a section and in "
-                "a rule: the innermost one counts."
-            ),
-            # The only default of the schema: one further in would switch inheritance off.
-            extra_json_schema={"default": "Audit"},
-        ),
-    ] = Mode.AUDIT
-    conflicts: Annotated[
-        Conflicts | None,
-        conflicts_field("the section's own default, which is Report unless it says otherwise"),
-    ] = None
-    suspend: Annotated[
-        bool,
-        Meta(description="true keeps observing and reporting, but writes nothing; false if left out."),
-    ] = False
-    priority: Annotated[
-        int,
-        Meta(
-            description=(
-                "Where two Enforce policies demand different values of one field, the higher one is written and the "
-                "other shows Contested; equal ones write neither. 0 if left out. Audit never outranks Enforce."
-            ),
-            ge=-1000,
-            le=1000,
-        ),
-    ] = 0
-    on_release: Annotated[
-        OnRelease,
-        Meta(
-            description=(
-                "What becomes of the operator's values when an object or a rule leaves the policy: Retain (if left "
-                "out) keeps them, Revert writes back what was there before. An opt-out always retains."
-            )
-        ),
-    ] = OnRelease.RETAIN
-    windows: Annotated[Windows | None, _WINDOWS] = None
-    rollout: Annotated[Rollout, _ROLLOUT] = Rollout()
+    mode: Annotated[Mode, Meta(extra_json_schema={"default": "Audit"})] = Mode.AUDIT
+    """Audit names drift and changes nothing; Enforce ends it as well. May be repeated in a section and in a
+    rule: the innermost one counts.
+    """
+    suspend: bool = False
+    """true keeps observing and reporting, but writes nothing; false if left out."""
+    priority: Annotated[int, Meta(ge=-1000, le=1000)] = 0
+    """Where two Enforce policies demand different values of one field, the higher one is written and the other
+    shows Contested; equal ones write neither. 0 if left out. Audit never outranks Enforce.
+    """
+    on_release: OnRelease = OnRelease.RETAIN
+    """What becomes of the operator's values when an object or a rule leaves the policy: Retain (if left out)
+    keeps them, Revert writes back what was there before. An opt-out always retains.
+    """
 
 
 class RuleSettings(Settings, frozen=True):
     """What a policy asks of one rule."""
 
-    mode: Annotated[Mode | None, Meta(description="Mode of this rule; left out: the section's.")] = None
+    mode: Mode | None = None
+    """Mode of this rule; left out: the section's."""
 
     def default_conflicts(self, kind: str) -> Conflicts:
         """What becomes of a value that somebody chose on an object of that kind, where no level of the policy says."""
@@ -559,31 +448,21 @@ class RuleSettings(Settings, frozen=True):
 class ReportedSettings(RuleSettings, frozen=True):
     """What a policy asks of a rule that never writes."""
 
-    mode: Annotated[
-        Mode | None,
-        Meta(description="Mode of this rule; left out: the section's. Nothing is enforced in either."),
-    ] = None
+    mode: Mode | None = None
+    """Mode of this rule; left out: the section's. Nothing is enforced in either."""
 
 
-class SectionSettings(Settings, frozen=True):
+class SectionSettings(Level, frozen=True):
     """A section of spec; beside these fields it has one for each of its rules, None where the rule is not asked for."""
 
-    mode: Annotated[Mode | None, Meta(description="Mode of this section; left out: spec's.")] = None
-    conflicts: Annotated[
-        Conflicts | None,
-        conflicts_field("the section's own default, which is Report unless it says otherwise"),
-    ] = None
-    windows: Annotated[Windows | None, _WINDOWS] = None
-    rollout: Annotated[Rollout, _ROLLOUT] = Rollout()
+    mode: Mode | None = None
+    """Mode of this section; left out: spec's."""
 
 
 @cache
 def spec_struct(catalog: Catalog) -> type[SpecSettings]:
     """The struct of a spec that has a section for each of these targets, None where it is left out."""
-    sections = [
-        (name, Annotated[target.settings | None, Meta(description=getdoc(target.settings))], None)
-        for name, target in catalog.targets.items()
-    ]
+    sections = [(name, target.settings | None, None) for name, target in catalog.targets.items()]
     struct = msgspec.defstruct("Spec", sections, bases=(SpecSettings,), frozen=True)
     return cast("type[SpecSettings]", struct)
 

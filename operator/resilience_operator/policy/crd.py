@@ -4,9 +4,13 @@ What is no field of spec (names, columns, status) lies in data/crd.yaml. crds/re
 `make docs` prints; a test fails on a difference.
 """
 
-from collections.abc import Mapping
+import ast
+import sys
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from inspect import cleandoc, getsource
+from itertools import pairwise
 from typing import Any, cast
 
 import yaml
@@ -30,8 +34,13 @@ def crd(catalog: Catalog) -> dict[str, Any]:
     body: dict[str, Any] = yaml.safe_load(text)
     root = body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     said = root["properties"].pop("status")
-    spec = {"description": "What is demanded, of what, and how carefully it is enforced."}
-    root["properties"] |= {"spec": spec | _schema(inspect.type_info(spec_struct(catalog))), "status": said}
+    spec: Schema = {"description": "What is demanded, of what, and how carefully it is enforced."}
+    spec |= _schema(inspect.type_info(spec_struct(catalog)))
+    for section, target in catalog.targets.items():
+        spec["properties"][section] = {"description": _paragraph(target.settings.__doc__)} | spec[
+            "properties"
+        ][section]
+    root["properties"] |= {"spec": spec, "status": said}
     return body
 
 
@@ -65,7 +74,7 @@ def _schema(kind: inspect.Type) -> Schema:
             return _object(kind)
         case inspect.VarTupleType():
             bounds = {"minItems": kind.min_length, "maxItems": kind.max_length}
-            return {"type": "array"} | _said(bounds) | {"items": _schema(kind.item_type)}
+            return {"type": "array"} | _said(bounds) | {"items": _entry(kind.item_type)}
         case inspect.DictType():
             rest = {"additionalProperties": _schema(kind.value_type)}
             return {"type": "object"} | _said({"maxProperties": kind.max_length}) | rest
@@ -84,15 +93,58 @@ def _schema(kind: inspect.Type) -> Schema:
 
 def _object(kind: inspect.StructType) -> Schema:
     cls = cast("type[Settings]", kind.cls)
+    said = _described(cls)
     required = [field.encode_name for field in kind.fields if field.required]
     rules = [rule.schema for rule in cls.cel]
+    properties = {field.encode_name: _field(field, said.get(field.name, "")) for field in kind.fields}
     return {
         "type": "object",
         **({"required": required} if required else {}),
         **cls.schema,
-        "properties": {field.encode_name: _schema(field.type) for field in kind.fields},
+        "properties": properties,
         **({"x-kubernetes-validations": rules} if rules else {}),
     }
+
+
+def _field(field: inspect.Field, said: str) -> Schema:
+    """A field with its description, the string under it."""
+    schema = _schema(field.type)
+    return {"description": said} | schema if said else schema
+
+
+def _entry(kind: inspect.Type) -> Schema:
+    """An entry of a list; a struct is described by its docstring."""
+    schema = _schema(kind)
+    return (
+        {"description": _paragraph(kind.cls.__doc__)} | schema
+        if isinstance(kind, inspect.StructType)
+        else schema
+    )
+
+
+def _paragraph(text: str | None) -> str:
+    """The first paragraph of a docstring, on one line."""
+    return " ".join(cleandoc(text or "").partition("\n\n")[0].split())
+
+
+def _described(cls: type[Settings]) -> dict[str, str]:
+    """Field -> its description, the string under it, of a struct and of those that it is made on."""
+    said: dict[str, str] = {}
+    for each in reversed([one for one in cls.__mro__ if issubclass(one, Settings)]):
+        body = _classes(each.__module__).get(each.__name__, ())
+        for one, following in pairwise(body):
+            if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
+                text = following.value if isinstance(following, ast.Expr) else None
+                if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                    said[one.target.id] = _paragraph(text.value)
+    return said
+
+
+@cache
+def _classes(module: str) -> Mapping[str, Sequence[ast.stmt]]:
+    """Class -> its statements, of a module that declares settings."""
+    parsed = ast.parse(getsource(sys.modules[module]))
+    return {node.name: node.body for node in parsed.body if isinstance(node, ast.ClassDef)}
 
 
 def _union(kinds: list[inspect.Type]) -> Schema:

@@ -19,7 +19,7 @@ from resilience_operator.policy.common import (
     matching,
     one_of,
 )
-from resilience_operator.targets.workloads.settings import BUDGET_SAYS, SPREAD_SAYS, DisruptionBudget, Spread
+from resilience_operator.targets.workloads.settings import DisruptionBudget, Spread
 
 SLEEP, GRACE = 15, 45
 
@@ -37,36 +37,18 @@ class GracefulShutdown(RuleSettings, frozen=True):
         ),
     )
 
-    pre_stop_sleep_seconds: Annotated[
-        int,
-        Meta(
-            description=f"Seconds that a serving container sleeps before SIGTERM; {SLEEP} if left out.",
-            ge=1,
-            le=3600,
-        ),
-    ] = SLEEP
-    min_termination_grace_period_seconds: Annotated[
-        int,
-        Meta(
-            description=(
-                f"The least terminationGracePeriodSeconds; {GRACE} if left out. Written is the greater of this and the "
-                "owner's plus preStopSleepSeconds: the app keeps the time it had."
-            ),
-            ge=2,
-            le=7200,
-        ),
-    ] = GRACE
-    applies_to: Annotated[
-        str,
-        one_of(
-            *("Exposed", "All"),
-            says="Exposed (if left out): Deployments that a Service selects; All: every Deployment in scope.",
-        ),
-    ] = "Exposed"
+    pre_stop_sleep_seconds: Annotated[int, Meta(ge=1, le=3600)] = SLEEP
+    """Seconds that a serving container sleeps before SIGTERM; 15 if left out."""
+    min_termination_grace_period_seconds: Annotated[int, Meta(ge=2, le=7200)] = GRACE
+    """The least terminationGracePeriodSeconds; 45 if left out. Written is the greater of this and the owner's
+    plus preStopSleepSeconds: the app keeps the time it had.
+    """
+    applies_to: Annotated[str, one_of(*("Exposed", "All"))] = "Exposed"
+    """Exposed (if left out): Deployments that a Service selects; All: every Deployment in scope."""
 
 
 class DNSOption(Settings, frozen=True):
-    """One resolver option of dnsConfig.options; value None: a flag."""
+    """One option of resolv.conf."""
 
     cel = (
         CEL(
@@ -104,15 +86,11 @@ class DNSOption(Settings, frozen=True):
                 "trust-ad",
             ),
             "ndots",
-            says="Name of the option; ndots only with allowSearchChange.",
         ),
     ]
-    value: Annotated[
-        Annotated[str, Meta(max_length=2)] | None,
-        Meta(
-            description="Value of timeout, attempts and ndots, in quotes; the other options take none.",
-        ),
-    ] = None
+    """Name of the option; ndots only with allowSearchChange."""
+    value: Annotated[str, Meta(max_length=2)] | None = None
+    """Value of timeout, attempts and ndots, in quotes; the other options take none."""
 
     def as_object(self) -> dict[str, str]:
         """The API's form of the option."""
@@ -146,43 +124,29 @@ class DNSConfig(RuleSettings, frozen=True):
     )
 
     options: Annotated[
-        tuple[Annotated[DNSOption, Meta(description="One option of resolv.conf.")], ...],
-        Meta(
-            description=(
-                "Options that must be there, each name once. Left out: single-request-reopen. Only options that cannot "
-                "change what a name resolves to, unless allowSearchChange is true."
-            ),
-            min_length=1,
-            max_length=8,
-            extra_json_schema=by_key("name"),
-        ),
+        tuple[DNSOption, ...],
+        Meta(min_length=1, max_length=8, extra_json_schema=by_key("name")),
     ] = (DNSOption("single-request-reopen"),)
-    allow_search_change: Annotated[
-        bool,
-        Meta(
-            description=(
-                "true also allows ndots, which changes what a short name resolves to (musl resolves nothing but the "
-                "literal name once it has that many dots); false if left out."
-            )
-        ),
-    ] = False
-    report_only_images: Annotated[
-        tuple[_ImageGlob, ...],
-        Meta(
-            description=(
-                "Images known to run musl, where the default option does nothing: a finding, but no rollout. "
-                '["*alpine*"] if left out; an empty list for none.'
-            ),
-            max_length=64,
-            extra_json_schema=SET,
-        ),
-    ] = ("*alpine*",)
+    """Options that must be there, each name once. Left out: single-request-reopen. Only options that cannot
+    change what a name resolves to, unless allowSearchChange is true.
+    """
+    allow_search_change: bool = False
+    """true also allows ndots, which changes what a short name resolves to (musl resolves nothing but the
+    literal name once it has that many dots); false if left out.
+    """
+    report_only_images: Annotated[tuple[_ImageGlob, ...], Meta(max_length=64, extra_json_schema=SET)] = (
+        "*alpine*",
+    )
+    """Images known to run musl, where the default option does nothing: a finding, but no rollout. ["*alpine*"]
+    if left out; an empty list for none.
+    """
 
 
 class Replicas(RuleSettings, frozen=True):
     """Rule `replicas`: a Deployment never has fewer than `min`, whoever scales it; 0 stays 0."""
 
-    min: Annotated[int, Meta(description="The least number of replicas; 2 if left out.", ge=1, le=1000)] = 2
+    min: Annotated[int, Meta(ge=1, le=1000)] = 2
+    """The least number of replicas; 2 if left out."""
 
 
 class Probes(ReportedSettings, frozen=True):
@@ -190,13 +154,9 @@ class Probes(ReportedSettings, frozen=True):
 
     require: Annotated[
         tuple[Annotated[str, one_of("readiness", "liveness", "startup", says="A kind of probe.")], ...],
-        Meta(
-            description="The probes; readiness if left out.",
-            min_length=1,
-            max_length=3,
-            extra_json_schema=SET,
-        ),
+        Meta(min_length=1, max_length=3, extra_json_schema=SET),
     ] = ("readiness",)
+    """The probes; readiness if left out."""
 
 
 class Resources(ReportedSettings, frozen=True):
@@ -212,81 +172,46 @@ class Resources(ReportedSettings, frozen=True):
             ],
             ...,
         ],
-        Meta(
-            description="The requests and limits; cpuRequest, memoryRequest and memoryLimit if left out.",
-            min_length=1,
-            max_length=4,
-            extra_json_schema=SET,
-        ),
+        Meta(min_length=1, max_length=4, extra_json_schema=SET),
     ] = ("cpuRequest", "memoryRequest", "memoryLimit")
+    """The requests and limits; cpuRequest, memoryRequest and memoryLimit if left out."""
 
 
 class Deployments(SectionSettings, frozen=True):
     """What is demanded of Deployments; left out, they are not looked at."""
 
-    namespaces: Annotated[
-        NamespaceScope,
-        Meta(
-            description=(
-                "Which Namespaces are in scope, by name. kube-system, kube-public, kube-node-lease and the operator's "
-                "own are out of scope unless `include` names them literally."
-            )
-        ),
-    ] = EVERY_NAMESPACE
-    namespace_selector: Annotated[
-        Selector, Meta(description="Only in Namespaces with these labels; all if left out or empty.")
-    ] = EVERYTHING
-    selector: Annotated[
-        Selector, Meta(description="Only Deployments with these labels; all if left out or empty.")
-    ] = EVERYTHING
-    spread: Annotated[
-        Spread | None, Meta(description=f"Rule spread: replicas of one Deployment {SPREAD_SAYS}")
-    ] = None
-    graceful_shutdown: Annotated[
-        GracefulShutdown | None,
-        Meta(
-            description=(
-                "Rule graceful-shutdown: a pod goes on serving until load balancers have let go of it (native preStop "
-                "sleep and a grace period that holds it). An empty object means the defaults."
-            )
-        ),
-    ] = None
-    dns_config: Annotated[
-        DNSConfig | None,
-        Meta(
-            description=(
-                "Rule dns-config: resolver options that pods must have (dnsConfig.options). An empty object means the "
-                "defaults."
-            )
-        ),
-    ] = None
-    replicas: Annotated[
-        Replicas | None,
-        Meta(
-            description=(
-                "Rule replicas: a Deployment never has fewer replicas than min, through the HorizontalPodAutoscaler, "
-                "the ScaledObject (KEDA) or the cluster-proportional-autoscaler that scales it, or spec.replicas where "
-                "nobody does; 0 stays 0. An empty object means the default."
-            )
-        ),
-    ] = None
-    disruption_budget: Annotated[
-        DisruptionBudget | None, Meta(description=f"Rule disruption-budget: {BUDGET_SAYS}")
-    ] = None
-    probes: Annotated[
-        Probes | None,
-        Meta(
-            description=(
-                "Rule probes, reported only: probes that every container must have. An empty object means the default."
-            )
-        ),
-    ] = None
-    resources: Annotated[
-        Resources | None,
-        Meta(
-            description=(
-                "Rule resources, reported only: requests and limits that every container must state. An empty object "
-                "means the default."
-            )
-        ),
-    ] = None
+    namespaces: NamespaceScope = EVERY_NAMESPACE
+    """Which Namespaces are in scope, by name. kube-system, kube-public, kube-node-lease and the operator's own
+    are out of scope unless `include` names them literally.
+    """
+    namespace_selector: Selector = EVERYTHING
+    """Only in Namespaces with these labels; all if left out or empty."""
+    selector: Selector = EVERYTHING
+    """Only Deployments with these labels; all if left out or empty."""
+    spread: Spread | None = None
+    """Rule spread: replicas of one Deployment must not share a node or zone (topologySpreadConstraints). An
+    empty object means the defaults. Needs at least 2 replicas and 2 nodes.
+    """
+    graceful_shutdown: GracefulShutdown | None = None
+    """Rule graceful-shutdown: a pod goes on serving until load balancers have let go of it (native preStop
+    sleep and a grace period that holds it). An empty object means the defaults.
+    """
+    dns_config: DNSConfig | None = None
+    """Rule dns-config: resolver options that pods must have (dnsConfig.options). An empty object means the
+    defaults.
+    """
+    replicas: Replicas | None = None
+    """Rule replicas: a Deployment never has fewer replicas than min, through the HorizontalPodAutoscaler, the
+    ScaledObject (KEDA) or the cluster-proportional-autoscaler that scales it, or spec.replicas where nobody
+    does; 0 stays 0. An empty object means the default.
+    """
+    disruption_budget: DisruptionBudget | None = None
+    """Rule disruption-budget: a PodDisruptionBudget where none selects the pods of two or more replicas. An
+    empty object means the default.
+    """
+    probes: Probes | None = None
+    """Rule probes, reported only: probes that every container must have. An empty object means the default."""
+    resources: Resources | None = None
+    """Rule resources, reported only: requests and limits that every container must state. An empty object means
+    the default.
+    """
