@@ -21,35 +21,16 @@ class EveryNamespace(NamespaceScope, frozen=True):
 class EmptyService(ReportedSettings, frozen=True):
     """Rule `empty-service` (incident empty-service), reported only."""
 
-    namespaces: Annotated[
-        EveryNamespace,
-        Meta(
-            description=(
-                "Namespaces in scope, as globs; left out: every one, also those of the system, for nothing is written."
-            )
-        ),
-    ] = EveryNamespace()
-    grace_seconds: Annotated[
-        int,
-        Meta(
-            description=(
-                "Seconds for which a Service may have no ready endpoint before it is reported; 120 if left out."
-            ),
-            ge=0,
-            le=86400,
-        ),
-    ] = 120
+    namespaces: EveryNamespace = EveryNamespace()
+    """Namespaces in scope, as globs; left out: every one, also those of the system, for nothing is written."""
+    grace_seconds: Annotated[int, Meta(ge=0, le=86400)] = 120
+    """Seconds for which a Service may have no ready endpoint before it is reported; 120 if left out."""
 
 
 class Services(SectionSettings, frozen=True):
     """What is demanded of Services; left out, they are not looked at."""
 
-    empty: Annotated[
-        EmptyService | None,
-        Meta(
-            description=(
-                "Rule empty-service, reported only: a Service leads to a ready endpoint, and else the cause is named. "
-                "An empty object means the defaults."
-            )
-        ),
-    ] = None
+    empty: EmptyService | None = None
+    """Rule empty-service, reported only: a Service leads to a ready endpoint, and else the cause is named. An
+    empty object means the defaults.
+    """
