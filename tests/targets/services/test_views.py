@@ -159,6 +159,17 @@ def test_to_judge_again_what_was_touched_is_the_same_as_to_judge_everything(
         assert known == {key: judged(store, key) for key in known}
 
 
+def test_pods_that_are_listed_before_any_endpoint_is_known_cost_no_look_at_every_service() -> None:
+    """At a start every Service seems to lead nowhere for a moment; each pod beside it must not cost a walk over all."""
+    store = services_only(*(service(f"s-{number}", {"app": f"s-{number}"}) for number in range(2_000)))
+    kind = KIND_BY_NAME["Pod"]
+    pods = [project_dict(kind, pod(f"p-{number}", labels={"app": f"s-{number}"})) for number in range(2_000)]
+    started = time.process_time()
+    store.replace(kind, pods, "9")
+    touched = store.take_dirty()
+    assert (len(touched), time.process_time() - started < 0.5) == (2_000, True)
+
+
 def test_three_thousand_services_beside_thirty_thousand_pods_stay_cheap() -> None:
     """A slice costs less than 1 KiB, and a full look at every Service less than half a millisecond each.
 

@@ -4,7 +4,7 @@ Of a Service that leads somewhere an event costs one look at its EndpointSlices:
 at only beside one that does not, of which there are few.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +32,9 @@ from resilience_operator.targets.workloads.relations import scaled_by, service_s
 
 _PAUSED = ("autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas")
 
+MANY = 100
+"""Of more kinds of labels in a Namespace it is not looked for who selects them."""
+
 
 def key_of(namespace: str, name: str) -> Key:
     """The key of a Service."""
@@ -53,6 +56,10 @@ class ServiceViews:
         self._callers = Callers()
         self._gathered: dict[str, Gathered] = {}
         """Namespace -> its pods by label, put together once for the looks of a pass."""
+        self._moved: set[str] = set()
+        """Namespaces in which all that lead nowhere are to be looked at again."""
+        self._touched: dict[str, dict[int, Mapping[str, str]]] = {}
+        """Namespace -> labels of pods that changed: what selects them is to be looked at again."""
         self.handlers: dict[Kind, Handler] = {
             SERVICE: self._service_changed,
             ENDPOINT_SLICE: self._slice_changed,
@@ -75,9 +82,15 @@ class ServiceViews:
         return self._services.get(key[0], key[1])
 
     def widen(self, keys: set[Key], *, everything: bool) -> set[Key]:
-        """These keys, and all where everything is dirty: no handler leaves anything for later."""
+        """These keys, and those of what leads nowhere beside pods, Deployments and nodes that changed."""
+        moved, touched = self._moved, self._touched
+        self._moved, self._touched = set(), {}
         self._gathered.clear()
-        return keys.union(self.subjects()) if everything else keys
+        if everything:
+            return keys.union(self.subjects())
+        moved |= {namespace for namespace, labels in touched.items() if len(labels) > MANY}
+        beside = (self._selecting(namespace, labels.values()) for namespace, labels in touched.items())
+        return keys.union(*map(self._leading_nowhere, moved), *beside)
 
     def look(self, key: Key, now: datetime, server: tuple[int, int]) -> ServiceView | None:
         """The view of the Service with that key; None where there is none."""
@@ -174,31 +187,22 @@ class ServiceViews:
         known = [one for one in (old, new) if one is not None]
         namespace = known[0].metadata.namespace
         self._gathered.pop(namespace, None)
-        if namespace not in self._nowhere:
-            return
-        if not alike(old, new):
-            moved = len(known) == 1 or known[0].metadata.labels != known[1].metadata.labels
-            self._mark_beside(namespace, [one.metadata.labels for one in known], moved=moved)
+        if namespace in self._nowhere and not alike(old, new):
+            self._note_labels(namespace, [one.metadata.labels for one in known])
 
     def _deployment_changed(self, old: Deployment | None, new: Deployment | None) -> None:
         known = [one for one in (old, new) if one is not None]
         namespace = known[0].metadata.namespace
         self._gathered.pop(namespace, None)
-        if namespace not in self._nowhere:
-            return
-        labels = [one.spec.template.metadata.labels for one in known]
-        self._mark_beside(namespace, labels, moved=len(known) == 1 or labels[0] != labels[1])
+        if namespace in self._nowhere:
+            self._note_labels(namespace, [one.spec.template.metadata.labels for one in known])
 
     def _scaled_object_changed(self, old: ScaledObject | None, new: ScaledObject | None) -> None:
-        for one in (old, new):
-            if one is not None:
-                self._mark_all(one.metadata.namespace)
+        self._note_moved(one.metadata.namespace for one in (old, new) if one is not None)
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
-        if old is not None and new is not None and old.ready == new.ready:
-            return
-        for namespace in self._nowhere:
-            self._mark_all(namespace)
+        if old is None or new is None or old.ready != new.ready:
+            self._note_moved(self._nowhere)
 
     def _namespace_changed(self, old: Namespace | None, new: Namespace | None) -> None:
         changed = new or old
@@ -215,19 +219,27 @@ class ServiceViews:
             every = (key for one in (old, new) if one is not None for key in one.services)
             self._dirty.mark(key_of(*key) for key in every if key[1] in self._nowhere.get(key[0], {}))
 
-    def _mark_beside(self, namespace: str, labels: Sequence[Mapping[str, str]], *, moved: bool) -> None:
-        """The Services that lead nowhere and select such pods.
+    def _note_labels(self, namespace: str, labels: Sequence[Mapping[str, str]]) -> None:
+        """Pods with such labels changed; where they are new, or gone, they may be the nearest to any selector."""
+        if len(labels) == 1 or labels[0] != labels[1]:
+            self._note_moved([namespace])
+            return
+        self._touched.setdefault(namespace, {})[id(labels[1])] = labels[1]
+        self._dirty.note()
 
-        All of them where there are new ones, or some are gone: their labels may be the nearest to any selector.
-        """
+    def _note_moved(self, namespaces: Iterable[str]) -> None:
+        self._moved.update(namespace for namespace in namespaces if namespace in self._nowhere)
+        self._dirty.note()
+
+    def _leading_nowhere(self, namespace: str) -> Iterator[Key]:
+        return (key_of(namespace, name) for name in self._nowhere.get(namespace, {}))
+
+    def _selecting(self, namespace: str, labels: Collection[Mapping[str, str]]) -> Iterator[Key]:
+        """The Services that lead nowhere and select pods with such labels."""
         for name in self._nowhere.get(namespace, {}):
             found = self._services.get(namespace, name)
-            if found is not None and (moved or any(service_selects(found, one) for one in labels)):
-                self._dirty.mark([key_of(namespace, name)])
-
-    def _mark_all(self, namespace: str) -> None:
-        """All Services of a Namespace that lead nowhere."""
-        self._dirty.mark(key_of(namespace, name) for name in self._nowhere.get(namespace, {}))
+            if found is not None and any(service_selects(found, one) for one in labels):
+                yield key_of(namespace, name)
 
 
 def _may_sleep(found: ScaledObject) -> bool:
