@@ -422,8 +422,15 @@ def test_a_change_of_what_is_not_ready_does_not_begin_the_wait_anew() -> None:
     assert [one.reason for one in check(EmptyService(), look(store, later)).findings] == ["NoneReady"]
 
 
+def test_after_a_rollout_endpoints_have_the_whole_grace_to_follow() -> None:
+    done = DONE | {"lastUpdateTime": moment(JUST_NOW)}
+    assert verdict(service(), endpoints(unready=1), rolling(progress=done), pod(ready=True)) == Verdict(
+        wake_at=JUST_NOW + timedelta(seconds=120)
+    )
+
+
 def test_an_hour_is_the_longest_that_a_rollout_hides_it() -> None:
-    forever = {"reason": "ReplicaSetUpdated", "lastUpdateTime": moment(NOW)}
+    forever = {"reason": "ReplicaSetUpdated", "lastUpdateTime": moment(LONG_AGO + timedelta(hours=2))}
     body = rolling(progress=forever)
     body["spec"]["progressDeadlineSeconds"] = 2**31 - 1
     assert [one.reason for one in verdict(service(), endpoints(), body, pod()).findings] == ["NoneReady"]

@@ -11,7 +11,7 @@ from resilience_operator.targets.services.causes import Cause, cause_of
 from resilience_operator.targets.services.endpoints import is_judged, leads_nowhere
 from resilience_operator.targets.services.manifests import cause_in_files
 from resilience_operator.targets.services.pods import MAX_MESSAGE, shortened
-from resilience_operator.targets.services.rollouts import LONGEST, rolling_until
+from resilience_operator.targets.services.rollouts import LONGEST, rolling_until, settled_at
 from resilience_operator.targets.services.settings import EmptyService
 from resilience_operator.targets.services.texts import EMPTY_SERVICE, NEVER_CHANGED, PORT_MISSING
 from resilience_operator.targets.services.view import ServiceView
@@ -39,7 +39,8 @@ def check(settings: EmptyService, view: ServiceView) -> Verdict:
         return Verdict(skipped=(Skipped(EMPTY_SERVICE, view.ref, UNKNOWN_SINCE),))
     if (rolling := _rolling_until(view, since)) is not None:
         return Verdict(wake_at=rolling)
-    due = since + timedelta(seconds=settings.grace_seconds)
+    ends = [end for one in view.deployments if (end := settled_at(one)) is not None]
+    due = max([since, *ends]) + timedelta(seconds=settings.grace_seconds)
     if view.now < due:
         known = view.changed_at is not None
         skipped = () if known else (Skipped(EMPTY_SERVICE, view.ref, UNKNOWN_SINCE),)

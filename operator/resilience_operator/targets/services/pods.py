@@ -56,7 +56,10 @@ def why(pod: Pod, lost_nodes: frozenset[str], now: datetime) -> str:
         return "starting"
     if ready is not None and ready.reason == "ReadinessGatesNotReady":
         return "a readiness gate is not met"
-    return f"a readiness or startup probe fails ({_containers(ready)})" if _containers(ready) else "not ready"
+    named = _containers(ready)
+    if named or (ready is not None and ready.reason == "ContainersNotReady"):
+        return f"a readiness or startup probe fails{f' ({named})' if named else ''}"
+    return "not ready"
 
 
 def _container(status: ContainerStatus, now: datetime) -> str:

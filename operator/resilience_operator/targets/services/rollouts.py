@@ -33,6 +33,12 @@ def rolling_until(found: Deployment, now: datetime) -> datetime | None:
     return _within(began, spec.progress_deadline_seconds, now) if began is not None else None
 
 
+def settled_at(found: Deployment) -> datetime | None:
+    """When its last rollout ended, well or not: endpoints follow a moment later."""
+    progress = found.status.condition("Progressing")
+    return progress.last_update_time if progress is not None and found.replicas else None
+
+
 def _within(began: datetime, deadline: int | None, now: datetime) -> datetime | None:
     end = began + min(timedelta(seconds=DEFAULT_DEADLINE if deadline is None else deadline), LONGEST)
     return end if now < end else None
