@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from resilience_operator.cluster.objects.meta import (
+    Claim,
     Condition,
     Meta,
     Observed,
@@ -103,6 +104,16 @@ class Service(Observed, frozen=True):
         """This Service as a reference."""
         meta = self.metadata
         return ObjectRef("v1", "Service", meta.namespace, meta.name, meta.uid)
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """None are kept: nothing is ever written on a Service."""
+        return ()
+
+    @property
+    def chosen(self) -> frozenset[str]:
+        """Nothing: no leaf of a Service is published."""
+        return frozenset()
 
 
 class Namespace(Observed, frozen=True):
