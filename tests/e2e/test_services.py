@@ -121,7 +121,8 @@ def test_every_service_that_leads_nowhere_is_named_with_its_cause_and_no_other(s
 
     with scene.operator():
         scene.policy(**asked(scene))
-        scene.wait(lambda: told(scene) == expected, f"{expected}, not {told(scene)}", 60)
+        scene.wait(lambda: told(scene).keys() >= expected.keys(), "four Services are found")
+        assert told(scene) == expected
         assert {name: scene.events(name) for name in (*expected, "web", "bare")} == {
             **{name: [("Warning", "DriftDetected")] for name in expected},
             "web": [],
@@ -156,6 +157,7 @@ def test_a_rollout_is_no_finding_even_where_it_stops_all_pods_first(scene: Scene
         for _ in range(10):
             scene.lab.kubectl("-n", scene.namespace, "rollout", "restart", "deployment/web")
             scene.wait_rolled_out("web")
+            settle(1)  # kubectl refuses two restarts within a second
         settle(2)
         assert operator.passes() > passes + 10, "each of them was looked at"
         assert (scene.events("web"), scene.events("twin")) == ([], [("Warning", "DriftDetected")])
@@ -169,19 +171,7 @@ def test_a_headless_service_of_a_job_that_is_done_is_no_finding_and_a_misspelt_o
     scene.apply(workload(scene.namespace, "set", replicas=1))
     with scene.operator():
         scene.policy(**asked(scene, grace=2))
-        scene.wait(
-            lambda: (
-                told(scene)
-                == {
-                    "sets": (
-                        "SelectsNothing",
-                        "ReportOnly",
-                        (
-                            "no endpoint is ready: no pod has the labels of its selector app=sets; the pods of"
-                            " Deployment set have app=set, not app=sets"
-                        ),
-                    )
-                }
-            ),
-            "the headless Service with a letter too many is found",
-        )
+        scene.wait(lambda: "sets" in told(scene), "the headless Service with a letter too many is found")
+        near = "the pods of Deployment set have app=set, not app=sets"
+        message = f"no endpoint is ready: no pod has the labels of its selector app=sets; {near}"
+        assert told(scene) == {"sets": ("SelectsNothing", "ReportOnly", message)}
