@@ -146,7 +146,9 @@ def test_every_service_that_leads_nowhere_is_named_with_its_cause_and_no_other(s
         )
         assert scene.events("unready") == [("Warning", "DriftDetected")]
 
-    listed = json.loads(scene.lab.kubectl("-n", scene.namespace, "get", "services", "-o", "json"))["items"]
+    listed = json.loads(
+        scene.lab.kubectl("-n", scene.namespace, "get", "services", "-o", "json", "--show-managed-fields")
+    )["items"]
     managers = {entry["manager"] for one in listed for entry in one["metadata"]["managedFields"]}
     assert not any(manager.startswith("resilience") for manager in managers), "no Service was written"
 
