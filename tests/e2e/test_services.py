@@ -69,7 +69,7 @@ def ingress(scene: Scene, name: str) -> Body:
 
 
 def job(scene: Scene) -> Body:
-    container = {"name": "app", "image": "shop/job:1"}
+    container = {"name": "app", "image": "shop/job:1", "ports": [{"name": "http", "containerPort": 8080}]}
     template = {
         "metadata": {"labels": {"app": "job"}},
         "spec": {"containers": [container], "restartPolicy": "Never"},
@@ -179,6 +179,7 @@ def test_a_headless_service_of_a_job_that_is_done_is_no_finding_and_a_misspelt_o
     scene.apply(selecting(scene, "job", clusterIP="None"))
     scene.apply(selecting(scene, "sets", clusterIP="None"))
     scene.apply(workload(scene.namespace, "set", replicas=1))
+    scene.lab.kubectl("-n", scene.namespace, "wait", "--for=condition=complete", "job/job", "--timeout=60s")
     with scene.operator():
         scene.policy(**asked(scene, grace=2))
         scene.wait(lambda: "sets" in told(scene), "the headless Service with a letter too many is found")
