@@ -34,6 +34,14 @@ def told(scene: Scene) -> dict[str, tuple[str, str, str]]:
     }
 
 
+def only_reported(expected: dict[str, tuple[str, str, str]]) -> dict[str, tuple[str, str, str]]:
+    """The same with what status adds to a finding that is never enforced."""
+    return {
+        name: (reason, state, f"{message}; where a Service is to lead is for its owner to say")
+        for name, (reason, state, message) in expected.items()
+    }
+
+
 def emptied(scene: Scene, name: str) -> str:
     """When the EndpointSlice of a Service was changed last, once it has no endpoint."""
 
@@ -61,7 +69,7 @@ def ingress(scene: Scene, name: str) -> Body:
 
 
 def job(scene: Scene) -> Body:
-    container = {"name": "app", "image": "shop/job:1"}
+    container = {"name": "app", "image": "shop/job:1", "ports": [{"name": "http", "containerPort": 8080}]}
     template = {
         "metadata": {"labels": {"app": "job"}},
         "spec": {"containers": [container], "restartPolicy": "Never"},
@@ -122,7 +130,7 @@ def test_every_service_that_leads_nowhere_is_named_with_its_cause_and_no_other(s
     with scene.operator():
         scene.policy(**asked(scene))
         scene.wait(lambda: told(scene).keys() >= expected.keys(), "four Services are found")
-        assert told(scene) == expected
+        assert told(scene) == only_reported(expected)
         assert {name: scene.events(name) for name in (*expected, "web", "bare")} == {
             **{name: [("Warning", "DriftDetected")] for name in expected},
             "web": [],
@@ -138,7 +146,9 @@ def test_every_service_that_leads_nowhere_is_named_with_its_cause_and_no_other(s
         )
         assert scene.events("unready") == [("Warning", "DriftDetected")]
 
-    listed = json.loads(scene.lab.kubectl("-n", scene.namespace, "get", "services", "-o", "json"))["items"]
+    listed = json.loads(
+        scene.lab.kubectl("-n", scene.namespace, "get", "services", "-o", "json", "--show-managed-fields")
+    )["items"]
     managers = {entry["manager"] for one in listed for entry in one["metadata"]["managedFields"]}
     assert not any(manager.startswith("resilience") for manager in managers), "no Service was written"
 
@@ -169,9 +179,10 @@ def test_a_headless_service_of_a_job_that_is_done_is_no_finding_and_a_misspelt_o
     scene.apply(selecting(scene, "job", clusterIP="None"))
     scene.apply(selecting(scene, "sets", clusterIP="None"))
     scene.apply(workload(scene.namespace, "set", replicas=1))
+    scene.lab.kubectl("-n", scene.namespace, "wait", "--for=condition=complete", "job/job", "--timeout=60s")
     with scene.operator():
         scene.policy(**asked(scene, grace=2))
         scene.wait(lambda: "sets" in told(scene), "the headless Service with a letter too many is found")
         near = "the pods of Deployment set have app=set, not app=sets"
         message = f"no endpoint is ready: no pod has the labels of its selector app=sets; {near}"
-        assert told(scene) == {"sets": ("SelectsNothing", "ReportOnly", message)}
+        assert told(scene) == only_reported({"sets": ("SelectsNothing", "ReportOnly", message)})
