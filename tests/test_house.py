@@ -17,9 +17,12 @@ OWN_WORDS = frozenset(name for name in NAMES if not name.islower() or not name.i
 """Rule ids and section names that mean nothing else, as coredns-floor: they stand in no sentence either."""
 NOT_MEANT = {
     ("core/kinds.py", "deployments"): 1,  # the plural of the kind, in the API's paths
+    ("core/kinds.py", "services"): 1,  # the same
     ("cli/plan.py", "deployments"): 2,  # a number of the JSON that `plan` prints
     ("cli/output.py", "deployments"): 1,  # a number of the JSON that `check` prints
     ("cli/giving_back.py", "replicas"): 2,  # a field of a Deployment's spec and status
+    ("cli/files/manifests.py", "resources"): 1,  # a field of a kustomization
+    ("agent/spec.py", "services"): 1,  # a field of a NodeState's spec
     ("cli/files/positions.py", "replicas"): 1,  # the field of a Deployment
     ("cli/files/manifests.py", "resources"): 1,  # what a Kustomization lists
 }

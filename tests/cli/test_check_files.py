@@ -59,6 +59,10 @@ UNBUDGETED = (
     "skipped: [disruption-budget] 1 Deployment: no PodDisruptionBudget was read: whether one selects its pods is"
     " unknown"
 )
+UNMATCHED = (
+    "skipped: [empty-service] 1 Service: its selector matches no workload of the input; Deployment clean may make such"
+    " pods"
+)
 DNS = "Deployment default/web: dnsConfig.options lacks single-request-reopen"
 REFUSED = "the API server would refuse this Deployment:"
 Outcome = tuple[int, list[str], list[str]]
@@ -100,16 +104,16 @@ def test_findings_bear_the_file_and_the_line_of_what_they_speak_of(check: Any) -
             f"web.yaml:22: [dns-config] {DNS}",
             UNBUDGETED,
             LIVE,
-            "4 findings in 1 of 1 Deployment (policy recommended)",
+            "4 findings in 1 of 2 objects (policy recommended)",
         ],
         [],
     )
 
 
 def test_nothing_found_is_code_0(check: Any) -> None:
-    write("clean.yaml", f"{CLEAN}---\n{SERVICE}")
+    write("clean.yaml", f"{CLEAN}---\n{SERVICE.replace('selector: {app: web}, ', '')}")
     code, out, err = check("clean.yaml")
-    assert (code, out[-1], err) == (0, "0 findings in 0 of 1 Deployment (policy recommended)", [])
+    assert (code, out[-1], err) == (0, "0 findings in 0 of 2 objects (policy recommended)", [])
 
 
 def spoilt(line: str, instead: str) -> str:
@@ -415,8 +419,9 @@ def test_what_the_api_server_would_refuse_as_incomplete_is_not_judged(
     assert check("clean.yaml") == (
         0,
         [
+            UNMATCHED,
             f"skipped: clean.yaml:6 Deployment clean is incomplete ({lacking}): {RENDER}",
-            "0 findings in 0 of 0 Deployments (policy recommended)",
+            "0 findings in 0 of 1 object (policy recommended)",
         ],
         [],
     )
@@ -723,6 +728,7 @@ INCIDENTS = {
     "ungraceful-ingress": {"graceful-shutdown"},
     "dns-five-seconds": {"dns-config"},
     "dns-scale-down": {"coredns-floor", "coredns-spread"},
+    "empty-service": {"empty-service"},
 }
 
 

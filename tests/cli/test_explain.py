@@ -33,6 +33,8 @@ from resilience_operator.targets.deployments import (
 from resilience_operator.targets.nodes import pressure as conntrack_pressure
 from resilience_operator.targets.nodes import stale as conntrack_stale
 from resilience_operator.targets.nodes import sysctl as conntrack_sysctl
+from resilience_operator.targets.services import causes, manifests
+from resilience_operator.targets.services import texts as services_texts
 from resilience_operator.targets.webhooks import webhook_reach
 from resilience_operator.targets.workloads import cpa, floors, json_text
 
@@ -52,6 +54,7 @@ MODULES = {
     "conntrack-pressure": (conntrack_pressure, agent_pressure),
     "conntrack-stale": (conntrack_stale,),
     "webhook-reach": (webhook_reach,),
+    "empty-service": (causes, manifests, services_texts),
 }
 OF_AGENTS = {"conntrack-sysctl", "conntrack-pressure", "conntrack-stale"}
 """Rules that need agents on the nodes: the recommended policy, which anybody may try, does not ask for them."""
@@ -60,7 +63,7 @@ WRITING = {"spread", "graceful-shutdown", "dns-config", "replicas", "coredns-flo
 REASON = re.compile(r"[A-Z][a-z]+(?:JSON|[A-Za-z]*[A-Z][a-z]*)")
 NOT_REASONS = {"ScheduleAnyway", "DoNotSchedule", "ReplicaSet", "StatefulSet", "ReplicationController"}
 NOT_REASONS |= {"RaiseOnly", "ConntrackPressure", "StaleEntriesPurged"}
-NOT_REASONS |= {"IfNeeded", "NotIn"}
+NOT_REASONS |= {"IfNeeded", "NotIn", "ReplicaFailure"}
 
 
 @pytest.mark.parametrize("rule", RULES)

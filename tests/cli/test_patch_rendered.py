@@ -26,6 +26,7 @@ WITHOUT_PATCH = {
     "conntrack-pressure",
     "conntrack-stale",
     "webhook-reach",
+    "empty-service",
 }
 """Rules of which only an owner knows the value, and those of nodes, whose values an agent sets."""
 

@@ -80,7 +80,9 @@ from resilience_operator.core.kinds import (
 )
 from resilience_operator.targets import KINDS, decode_event, decode_list, project, project_dict
 from resilience_operator.targets.nodes.kinds import NODE_STATE
-from resilience_operator.targets.webhooks.kinds import ENDPOINT_SLICE, MUTATING_KIND, VALIDATING_KIND
+from resilience_operator.targets.services.callers import API_SERVICE, HTTP_ROUTE, INGRESS, Caller
+from resilience_operator.targets.webhooks.kinds import MUTATING_KIND, VALIDATING_KIND
+from resilience_operator.targets.workloads.endpoint_slices import ENDPOINT_SLICE, EndpointSlice
 from tests.support import ROOT
 
 OBJECTS = ROOT / "tests" / "objects"
@@ -388,7 +390,10 @@ def test_services_namespaces_nodes_and_claims_are_kept_by_what_matters_of_them()
     assert isinstance(claim, PersistentVolumeClaim)
     assert isinstance(node, Node)
     assert service.spec == ServiceSpec(
-        "ClusterIP", {"app": "web"}, (ServicePort(port=80, target_port="http"),)
+        "ClusterIP",
+        {"app": "web"},
+        (ServicePort(port=80, target_port="http", protocol="TCP"),),
+        "10.96.231.188",
     )
     assert namespace.metadata.labels == {"kubernetes.io/metadata.name": "shop", "team": "checkout"}
     assert namespace.metadata.annotations == {"resilience.dev/ignore": "spread"}
@@ -473,6 +478,12 @@ FILES: list[tuple[Kind, str]] = [
     (VALIDATING_KIND, "validating-guard"),
     (MUTATING_KIND, "mutating-guard"),
     (ENDPOINT_SLICE, "endpointslice-guard"),
+    (ENDPOINT_SLICE, "endpointslice-web"),
+    (ENDPOINT_SLICE, "endpointslice-empty"),
+    (INGRESS, "ingress-front"),
+    (HTTP_ROUTE, "httproute-shop"),
+    (API_SERVICE, "apiservice-metrics"),
+    (API_SERVICE, "apiservice-local"),
 ]
 
 
@@ -509,6 +520,32 @@ def test_of_an_application_is_kept_how_it_syncs_and_not_what_it_synced() -> None
             Destination("https://kubernetes.default.svc"),
         ),
     )
+
+
+def small(name: str, namespace: str) -> Meta:
+    """What is kept of metadata where only the place of an object matters."""
+    return Meta(name=name, namespace=namespace, uid=f"uid-{name}", resource_version="362")
+
+
+def test_of_an_endpoint_slice_is_kept_how_many_are_ready_and_which_ports_it_serves() -> None:
+    """Two are ready: of one nothing is said. The lists of an empty slice are null."""
+    keeper = "endpointslice-controller.k8s.io"
+    changed = datetime(2026, 11, 24, 17, 41, 2, tzinfo=UTC)
+    assert project(ENDPOINT_SLICE, raw("endpointslice-web")) == EndpointSlice(
+        small("web-x7k2p", "shop"), "web", 2, keeper, ("http",), changed
+    )
+    assert project(ENDPOINT_SLICE, raw("endpointslice-empty")) == EndpointSlice(
+        small("api-2b9zq", "shop"), "api", keeper=keeper
+    )
+
+
+def test_of_what_points_to_services_is_kept_to_which() -> None:
+    assert [project(kind, raw(name)) for kind, name in FILES[-4:]] == [
+        Caller(small("front", "shop"), "Ingress", (("shop", "web"), ("shop", "api"))),
+        Caller(small("shop", "edge"), "HTTPRoute", (("shop", "web"),)),
+        Caller(small("v1beta1.metrics.k8s.io", ""), "APIService", (("kube-system", "metrics-server"),)),
+        Caller(small("v1.apps", ""), "APIService"),
+    ]
 
 
 def test_every_watched_kind_has_a_projection() -> None:

@@ -169,8 +169,8 @@ HOURS = {"name": "h", "days": ["Mon"], "start": "09:00", "end": "16:00"}
             "spec.mode: write one of Audit, Enforce; this operator does not know 'Simulate'",
         ),
         (
-            {"services": {}},
-            "spec.services: this operator does not know this field: remove it, or update the operator",
+            {"statefulSets": {}},
+            "spec.statefulSets: this operator does not know this field: remove it, or update the operator",
         ),
         (
             {"deployments": {"affinity": {}}},

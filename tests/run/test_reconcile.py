@@ -198,7 +198,7 @@ async def test_an_error_about_one_object_is_told_and_keeps_no_other_from_being_e
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def judge_but_one(view: View, *rest: Any) -> Any:
-        if view.ref.name == "broken":
+        if view.ref.key == ("Deployment", "shop", "broken"):
             raise KeyError("rule-of-tomorrow")
         return judge(view, *rest)
 

@@ -104,6 +104,7 @@ def check_files(policy: Policy, arguments: Namespace) -> Result:
         loaded.manifests,
         loaded.takeovers,
         loaded.beside,
+        loaded.makers,
         loaded.kustomizations,
         complete=arguments.complete,
     )

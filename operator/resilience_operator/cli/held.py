@@ -22,7 +22,7 @@ from resilience_operator.targets.workloads.budgets import POLICY_LABEL, ours
 from resilience_operator.targets.workloads.scaling import By, who_scales
 from resilience_operator.targets.workloads.scope import asked_of
 from resilience_operator.targets.workloads.texts import DISRUPTION_BUDGET
-from resilience_operator.targets.workloads.view import DeploymentView, View
+from resilience_operator.targets.workloads.view import DeploymentView, ScalerView, View
 
 FLOOR_OF_DNS = frozenset({COREDNS_FLOOR})
 """The rules that change an autoscaler's Deployment for the sake of what it scales."""
@@ -104,7 +104,7 @@ def everything(cluster: Cluster, uids: frozenset[str]) -> list[Step]:
         view = cluster.look(key)
         if view is not None:
             steps = [*_step(view, uids, gone), *_removals(cluster, view, uids)]
-            scaled = None if isinstance(view, DeploymentView) else view.scaled
+            scaled = view.scaled if isinstance(view, ScalerView) else None
             groups.setdefault(key_of(scaled.ref) if scaled is not None else key, []).extend(steps)
     ordered = sorted(groups.items(), key=lambda one: (any(step.pods for step in one[1]), one[0]))
     return [replace(step, opt_out=()) for _, steps in ordered for step in sorted(steps, key=_rank)]

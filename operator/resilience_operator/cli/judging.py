@@ -3,22 +3,20 @@
 Scope, opt-outs and rules are the operator's own. What could not be judged is named, and never counts as passed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from resilience_operator.cluster.objects.workloads import Deployment, Meta
 from resilience_operator.core.findings import Finding, Skipped
 from resilience_operator.core.refs import ObjectRef
+from resilience_operator.engine.decide import PolicyVerdict
 from resilience_operator.engine.optout import OptOut, optouts_of
-from resilience_operator.policy.common import RuleSettings
 from resilience_operator.policy.policy import Policy
-from resilience_operator.targets import CATALOG, TARGETS, evaluate
+from resilience_operator.targets import CATALOG, verdict_of
 from resilience_operator.targets.workloads.relations import scaled_by
-from resilience_operator.targets.workloads.scope import asked_of, meant, selects_namespaces, widened
+from resilience_operator.targets.workloads.scope import asked_of, selects_namespaces, widened
 from resilience_operator.targets.workloads.view import DeploymentView, ScalerView, View
-
-SCOPES = tuple(dict.fromkeys(target.scope for target in TARGETS))
-"""What each target asks of which object."""
 
 TARGET_UNREAD = "the Deployment that it scales was not read"
 
@@ -36,7 +34,8 @@ class Spot:
 class Subject:
     """One object to judge, and where it comes from."""
 
-    view: View
+    view: Any
+    """Its view, of any target (engine.view.View)."""
     spot: Spot = Spot()
 
 
@@ -84,33 +83,33 @@ def judge(policy: Policy, subjects: Iterable[Subject]) -> Judgement:
     """Judge every object by the policy."""
     result = Judgement(policy)
     for subject in subjects:
-        if not isinstance(subject.view, DeploymentView | ScalerView):
-            continue  # `plan` and `report` judge the objects of every target, `check` those of workloads alone
         view, spot = subject.view, subject.spot
-        everything = (scope.asked(policy, view, "") for scope in SCOPES)
-        asked: Mapping[str, RuleSettings] = next((one for one in everything if one), {})
-        if asked:
-            _judge_one(result, subject, asked)
-        unknown = _scope_unknown(policy, view) or (_target_unread(policy, view) if spot.file else [])
+        found = verdict_of(policy, view)
+        if found is not None:
+            _count(result, subject, found)
+        unknown = _unknown(policy, view, in_files=bool(spot.file))
         result.skipped += [(one, spot) for one in unknown]
-        if not asked and not unknown:
+        if found is None and not unknown:
             result.out_of_scope += isinstance(view, DeploymentView)
     return result
 
 
-def _judge_one(result: Judgement, subject: Subject, asked: Mapping[str, RuleSettings]) -> None:
-    verdict, left_out = (
-        evaluate(asked, meant(result.policy, subject.view)),
-        optouts_of(asked, subject.view, CATALOG),
-    )
-    counts = any(rule not in left_out for rule in asked)
-    result.judged += counts
-    result.deployments += counts and isinstance(subject.view, DeploymentView)
+def _count(result: Judgement, subject: Subject, found: PolicyVerdict) -> None:
+    verdict, left_out = found.verdict, found.opted_out
+    result.judged += not found.ignored
+    result.deployments += not found.ignored and isinstance(subject.view, DeploymentView)
     result.hits += [Hit(one, subject.spot) for one in verdict.findings if one.rule not in left_out]
     result.skipped += [(one, subject.spot) for one in verdict.skipped if one.rule not in left_out]
     for optout in dict.fromkeys(left_out.values()):
         named = tuple(rule for rule, one in left_out.items() if one == optout)
         result.ignored.append(Ignored(subject.view.ref, named, optout, subject.spot))
+
+
+def _unknown(policy: Policy, view: Any, *, in_files: bool) -> list[Skipped]:
+    """The rules that would be asked of a Deployment or its scaler, if more had been read."""
+    if not isinstance(view, DeploymentView | ScalerView):
+        return []
+    return _scope_unknown(policy, view) or (_target_unread(policy, view) if in_files else [])
 
 
 def _scope_unknown(policy: Policy, view: View) -> list[Skipped]:

@@ -76,8 +76,7 @@ def _skips(result: Result) -> Iterator[str]:
     for place in result.unjudged:
         if place.why not in GROUPED:
             yield f"skipped: {place.file}:{place.line} {place.ref.kind} {place.ref.name} {place.why}"
-    judged_specs = result.judgement.judged > result.judgement.launch
-    if result.files and judged_specs and SPREAD in result.judgement.policy.rules:
+    if result.files and result.judgement.deployments and SPREAD in result.judgement.policy.rules:
         yield f"skipped: [{SPREAD}] live placement: {SPEC_ALONE}"
     yield from _foreign(result)
     if result.strangers:

@@ -18,9 +18,10 @@ from resilience_operator.policy.policy import Policy
 from resilience_operator.targets.coredns.target import TARGET as COREDNS
 from resilience_operator.targets.deployments.target import TARGET as DEPLOYMENTS
 from resilience_operator.targets.nodes.target import TARGET as CONNTRACK
+from resilience_operator.targets.services.target import TARGET as SERVICES
 from resilience_operator.targets.webhooks.target import TARGET as WEBHOOKS
 
-TARGETS: tuple[Target, ...] = (DEPLOYMENTS, COREDNS, CONNTRACK, WEBHOOKS)
+TARGETS: tuple[Target, ...] = (DEPLOYMENTS, COREDNS, CONNTRACK, WEBHOOKS, SERVICES)
 
 DECODERS = Decoders(watched for target in TARGETS for watched in target.watched)
 """Decodes every watched kind."""

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from resilience_operator.cli.files.manifests import Manifest, Takeover
@@ -34,6 +35,8 @@ from resilience_operator.targets.coredns.cluster_dns import (
     is_cluster_dns,
     neighbours,
 )
+from resilience_operator.targets.services.files import Maker, ServicesOfFiles
+from resilience_operator.targets.services.view import ServiceView
 from resilience_operator.targets.workloads.autoscalers import Autoscaler, autoscaler_of
 from resilience_operator.targets.workloads.budgets import name_of
 from resilience_operator.targets.workloads.foreign_pods import Stranger, Strangers
@@ -57,13 +60,15 @@ class Inventory:
         manifests: Iterable[Manifest],
         takeovers: Iterable[Takeover] = (),
         beside: Iterable[tuple[str, Stranger]] = (),
+        makers: Iterable[Maker] = (),
         kustomizations: Mapping[str, tuple[str, ...]] | None = None,
         *,
         complete: bool = False,
     ) -> None:
         """`beside`: namespace and pods of each controller of another kind; `kustomizations`: see Nearness.
 
-        `complete`: what is not among the manifests is not there; else nobody knows of a kind that was not read.
+        `makers`: what else makes pods, or may. `complete`: what is not among the manifests is not there; else nobody
+        knows of a kind that was not read.
         """
         self._near = Nearness(kustomizations or {})
         self._judged: list[Manifest] = []
@@ -81,6 +86,7 @@ class Inventory:
         self._sharing: dict[Pair, Sharing] = {}
         self._daemon_sets: list[DaemonSet] = []
         self._strangers = Strangers()
+        self._services_of_files = ServicesOfFiles(self._every_variant, makers)
         for namespace, found in beside:
             self._strangers.add(namespace, found)
         for takeover in takeovers:
@@ -116,6 +122,24 @@ class Inventory:
                     yield Subject(self._with_scaled(manifest, now), spot)
                 case HorizontalPodAutoscaler() | ScaledObject() | ConfigMap() as scaler:
                     yield Subject(self._scaler_view(manifest, scaler, now), spot)
+                case Service() as service:
+                    yield Subject(self._service_view(manifest, service, now), spot)
+
+    def _service_view(self, at: Manifest, found: Service, now: datetime) -> ServiceView:
+        """The view of a Service, beside the variant that is meant of each Deployment."""
+        around = self._namespaces.get(found.metadata.namespace)
+        return self._services_of_files.view(found, now, around, partial(self._is_meant, at))
+
+    def _every_variant(self, namespace: str) -> Iterator[Deployment]:
+        """The Deployments of a namespace, from all files."""
+        for variants in self._placed.get(namespace, {}).values():
+            yield from map(_deployment, variants)
+
+    def _is_meant(self, at: Manifest, found: Deployment) -> bool:
+        """True unless another variant of the Deployment is nearer to that manifest."""
+        variants = sorted(self._by_name[_place(found)], key=lambda one: one.object is found)
+        nearest = self._near.nearest(at, variants)  # Of equally near ones the last: that one.
+        return nearest is None or nearest.object is found
 
     def _with_scaled(self, at: Manifest, now: datetime) -> DeploymentView:
         """The view of a Deployment; of a CPA's with the Deployments that it scales."""
@@ -155,6 +179,7 @@ class Inventory:
             case DaemonSet():
                 self._daemon_sets.append(found)
             case Service():
+                self._judged.append(manifest)
                 # One label of the selector is enough to find the few Services that may select a pod.
                 for pair in sorted(found.spec.selector.items())[:1] or [("", "")]:
                     self._services[found.metadata.namespace, pair].append(manifest)

@@ -43,6 +43,7 @@ from resilience_operator.core.kinds import (
 from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.targets import project, project_dict
 from resilience_operator.targets.coredns.cluster_dns import runs_cache
+from resilience_operator.targets.services.files import Maker, is_custom, maker_of
 from resilience_operator.targets.workloads.autoscalers import MODES, may_be_parameters
 from resilience_operator.targets.workloads.foreign_pods import Stranger, stranger
 
@@ -173,6 +174,8 @@ class Loaded:
     kustomizations: dict[str, tuple[str, ...]] = field(default_factory=dict)
     beside: list[tuple[str, Stranger]] = field(default_factory=list)
     launch: list[LaunchSubject] = field(default_factory=list)
+    makers: list[Maker] = field(default_factory=list)
+    """What makes pods that a Service may select, or may make them, beside the Deployments."""
 
     def add(self, other: "Loaded") -> None:
         """Take over what another part gave."""
@@ -187,6 +190,7 @@ class Loaded:
         self.kustomizations |= other.kustomizations
         self.beside += other.beside
         self.launch += other.launch
+        self.makers += other.makers
 
 
 def read(text: str, file: str, *, is_json: bool = False) -> Loaded:
@@ -210,7 +214,8 @@ def _wanted(version: str, kind: str, text: str) -> bool:
     """True where an object has to be read to be known: as a rule may look at it, or as others may stand in it."""
     if kind == CONFIG_MAP.kind:
         return any(word in text for word in _PARAMETERS)
-    return kind in _KINDS or kind.endswith("List") or _group(version) == _KUSTOMIZE
+    group = _group(version)
+    return kind in _KINDS or kind.endswith("List") or group == _KUSTOMIZE or is_custom(group)
 
 
 def _taken_in(file: str, found: Document) -> dict[str, tuple[str, ...]]:
@@ -259,15 +264,18 @@ class _Reader:
         group = _group(version)
         if (group, kind) in _PODS_OF:
             self.loaded.beside.append(_beside(value, *_PODS_OF[group, kind]))
+        read = READ.get((version, kind))
+        if read is None and (maker := maker_of(value, group, kind, *_names(value))) is not None:
+            self.loaded.makers.append(maker)
         if (group, kind) in UNCOVERED:
             self.loaded.takeovers += _takeovers(value) if (group, kind) == ROLLOUT else ()
             self._take_uncovered(value, node, ObjectRef(version, kind, *_names(value)))
         elif (group, kind) in LAUNCH_KINDS:
             subject = read_manifest(value, node, (group, kind), (self.file, self.offset))
             self.loaded.launch.append(subject)
-        elif found := READ.get((version, kind)):
-            if found is not CONFIG_MAP or may_be_parameters(*_parameters(value)):
-                self._project(found, value, node)
+        elif read is not None:
+            if read is not CONFIG_MAP or may_be_parameters(*_parameters(value)):
+                self._project(read, value, node)
         elif served := RETIRED.get((group, kind)):
             message = f"{version} {kind} is no longer served by any API server; write {served.api_version}"
             self._refuse(node, message)
@@ -302,6 +310,7 @@ class _Reader:
             why = f"is incomplete ({lacking}): {RENDER}"
             self.loaded.incomplete.append(Place(found.ref, self.file, self._line(node), why))
             self.loaded.objects -= 1
+            self.loaded.makers.append(Maker(found.metadata.namespace, f"Deployment {found.metadata.name}"))
         else:
             lines = landmarks(node, self.offset) if kind in _JUDGED else {}
             self.loaded.manifests.append(Manifest(kind, found, self.file, self._line(node), lines, placed))

@@ -8,10 +8,12 @@ from datetime import datetime
 import msgspec
 
 from resilience_operator.cluster.objects.meta import (
+    Claim,
     Condition,
     Meta,
     Observed,
 )
+from resilience_operator.core.refs import ObjectRef
 
 
 class WaitingState(Observed, frozen=True):
@@ -101,6 +103,8 @@ class ServiceSpec(Observed, frozen=True):
     type: str = "ClusterIP"
     selector: dict[str, str] = {}
     ports: tuple[ServicePort, ...] = ()
+    cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    """"None" where it is headless."""
 
 
 class Service(Observed, frozen=True):
@@ -108,6 +112,22 @@ class Service(Observed, frozen=True):
 
     metadata: Meta
     spec: ServiceSpec = ServiceSpec()
+
+    @property
+    def ref(self) -> ObjectRef:
+        """This Service as a reference."""
+        meta = self.metadata
+        return ObjectRef("v1", "Service", meta.namespace, meta.name, meta.uid)
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """None are kept: nothing is ever written on a Service."""
+        return ()
+
+    @property
+    def chosen(self) -> frozenset[str]:
+        """Nothing: no leaf of a Service is published."""
+        return frozenset()
 
 
 class Namespace(Observed, frozen=True):

@@ -1,6 +1,6 @@
 """The kinds that the target watches, and what is kept of an object of each. Declared in webhooks/target.
 
-Of Services and Namespaces it reads what the workloads keep.
+Of Services, EndpointSlices and Namespaces it reads what the workloads keep.
 """
 
 from functools import partial
@@ -16,17 +16,15 @@ from resilience_operator.targets.webhooks.objects import (
     LEAVES,
     MUTATING,
     VALIDATING,
-    EndpointSlice,
     Webhook,
     WebhookConfiguration,
 )
+from resilience_operator.targets.workloads import endpoint_slices
 
 GROUP = "admissionregistration.k8s.io"
 VALIDATING_KIND = Kind(GROUP, "v1", "validatingwebhookconfigurations", VALIDATING, namespaced=False)
 MUTATING_KIND = Kind(GROUP, "v1", "mutatingwebhookconfigurations", MUTATING, namespaced=False)
-ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", namespaced=True)
 
-SERVICE_LABEL = "kubernetes.io/service-name"
 _INJECTED = "cert-manager.io/inject-"
 
 
@@ -39,21 +37,6 @@ class WireConfiguration(wire.Wire):
 
     metadata: _Meta
     webhooks: list[dict[str, Any]] | None = None
-
-
-class _Conditions(wire.Wire):
-    ready: bool | None = None
-
-
-class _Endpoint(wire.Wire):
-    conditions: _Conditions | None = None
-
-
-class WireSlice(wire.Wire):
-    """discovery.k8s.io/v1 EndpointSlice."""
-
-    metadata: wire.Meta
-    endpoints: list[_Endpoint] | None = None
 
 
 def configuration(kind: str, found: WireConfiguration) -> WebhookConfiguration:
@@ -73,19 +56,8 @@ def configuration(kind: str, found: WireConfiguration) -> WebhookConfiguration:
     )
 
 
-def endpoint_slice(found: WireSlice) -> EndpointSlice:
-    """How many endpoints of a Service are ready; one that does not say counts as ready, as the API means it."""
-    ready = [
-        one for one in found.endpoints or () if one.conditions is None or one.conditions.ready is not False
-    ]
-    service = found.metadata.labels.get(SERVICE_LABEL, "")
-    found.metadata.labels = {}
-    found.metadata.annotations = {}
-    return EndpointSlice(meta(found.metadata), service, len(ready))
-
-
 WATCHED = (
     Watched(VALIDATING_KIND, WireConfiguration, partial(configuration, VALIDATING)),
     Watched(MUTATING_KIND, WireConfiguration, partial(configuration, MUTATING)),
-    Watched(ENDPOINT_SLICE, WireSlice, endpoint_slice),
+    *endpoint_slices.WATCHED,
 )

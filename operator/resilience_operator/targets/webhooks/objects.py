@@ -1,4 +1,4 @@
-"""Webhook configurations and EndpointSlices as observed. Made by webhooks/kinds, read by the rule."""
+"""Webhook configurations as observed. Made by webhooks/kinds, read by the rule."""
 
 from typing import Annotated, Literal
 
@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta as Bounds
 
 from resilience_operator.cluster.objects.declared import Declared
-from resilience_operator.cluster.objects.meta import Meta, Observed, Selector
+from resilience_operator.cluster.objects.meta import Observed, Selector
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.target import Leaf
 
@@ -113,16 +113,6 @@ class WebhookConfiguration(Declared, frozen=True):
     def ref(self) -> ObjectRef:
         """It as a reference."""
         return ObjectRef(API_VERSION, self.kind, "", self.metadata.name, self.metadata.uid)
-
-
-class EndpointSlice(Observed, frozen=True):
-    """discovery.k8s.io/v1 EndpointSlice, reduced to what it says of a Service."""
-
-    metadata: Meta
-    service: str = ""
-    """The Service that it belongs to; "" where it belongs to none."""
-    ready: int = 0
-    """How many of its endpoints are ready."""
 
 
 def with_policy(webhook: Webhook, policy: str) -> Webhook:

@@ -16,9 +16,10 @@ from resilience_operator.cluster.state import believe
 from resilience_operator.core.kinds import NAMESPACE, SERVICE, Kind
 from resilience_operator.core.refs import Key
 from resilience_operator.core.target import Handler
-from resilience_operator.targets.webhooks.kinds import ENDPOINT_SLICE, MUTATING_KIND, VALIDATING_KIND
-from resilience_operator.targets.webhooks.objects import EndpointSlice, ServiceReference, WebhookConfiguration
+from resilience_operator.targets.webhooks.kinds import MUTATING_KIND, VALIDATING_KIND
+from resilience_operator.targets.webhooks.objects import ServiceReference, WebhookConfiguration
 from resilience_operator.targets.webhooks.view import UNKNOWN, Backend, Chain, WebhookView
+from resilience_operator.targets.workloads.endpoint_slices import ENDPOINT_SLICE, EndpointSlice
 
 KINDS = {kind.kind: kind for kind in (VALIDATING_KIND, MUTATING_KIND)}
 

@@ -1,0 +1,1 @@
+"""Target services: Services that lead nowhere (incident empty-service)."""
