@@ -23,7 +23,7 @@ from resilience_operator.core.kinds import (
 )
 from resilience_operator.targets import KINDS
 from resilience_operator.targets.nodes.kinds import NODE_STATE
-from resilience_operator.targets.webhooks.kinds import ENDPOINT_SLICE, MUTATING_KIND, VALIDATING_KIND
+from resilience_operator.targets.webhooks.kinds import MUTATING_KIND, VALIDATING_KIND
 from tests.lab import Lab
 from tests.support import ROOT
 
@@ -109,7 +109,7 @@ CLUSTER_RIGHTS = {
     *(("resilience.dev", "resiliencepolicies", verb, "") for verb in {"get", "patch"} | READ),
     ("resilience.dev", "resiliencepolicies/status", "patch", ""),
     *(("resilience.dev", "nodestates", verb, "") for verb in READ),
-    *(whole(MUTATING_KIND, *READ) | whole(VALIDATING_KIND, *READ) | whole(ENDPOINT_SLICE, *READ)),
+    *(whole(MUTATING_KIND, *READ) | whole(VALIDATING_KIND, *READ)),
     *(("apiextensions.k8s.io", "customresourcedefinitions", verb, CRD) for verb in READ),
     ("events.k8s.io", "events", "create", ""),
     ("events.k8s.io", "events", "patch", ""),

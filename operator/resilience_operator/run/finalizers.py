@@ -38,6 +38,7 @@ class Finalizers:
         self._cluster = cluster
         self._memory = memory
         self._leaving: dict[str, Policy] = {}
+        self._owed: list[Change] = []
 
     async def hold(self, change: Change) -> bool:
         """True once every policy that the change serves bears our finalizer: before the first write, not after."""
@@ -54,6 +55,14 @@ class Finalizers:
             self._memory.unheld.pop(policy.uid, None)
             self._memory.held.add(policy.uid)
         return True
+
+    def owe(self, change: Change) -> None:
+        """Remember a change that was written while no policy could be held: its policies are held as soon as one can."""
+        self._owed.append(change)
+
+    async def hold_owed(self) -> None:
+        """Hold the policies of what was written before they could be."""
+        self._owed = [change for change in self._owed if not await self.hold(change)]
 
     def leave(self, raws: Sequence[Mapping[str, Any]]) -> bool:
         """Take the policies that are outside the selector; True where one of them was served by us before."""

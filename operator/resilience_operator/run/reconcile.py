@@ -178,6 +178,7 @@ class Reconciler:
         with contained("telling of changes", self._memory):
             self._teller.transitions(changed, self._cluster, plan)
         if services.lease.may_write():
+            await self._finalizers.hold_owed()
             plan = self._last_plan = await self._carry_out(plan, now)
             for notice in (*await self._finalizers.let_go(plan), *await self._finalizers.let_leave()):
                 services.recorder.notify(notice)
@@ -325,7 +326,7 @@ class Reconciler:
         for report in reports:
             try:
                 if report.done is Done.DONE and report.change.needs_no_lease:
-                    await self._finalizers.hold(report.change)  # It could not be set before.
+                    self._finalizers.owe(report.change)
                 self._take_in(report)
             except Exception as error:
                 log.exception("what became of a write to %s cannot be told", report.change.object)

@@ -27,9 +27,14 @@ def guarded() -> Iterator[Lab]:
 def states(guarded: Lab) -> Api:
     """The operator's requests for NodeStates."""
     api = Api(client(guarded, service_account=ACCOUNT), "", "resilience.dev/v1alpha1", "nodestates")
-    guarded.wait(
-        lambda: denial(api.create(body(labels={})), STATES).startswith("a NodeState"), what="the guard"
-    )
+
+    def refused() -> bool:
+        try:
+            return denial(api.create(body(labels={})), STATES).startswith("a NodeState")
+        except ValueError:  # Not served yet.
+            return False
+
+    guarded.wait(refused, what="the guard")
     return api
 
 

@@ -92,8 +92,8 @@ def test_kube_system_is_freed_without_a_lease_and_the_original_comes_back(
         lab.wait(lambda: configuration(lab)["webhooks"][0]["failurePolicy"] == "Ignore", what="failed open")
         lab.wait(lambda: not blocked(lab), what="freed")
         lab.wait(lambda: "WebhookFailedOpen" in reasons(lab), what="its Event")
-        held = lab.api.get(f"/apis/resilience.dev/v1alpha1/resiliencepolicies/{policy}")["metadata"]
-        assert held.get("finalizers"), held
+        path = f"/apis/resilience.dev/v1alpha1/resiliencepolicies/{policy}"
+        lab.wait(lambda: lab.api.get(path)["metadata"].get("finalizers"), what="held by our finalizer")
         ready(lab, True)
         lab.wait(lambda: configuration(lab)["webhooks"] == before, what="given back")
         managers = [one["manager"] for one in configuration(lab)["metadata"]["managedFields"]]
