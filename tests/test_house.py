@@ -24,7 +24,6 @@ NOT_MEANT = {
     ("cli/files/manifests.py", "resources"): 1,  # a field of a kustomization
     ("agent/spec.py", "services"): 1,  # a field of a NodeState's spec
     ("cli/files/positions.py", "replicas"): 1,  # the field of a Deployment
-    ("cli/files/manifests.py", "resources"): 1,  # what a Kustomization lists
 }
 """(file, word) -> how often a string that is the name of a rule or of a section is not meant as one."""
 

@@ -57,7 +57,7 @@ class Finalizers:
         return True
 
     def owe(self, change: Change) -> None:
-        """Remember a change that was written while no policy could be held: its policies are held as soon as one can."""
+        """Remember what was written while no policy could be held: its policies are held as soon as one can."""
         self._owed.append(change)
 
     async def hold_owed(self) -> None:
