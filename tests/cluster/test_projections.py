@@ -84,6 +84,7 @@ from resilience_operator.targets.services.callers import API_SERVICE, HTTP_ROUTE
 from resilience_operator.targets.webhooks.kinds import MUTATING_KIND, VALIDATING_KIND
 from resilience_operator.targets.workloads.endpoint_slices import ENDPOINT_SLICE, EndpointSlice
 from tests.support import ROOT
+from tests.support.pools import emptied
 
 OBJECTS = ROOT / "tests" / "objects"
 MADE = datetime(2026, 11, 24, 17, 40, 55, tzinfo=UTC)
@@ -612,6 +613,7 @@ def grown(kind: Kind, template: dict[str, Any], count: int) -> float:
         }
         items.append(item)
     listed = json.dumps({"metadata": {}, "items": items}).encode()
+    emptied()
     tracemalloc.start()
     try:
         kept = decode_list(kind, listed)

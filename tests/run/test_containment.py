@@ -210,7 +210,7 @@ async def test_what_nothing_can_be_decided_about_makes_compliance_unknown_and_is
     assert stage.condition("Compliant") == (
         "Unknown",
         "NotEvaluated",
-        "nothing can be decided about evil/aaa",
+        "nothing can be decided about evil/aaa and 1 more",  # its Service
     )
 
 

@@ -17,6 +17,7 @@ from resilience_operator.targets.services.settings import EmptyService
 from resilience_operator.targets.services.views import ServiceViews
 from tests.support.clusters import Body, thing
 from tests.support.clusters import workload as deployment
+from tests.support.pools import emptied
 from tests.support.views import NOW
 from tests.targets.services.situations import KEY, endpoints, pod, put, service
 
@@ -182,6 +183,7 @@ def test_three_thousand_services_beside_thirty_thousand_pods_stay_cheap() -> Non
         for one in range(10):
             put(store, pod(f"{name}-{one}", labels={"app": name, "pod-template-hash": "x"}, ready=True), 1)
     kind = KIND_BY_NAME["EndpointSlice"]
+    emptied()
     tracemalloc.start()
     for number in range(3_000):
         body = endpoints(10 if number % 100 else 0, of=f"s-{number}")
