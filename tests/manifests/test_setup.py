@@ -129,5 +129,5 @@ def test_the_recommended_policy_finds_nothing_in_our_own_manifests(lab: Lab, ove
     ended = subprocess.run(argv, check=False, input=text, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout.strip().splitlines()[-1:]) == (
         0,
-        ["0 findings in 0 of 1 Deployment (policy recommended)"],
+        ["0 findings in 0 of 2 objects (policy recommended)"],
     ), ended.stdout + ended.stderr

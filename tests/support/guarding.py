@@ -28,7 +28,7 @@ Object = dict[str, Any]
 
 
 class Api(NamedTuple):
-    """One user's requests for objects of a kind in a namespace."""
+    """One user's requests for objects of a kind in a namespace; "" for a kind that lies in none."""
 
     client: pykube.HTTPClient
     namespace: str
@@ -48,7 +48,7 @@ class Api(NamedTuple):
     def _patch(self, url: str, body: Any, kind: str, params: Object) -> Response:
         answer: Response = self.client.patch(
             version=self.version,
-            namespace=self.namespace,
+            namespace=self.namespace or None,
             url=url,
             data=json.dumps(body),
             headers={"Content-Type": kind},
@@ -70,7 +70,7 @@ class Api(NamedTuple):
         return found
 
     def _call(self, method: str, url: str, **request: Any) -> Response:
-        where = {"version": self.version, "namespace": self.namespace, "url": url, "params": DRY}
+        where = {"version": self.version, "namespace": self.namespace or None, "url": url, "params": DRY}
         answer: Response = getattr(self.client, method)(**where, **request)
         return answer
 
