@@ -78,7 +78,7 @@ def test_stale_entries_go_and_nothing_else_does(ns: Namespace) -> None:
 def _all(ns: Namespace) -> list[str]:
     """The entries of both families in the tool's words, without their running timers."""
     lines = ns.conntrack("-f", "ipv4") + ns.conntrack("-f", "ipv6")
-    return [" ".join(word for word in line.split() if not word.isdigit()) for line in lines]
+    return sorted(" ".join(word for word in line.split() if not word.isdigit()) for line in lines)
 
 
 def test_a_service_without_endpoints_is_held_until_the_policy_says_purge(ns: Namespace) -> None:
