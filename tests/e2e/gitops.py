@@ -239,7 +239,9 @@ class Shop(Scene):
 
     def _comparisons(self) -> Iterator[tuple[datetime, Body]]:
         for write in self.lab.audit.writes(resource="applications", namespace=NAMESPACE, name=self.app):
-            sync = ((write.response_object or {}).get("status") or {}).get("sync") or {}
+            answer = write.response_object if isinstance(write.response_object, dict) else {}
+            status = answer.get("status")  # Of a request that was refused, a word.
+            sync = (status.get("sync") if isinstance(status, dict) else None) or {}
             if sync.get("revision"):
                 yield write.time, sync
 

@@ -112,11 +112,13 @@ def test_an_add_on_is_audited_floored_at_aws_once_and_given_back(scene: Scene, e
         assert addon.configuration == AFTER
         assert NOTE in annotations(scene)
 
+        settle(3)  # The last word of the status is written.
         mark, asked = scene.lab.audit.mark(), len(eks.requests)
         settle(4)
         assert len(eks.requests) > asked, "AWS is looked at"
         assert len(addon.updates) == 1, "and left alone"
-        quiet = [one.resource for one in scene.lab.audit.writes(mark, user_agent="resilience-operator")]
+        written = scene.lab.audit.writes(mark, user_agent="resilience-operator")
+        quiet = [one.resource for one in written if not one.dry_run]
         assert set(quiet) <= {"leases"}
 
         scene.delete_policy(wait=False)
@@ -128,7 +130,7 @@ def test_an_add_on_is_audited_floored_at_aws_once_and_given_back(scene: Scene, e
     assert "resilience-operator" not in {one["manager"] for one in managers}
 
 
-def test_without_credentials_the_finding_has_the_commands(
+def test_without_credentials_the_finding_says_where_the_commands_are(
     scene: Scene, eks: Eks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -138,13 +140,7 @@ def test_without_credentials_the_finding_has_the_commands(
         found = finding(scene, "Deployment")
         assert (found["state"], found["reason"]) == ("ReportOnly", "AddonNotRead")
         assert "Unable to locate credentials" in found["message"]
-        assert "aws eks describe-addon --cluster-name production --addon-name coredns" in found["message"]
-        assert "replaces all of it" in found["message"]
-        command = (
-            "aws eks update-addon --cluster-name production --addon-name coredns --resolve-conflicts PRESERVE"
-            """ --configuration-values '{"replicaCount":3}'"""
-        )
-        assert command in found["message"]
+        assert found["message"].endswith("kubectl resilience report prints the command"), "a status is short"
         started = time.monotonic()
         operator.stop()
         assert time.monotonic() - started < 10

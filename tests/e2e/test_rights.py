@@ -171,6 +171,17 @@ def test_base_audits_and_where_it_shall_enforce_it_says_what_it_may_not(
     assert "Traceback" not in operator.log.read_text()
 
 
+ELSEWHERE = {
+    ("", "nodes"),
+    ("", "nodes/status"),
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+    ("gateway.networking.k8s.io", "httproutes"),
+    ("resilience.dev", "nodestates"),
+}
+"""(group, resource) that other targets write or that this lab does not serve: their own tests use them."""
+
+
 def test_enforce_needs_every_right_that_it_has_and_no_other(own_lab: Labs, tmp_path: Path) -> None:
     lab = own_lab()
     scene = installed(lab, "enforce", tmp_path)
@@ -210,7 +221,7 @@ def test_enforce_needs_every_right_that_it_has_and_no_other(own_lab: Labs, tmp_p
         scene.delete_policy()
         scene.wait(lambda: as_they_are(scene) == before, "everything is as it was, without a budget")
     assert forbidden(lab) == []
-    unused = granted(lab, "enforce") - used(lab)
+    unused = {right for right in granted(lab, "enforce") - used(lab) if right[1:3] not in ELSEWHERE}
     assert unused == set(), pretty(sorted(unused))
     assert "Traceback" not in operator.log.read_text()
 
