@@ -19,7 +19,7 @@ from tests.support.gitops import POLICY, SHOP, append, merge, rendered, reposito
 GOLDEN = Path(__file__).parents[1] / "patches" / "enforced.yaml"
 MANAGER = "argocd-controller"
 WAYS = {"client-side": (), "server-side": ("--server-side", "--force-conflicts")}
-LEFT = [("Deployment", "worker", "probes"), ("Deployment", "worker", "replicas")]
+LEFT: list[tuple[str, str, str]] = []
 """(kind, name, rule) of what no commit is advised for: a comment says why."""
 
 
@@ -69,10 +69,17 @@ def operator(scene: Scene) -> Iterator[OperatorProcess]:
         yield running
 
 
+def complaints(stderr: str) -> list[str]:
+    """What is said beside the answer, but for the operators of other tests on the same cluster, which are gone."""
+    return [
+        line for line in stderr.splitlines() if not line.startswith("Nobody can tell whether the operator")
+    ]
+
+
 def findings(scene: Scene) -> list[tuple[str, str, str, str]]:
     """(kind, name, rule, state) of all that is found now."""
     told = resilience(scene, "report", "production", "-o", "json")
-    assert told.stderr == ""
+    assert complaints(told.stderr) == []
     return sorted(
         (row["object"]["kind"], row["object"]["name"], row["rule"], row["state"])
         for row in json.loads(told.stdout)
@@ -81,7 +88,7 @@ def findings(scene: Scene) -> list[tuple[str, str, str, str]]:
 
 def to_commit(scene: Scene, flag: str = "--patch") -> str:
     told = resilience(scene, "plan", "production", flag)
-    assert (told.returncode, told.stderr) == (0, "")
+    assert (told.returncode, complaints(told.stderr)) == (0, [])
     return told.stdout
 
 

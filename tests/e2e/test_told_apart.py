@@ -30,11 +30,7 @@ MANY = ("--max-rollouts=1000", "--resync=2", "--lease-duration=60", "--request-t
 NDOTS, REOPEN = {"name": "ndots", "value": "2"}, {"name": "single-request-reopen"}
 PATH = "spec.template.spec.dnsConfig.options"
 LACKS = "dnsConfig.options lacks single-request-reopen"
-COMMIT = (
-    '; to end it, commit {"spec":{"template":{"spec":{"dnsConfig":{"options":'
-    '[{"name":"ndots","value":"2"},{"name":"single-request-reopen"}]}}}}}'
-    " (as YAML, with all of its object: kubectl resilience plan --patch)"
-)
+COMMIT = "; kubectl resilience plan --patch prints what to commit"
 
 
 # One act of one person or release
@@ -65,7 +61,7 @@ def chosen(who: str, program: str) -> Seen:
         [NDOTS],
         0,
         "Contested",
-        f'{LACKS}; {who} {PATH}: [{{"name":"ndots","value":"2"}}] ({program}){COMMIT}',
+        f"{LACKS}; {who} dnsConfig.options as somebody wants it ({program}){COMMIT}",
     )
 
 
