@@ -179,7 +179,7 @@ ELSEWHERE = {
     ("gateway.networking.k8s.io", "httproutes"),
     ("resilience.dev", "nodestates"),
 }
-"""(group, resource) that other targets write or that this lab does not serve: their own tests use them."""
+"""(group, resource) that other targets write or that this lab does not serve: not shown here to be needed."""
 
 
 def test_enforce_needs_every_right_that_it_has_and_no_other(own_lab: Labs, tmp_path: Path) -> None:
