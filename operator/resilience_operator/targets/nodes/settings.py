@@ -36,6 +36,23 @@ ALLOWED = MappingProxyType(
 )
 """Sysctl -> the values that an agent sets; it refuses all others, whatever a NodeState says."""
 
+
+def _within(field: str, number: str) -> tuple[CEL, ...]:
+    """Rules that hold a number of a sysctl to ALLOWED, one for each range: it is refused before an agent refuses it."""
+    names: dict[range, list[str]] = {}
+    for name, allowed in ALLOWED.items():
+        names.setdefault(allowed, []).append(name)
+    return tuple(
+        CEL(
+            f"!has(self.{field}) || !(self.name in {known}) || "
+            f"({allowed.start} <= {number} && {number} < {allowed.stop})",
+            f"this sysctl takes {allowed.start} to {allowed.stop - 1}",
+            f".{field}",
+        )
+        for allowed, known in names.items()
+    )
+
+
 _Number = Annotated[int, Meta(ge=0, le=2147483647)]
 
 
@@ -49,6 +66,9 @@ class Sysctl(Settings, frozen=True):
             "min and max bound the formula perCore: write it, or leave them out",
         ),
         CEL("!has(self.min) || !has(self.max) || self.min <= self.max", "min is above max", ".min"),
+        *_within("value", "int(self.value)"),
+        *_within("min", "self.min"),
+        *_within("max", "self.max"),
     )
 
     name: Annotated[str, one_of(*ALLOWED)]
