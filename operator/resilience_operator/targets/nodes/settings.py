@@ -1,11 +1,11 @@
 """Section `conntrack` of a policy. Declared in target.py."""
 
 from collections.abc import Iterator
-from types import MappingProxyType
 from typing import Annotated
 
 from msgspec import Meta
 
+from resilience_operator.core.sysctls import ALLOWED, BUCKETS, MAX, PREFIX
 from resilience_operator.policy.common import (
     CEL,
     EVERYTHING,
@@ -16,25 +16,6 @@ from resilience_operator.policy.common import (
     by_key,
     one_of,
 )
-
-PREFIX = "net.netfilter.nf_conntrack_"
-MAX, BUCKETS = PREFIX + "max", PREFIX + "buckets"
-
-_TIMEOUT = range(1, 2147484)
-ALLOWED = MappingProxyType(
-    {
-        BUCKETS: range(1024, 2**25),
-        MAX: range(65536, 2**31),
-        PREFIX + "tcp_timeout_established": range(7875, 2147484),
-        PREFIX + "tcp_timeout_time_wait": _TIMEOUT,
-        PREFIX + "tcp_timeout_close_wait": _TIMEOUT,
-        PREFIX + "tcp_timeout_fin_wait": _TIMEOUT,
-        PREFIX + "udp_timeout": _TIMEOUT,
-        PREFIX + "udp_timeout_stream": _TIMEOUT,
-        PREFIX + "tcp_be_liberal": range(2),
-    }
-)
-"""Sysctl -> the values that an agent sets; it refuses all others, whatever a NodeState says."""
 
 
 def _within(field: str, number: str) -> tuple[CEL, ...]:
