@@ -191,11 +191,12 @@ async def read_store(session: Session) -> Store:
     """Read every kind that rules look at; needs no policy in the cluster, nor their kind. Raises RequestFailed."""
     store = new_store()
     for kind in KINDS:
-        await _read_kind(session, kind, store)
+        await read_kind(session, kind, store)
     return store
 
 
-async def _read_kind(session: Session, kind: Kind, store: Store) -> None:
+async def read_kind(session: Session, kind: Kind, store: Store) -> None:
+    """Read one kind anew. Raises RequestFailed."""
     objects: list[Any] = []
     proceed, version = "", ""
     while True:
