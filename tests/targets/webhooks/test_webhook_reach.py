@@ -252,3 +252,42 @@ def test_timeouts_of_several_webhooks_add_up() -> None:
             "configuration among them; its client gives up after 10 s"
         ),
     )
+
+
+@pytest.mark.parametrize("rest", [{"suspend": True}, {"mode": "Audit"}], ids=["suspended", "audit"])
+def test_a_policy_at_rest_opens_nothing_and_still_gives_back_what_it_opened(rest: dict[str, object]) -> None:
+    """Open for as long as the backend is dead, as always: to close it now would block the cluster again."""
+    server = opened()
+    before = copy.deepcopy(server.body)
+    server.obey(**rest)
+    server.wait(3600)
+    assert (server.step(), states(server.decide())) == ("", [("FailedOpen", "Drifted")])
+    assert server.body == before
+    server.ready(1)
+    assert server.step() == "what it was set for is over"
+    assert server.webhook["failurePolicy"] == "Fail"
+    server.ready(0)
+    server.wait(3600)
+    server.step()
+    assert (server.step(), server.webhook["failurePolicy"]) == ("", "Fail")
+
+
+@pytest.mark.parametrize("rest", [{"suspend": True}, {"mode": "Audit"}], ids=["suspended", "audit"])
+def test_a_policy_at_rest_that_no_longer_asks_for_it_gives_it_back(rest: dict[str, object]) -> None:
+    server = opened()
+    server.obey(webhooks={"reach": {"remediation": ["Timeout"]}}, **rest)
+    assert (server.step(), server.webhook["failurePolicy"]) == ("what it was set for is over", "Fail")
+    server = opened()
+    server.obey(webhooks={}, **rest)
+    assert (server.step(), server.webhook["failurePolicy"]) == ("what it was set for is over", "Fail")
+
+
+def opened() -> Server:
+    """A webhook that is failed open."""
+    server = Server(remediation=["FailOpenWhileDown"])
+    server.ready(0)
+    server.step()
+    server.wait(61)
+    server.step()
+    assert server.webhook["failurePolicy"] == "Ignore"
+    return server

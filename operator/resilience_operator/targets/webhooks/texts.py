@@ -22,7 +22,7 @@ TEXT = RuleText(
         "maximum; NamespaceSelector adds one requirement (kubernetes.io/metadata.name NotIn) to what the owner has; "
         "FailOpenWhileDown sets failurePolicy Ignore while no endpoint of the backend has been ready for "
         "downAfterSeconds, only where a request is blocked that nodes or the control plane live on, and gives Fail "
-        "back as soon as one is ready, whatever onRelease says."
+        "back as soon as one is ready, whatever onRelease says, also where the policy is suspended or in Audit by then."
     ),
     why=(
         "Jetstack: during a control plane upgrade the new API server crash-looped, because its PostStartHook could not "
