@@ -69,19 +69,20 @@ from resilience_operator.core.kinds import (
     DAEMON_SET,
     DEPLOYMENT,
     HPA,
+    MUTATING_WEBHOOKS,
     NAMESPACE,
     NODE,
     POD,
     REPLICA_SET,
     SCALED_OBJECT,
     SERVICE,
+    VALIDATING_WEBHOOKS,
     VOLUME_CLAIM,
     Kind,
 )
 from resilience_operator.targets import KINDS, decode_event, decode_list, project, project_dict
 from resilience_operator.targets.nodes.kinds import NODE_STATE
 from resilience_operator.targets.services.callers import API_SERVICE, HTTP_ROUTE, INGRESS, Caller
-from resilience_operator.targets.webhooks.kinds import MUTATING_KIND, VALIDATING_KIND
 from resilience_operator.targets.workloads.endpoint_slices import ENDPOINT_SLICE, EndpointSlice
 from tests.support import ROOT
 from tests.support.pools import emptied
@@ -476,8 +477,8 @@ FILES: list[tuple[Kind, str]] = [
     (SERVICE, "service-kube-dns"),
     (APPLICATION, "application-shop"),
     (NODE_STATE, "nodestate-node-1"),
-    (VALIDATING_KIND, "validating-guard"),
-    (MUTATING_KIND, "mutating-guard"),
+    (VALIDATING_WEBHOOKS, "validating-guard"),
+    (MUTATING_WEBHOOKS, "mutating-guard"),
     (ENDPOINT_SLICE, "endpointslice-guard"),
     (ENDPOINT_SLICE, "endpointslice-web"),
     (ENDPOINT_SLICE, "endpointslice-empty"),

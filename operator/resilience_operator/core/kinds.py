@@ -76,3 +76,17 @@ EKS_ADDON = Kind("eks.amazonaws.com", "v1", "addons", "Addon", namespaced=True)
 
 SCALERS: tuple[Kind, ...] = (HPA, SCALED_OBJECT, CONFIG_MAP)
 """The kinds that decide how many replicas a Deployment has; of ConfigMaps those of CPA."""
+VALIDATING_WEBHOOKS = Kind(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingwebhookconfigurations",
+    "ValidatingWebhookConfiguration",
+    namespaced=False,
+)
+MUTATING_WEBHOOKS = Kind(
+    "admissionregistration.k8s.io",
+    "v1",
+    "mutatingwebhookconfigurations",
+    "MutatingWebhookConfiguration",
+    namespaced=False,
+)

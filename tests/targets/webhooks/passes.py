@@ -23,6 +23,7 @@ class Server:
     """One configuration, its backend and a policy; `now` moves by `wait`."""
 
     def __init__(self, case: Case | None = None, *, remediation: list[str], **spec: Any) -> None:
+        self.name = "guard"
         self.case = case or Case("everything", EVERYTHING, "", 0)
         found = self.case.configuration()
         self.body: Body = {**found, "metadata": {"name": "guard", "uid": "w-1", "resourceVersion": "10"}}
@@ -67,7 +68,7 @@ class Server:
 
     def decide(self) -> Decision:
         """What a pass decides about the configuration now."""
-        view = self.store.look(("", "guard", self.body["kind"]), self.now)
+        view = self.store.look(("", self.name, self.body["kind"]), self.now)
         assert view is not None
         decision = judge(view, [self.policy], Surroundings({self.policy.uid: self.policy}, Patience()))
         assert decision is not None

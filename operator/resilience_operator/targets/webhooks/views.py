@@ -13,15 +13,14 @@ from resilience_operator.cluster.cache import Cache
 from resilience_operator.cluster.dirty import DirtyKeys
 from resilience_operator.cluster.objects.neighbours import Namespace, Service
 from resilience_operator.cluster.state import believe
-from resilience_operator.core.kinds import NAMESPACE, SERVICE, Kind
+from resilience_operator.core.kinds import MUTATING_WEBHOOKS, NAMESPACE, SERVICE, VALIDATING_WEBHOOKS, Kind
 from resilience_operator.core.refs import Key
 from resilience_operator.core.target import Handler
-from resilience_operator.targets.webhooks.kinds import MUTATING_KIND, VALIDATING_KIND
 from resilience_operator.targets.webhooks.objects import ServiceReference, WebhookConfiguration
 from resilience_operator.targets.webhooks.view import UNKNOWN, Backend, Chain, WebhookView
 from resilience_operator.targets.workloads.endpoint_slices import ENDPOINT_SLICE, EndpointSlice
 
-KINDS = {kind.kind: kind for kind in (VALIDATING_KIND, MUTATING_KIND)}
+KINDS = {kind.kind: kind for kind in (VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS)}
 
 
 class WebhookViews:
@@ -36,8 +35,8 @@ class WebhookViews:
         self._down_since: dict[ServiceReference, datetime] = {}
         self._chain: Chain | None = None
         self.handlers: dict[Kind, Handler] = {
-            VALIDATING_KIND: self._configuration_changed,
-            MUTATING_KIND: self._configuration_changed,
+            VALIDATING_WEBHOOKS: self._configuration_changed,
+            MUTATING_WEBHOOKS: self._configuration_changed,
             ENDPOINT_SLICE: self._slice_changed,
             SERVICE: self._service_changed,
             NAMESPACE: self._namespace_changed,
