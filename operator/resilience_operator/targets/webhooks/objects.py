@@ -40,6 +40,10 @@ class ServiceReference(Observed, frozen=True):
     namespace: str = ""
     name: str = ""
 
+    def __str__(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
 
 class ClientConfig(Observed, frozen=True):
     """How a webhook is called: one of both is set."""

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from resilience_operator.cluster.argocd import Application
 from resilience_operator.cluster.objects.meta import Meta
-from resilience_operator.cluster.objects.neighbours import Namespace
+from resilience_operator.cluster.objects.neighbours import Namespace, Service
 from resilience_operator.core.paths import JSON, Path
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.core.state import Held, ObjectState
@@ -35,6 +35,12 @@ class Backend:
 
 
 UNKNOWN = Backend(why="its endpoints are not known")
+
+
+def of_service(found: Service | None) -> Backend | None:
+    """The backend behind a Service of which no EndpointSlice tells; None of an ordinary one."""
+    alias = found is not None and found.spec.type == "ExternalName"
+    return Backend(why="its Service is an ExternalName") if alias else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,11 @@ class WebhookView:
     busy: str = ""
     recorded_elsewhere: bool = False
     own_objects: tuple[ObjectRef, ...] = ()
+
+    in_files: bool = False
+    """True where only manifests are known."""
+    unread: tuple[ServiceReference, ...] = ()
+    """In files: Services that it calls, and that the input does not hold."""
 
     @property
     def target(self) -> WebhookConfiguration:

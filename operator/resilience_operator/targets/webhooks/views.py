@@ -17,7 +17,7 @@ from resilience_operator.core.kinds import MUTATING_WEBHOOKS, NAMESPACE, SERVICE
 from resilience_operator.core.refs import Key
 from resilience_operator.core.target import Handler
 from resilience_operator.targets.webhooks.objects import ServiceReference, WebhookConfiguration
-from resilience_operator.targets.webhooks.view import UNKNOWN, Backend, Chain, WebhookView
+from resilience_operator.targets.webhooks.view import UNKNOWN, Backend, Chain, WebhookView, of_service
 from resilience_operator.targets.workloads.endpoint_slices import ENDPOINT_SLICE, EndpointSlice
 
 KINDS = {kind.kind: kind for kind in (VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS)}
@@ -75,10 +75,10 @@ class WebhookViews:
 
     def _backend(self, service: ServiceReference, now: datetime) -> Backend:
         found: Service | None = self._cache[SERVICE].get(service.namespace, service.name)
-        if found is not None and found.spec.type == "ExternalName":
-            return Backend(why="its Service is an ExternalName")
+        if (alias := of_service(found)) is not None:
+            return alias
         if not len(self._cache[ENDPOINT_SLICE]):
-            return UNKNOWN  # of files: every cluster has at least that of Service kubernetes
+            return UNKNOWN  # not read yet: every cluster has at least that of Service kubernetes
         ready = sum(self._ready.get(service, {}).values())
         if ready:
             self._down_since.pop(service, None)

@@ -22,18 +22,23 @@ from resilience_operator.targets.webhooks.settings import Step, WebhookReach
 from resilience_operator.targets.webhooks.texts import WEBHOOK_REACH
 from resilience_operator.targets.webhooks.view import Backend, Called, WebhookView
 
+NOT_READ = "Service {} that it calls was not read"
+MAY = "whether a protected request is sent depends on {}, which the files do not say"
+
 TIMEOUT, SELECTOR, POLICY = "timeoutSeconds", "namespaceSelector", "failurePolicy"
 
 
 def check(settings: WebhookReach, view: WebhookView) -> Verdict:
     """What the configuration's webhooks can block, and the smallest steps that end it."""
+    if view.unread:
+        return Verdict(skipped=(Skipped(WEBHOOK_REACH, view.ref, NOT_READ.format(view.unread[0])),))
     alone = left_alone(view.configuration.metadata)
     judged = [Judged(settings, view, one, alone) for one in view.configuration.webhooks if one.name]
     wakes = [one.opens_at for one in judged if one.opens_at is not None and one.opens_at > view.now]
     return Verdict(
         findings=(*(finding for one in judged for finding in one.findings()), *_slow_chain(settings, view)),
         demands=tuple(demand for one in judged for demand in one.demands()),
-        skipped=tuple(_unjudged(view)),
+        skipped=(*_unjudged(view), *(skip for one in judged for skip in one.skipped())),
         wake_at=min(wakes, default=None),
     )
 
@@ -119,7 +124,7 @@ class Judged:
             yield self._down(sent) if self.backend.down else self._blocks(sent)
         elif self.observed.fails_closed and own:
             yield self._blocks_itself(own[0])
-        elif self.observed.fails_closed:
+        elif self.observed.fails_closed and not self.view.in_files:
             yield from self._may_block()
         if self.observed.seconds > self.settings.max_timeout_seconds and (sent or own):
             yield self._too_long((sent or own)[0])
@@ -146,15 +151,24 @@ class Judged:
             "BlocksItself", message, SELECTOR, _as_json(_without(self.owners, self._exempted()))
         )
 
+    def skipped(self) -> Iterator[Skipped]:
+        """In files, where labels of the cluster decide: nobody could do anything about a finding."""
+        doubt = self._doubt() if self.view.in_files and self.observed.fails_closed else None
+        if doubt is not None and not self._sent(self.observed):
+            yield Skipped(WEBHOOK_REACH, self.view.ref, MAY.format(doubt[1]))
+
     def _may_block(self) -> Iterator[Finding]:
-        for request in self._requests():
-            found = reach(self.observed, request, self.view.chain.namespaces)
-            if found.sent is None:
-                message = f"{request} may {self._fail()} without {self._where}: it depends on {found.because}"
-                yield self._finding(
-                    "MayBlockControlPlane", message, POLICY, None, "whether it is sent cannot be told here"
-                )
-                return
+        doubt = self._doubt()
+        if doubt is not None:
+            message = f"{doubt[0]} may {self._fail()} without {self._where}: it depends on {doubt[1]}"
+            yield self._finding(
+                "MayBlockControlPlane", message, POLICY, None, "whether it is sent cannot be told here"
+            )
+
+    def _doubt(self) -> tuple[Request, str] | None:
+        """The first request that may be sent, and what that depends on."""
+        answers = ((one, reach(self.observed, one, self.view.chain.namespaces)) for one in self._requests())
+        return next(((one, found.because) for one, found in answers if found.sent is None), None)
 
     def _too_long(self, request: Request) -> Finding:
         most = self.settings.max_timeout_seconds
@@ -199,7 +213,7 @@ class Judged:
     @property
     def _where(self) -> str:
         service = self.observed.client_config.service
-        return f"its backend Service {service.namespace}/{service.name}" if service is not None else "its URL"
+        return f"its backend Service {service}" if service is not None else "its URL"
 
     def _fail(self) -> str:
         return f"wait up to {self.observed.seconds} s and fail"
@@ -246,7 +260,8 @@ def _no_step(step: Step) -> str:
 
 def _others(sent: tuple[Request, ...]) -> str:
     more = len(sent) - 1
-    return f"; and {more} more kinds of requests of the control plane" if more else ""
+    kinds = "kind" if more == 1 else "kinds"
+    return f"; and {more} more {kinds} of requests of the control plane" if more else ""
 
 
 def _without(webhook: Webhook, namespaces: tuple[str, ...]) -> Selector:
