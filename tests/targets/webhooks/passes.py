@@ -68,11 +68,15 @@ class Server:
 
     def decide(self) -> Decision:
         """What a pass decides about the configuration now."""
-        view = self.store.look(("", self.name, self.body["kind"]), self.now)
-        assert view is not None
-        decision = judge(view, [self.policy], Surroundings({self.policy.uid: self.policy}, Patience()))
+        decision = self.decision()
         assert decision is not None
         return decision
+
+    def decision(self) -> Decision | None:
+        """The same; None where no policy asks anything of it, and nothing of us is on it."""
+        view = self.store.look(("", self.name, self.body["kind"]), self.now)
+        assert view is not None
+        return judge(view, [self.policy], Surroundings({self.policy.uid: self.policy}, Patience()))
 
     def step(self) -> str:
         """One pass, its change carried out; gives the reason of the change, "" where there is none."""

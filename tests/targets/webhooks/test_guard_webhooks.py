@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from resilience_operator.cluster.declared import MAX_ENTRIES
 from resilience_operator.core.state import ANNOTATION, Held, ObjectState, encode
 from resilience_operator.engine.change import Change, Verb
 from resilience_operator.engine.withdrawal import let_go, withdraw
@@ -59,6 +60,7 @@ SELECTOR = (
 )
 REMEMBERED = "of {}, the operator may remember what it was and nothing else"
 ONE = "of a leaf, the operator remembers one value"
+MANY = "of a configuration of more than 256 webhooks, the operator may not change a webhook"
 LONG = "what the operator remembers has at most 32768 characters"
 OPTED_OUT = "the configuration is opted out (resilience.dev/ignore)"
 GROWN = "in managedFields, the entry of another manager may not grow, appear or change"
@@ -260,11 +262,11 @@ FORBIDDEN: dict[str, tuple[list[Object], str]] = {
     ),
     "forged-selector": (
         [note(noted("namespaceSelector", selector(*OWNERS), selector(OWNERS[0])))],
-        REMEMBERED.format("namespaceSelector"),
+        REMEMBERED.format("a namespaceSelector"),
     ),
     "forged-empty-selector": (
         [note(noted("namespaceSelector", selector(*OWNERS), {}))],
-        REMEMBERED.format("namespaceSelector"),
+        REMEMBERED.format("a namespaceSelector"),
     ),
     "two-records": (
         [note({ANNOTATION: noted("timeoutSeconds", 10, 20)[ANNOTATION].replace("{", "", 1) * 2})],
@@ -443,7 +445,8 @@ class Written:
         body = self._mine.read(self._name)
         body["webhooks"][0]["objectSelector"] = {}  # The real one has a selector, so that it blocks nobody.
         self.server.store.put(self._kind, project_dict(self._kind, body))
-        return self.server.decide().change
+        found = self.server.decision()
+        return found.change if found is not None else None
 
     def _send(self, ops: list[Object]) -> None:
         params = {"fieldManager": "resilience-operator"}
@@ -457,7 +460,8 @@ def test_all_that_the_operator_writes_it_may(
 ) -> None:
     """Its own patches, to and fro, as the engine makes them, each followed by the one that lets go."""
     name = f"written-{'-'.join(remediation).lower()}"
-    guarded.kubectl("apply", "-f", "-", input=json.dumps(named(name, configuration(kind))))
+    body = configuration(kind, namespaceSelector={"matchExpressions": OWNERS})
+    guarded.kubectl("apply", "-f", "-", input=json.dumps(named(name, body)))
     real = Written(users[kind, ACCOUNT], name, kind, remediation)
     before, server = real.webhooks(), real.server
     server.ready(0)
@@ -467,6 +471,24 @@ def test_all_that_the_operator_writes_it_may(
     assert written
     assert real.webhooks() != before
     server.ready(1)
-    server.obey(webhooks={"reach": {}}, onRelease="Revert")
+    server.obey(webhooks={}, onRelease="Revert")
     assert real.passes()
     assert real.webhooks() == before
+
+
+@KINDS
+def test_the_guard_can_afford_the_longest_configuration_that_is_judged(
+    guarded: Lab, users: dict[tuple[str, str], Api], kind: str
+) -> None:
+    """What it may cost is bounded by the API server: beyond 256 webhooks, the guard does not begin."""
+    for count, says in ((MAX_ENTRIES, ""), (MAX_ENTRIES + 1, MANY)):
+        body = named(f"long-{count}", configuration(kind))
+        first = body["webhooks"][0]
+        body["webhooks"] += [first | {"name": f"w{number}.example.dev"} for number in range(count - 2)]
+        guarded.kubectl("create", "-f", "-", input=json.dumps(body))
+        ops = [op("replace", at("timeoutSeconds", number), 5) for number in range(0, count, 9)]
+        held = {f"webhooks[name=w{number}.example.dev].timeoutSeconds": 20 for number in range(29)}
+        leaves = {path: Held("webhook-reach", 5, was, 0, ("p-1",)) for path, was in held.items()}
+        ops.append(note({ANNOTATION: encode(ObjectState("w-1", leaves, names={"p-1": "safe"}))}))
+        answer = users[kind, ACCOUNT].patch(ops, JSON_PATCH, name=f"long-{count}")
+        assert denial(answer, GUARD) == says if says else accepted(answer)
