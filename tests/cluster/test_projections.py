@@ -183,7 +183,16 @@ def test_a_deployment_of_kubectl_apply_is_kept_with_all_that_the_rules_read() ->
                 ),
             ),
         ),
-        claims=(Claim("kubectl-client-side-apply", "Update", "", STAMP, everything | {*whole(HOSTNAME)}),),
+        claims=(
+            Claim(
+                "kubectl-client-side-apply",
+                "Update",
+                "",
+                STAMP,
+                everything | {*whole(HOSTNAME)},
+                template=True,
+            ),
+        ),
         chosen=everything | {f"{GRACE}=60", "spec.replicas=2"},
     )
 
@@ -206,7 +215,11 @@ def test_what_a_pod_states_for_its_containers_and_its_system_is_kept_once_for_al
 def test_argo_cd_owns_the_default_grace_period_but_chose_only_what_stands_in_git() -> None:
     found = deployment("argo")
     assert (found.claims, found.chosen) == (
-        (Claim("argocd-controller", "Update", "", STAMP, frozenset({"spec.replicas", GRACE})),),
+        (
+            Claim(
+                "argocd-controller", "Update", "", STAMP, frozenset({"spec.replicas", GRACE}), template=True
+            ),
+        ),
         frozenset({"spec.replicas", "spec.replicas=3"}),
     )
     assert found.metadata.annotations == {
@@ -226,8 +239,8 @@ def test_a_server_side_apply_owns_what_it_sent_and_nothing_of_the_defaults() -> 
 def test_our_own_apply_beside_helm_is_seen_leaf_by_leaf_and_owns_the_state() -> None:
     found, ours = deployment("helm"), frozenset({PRE_STOP, DNS, *whole(ZONE)})
     assert found.claims == (
-        Claim("resilience-operator", "Apply", "", STAMP, ours, state=True),
-        Claim("helm", "Update", "", STAMP, frozenset({"spec.replicas", GRACE})),
+        Claim("resilience-operator", "Apply", "", STAMP, ours, state=True, template=True),
+        Claim("helm", "Update", "", STAMP, frozenset({"spec.replicas", GRACE}), template=True),
     )
     assert set(found.metadata.annotations) == {
         "deployment.kubernetes.io/revision",
@@ -278,7 +291,7 @@ def test_who_owns_a_part_of_a_hook_or_of_a_constraint_owns_the_leaf() -> None:
     found = project(DEPLOYMENT, json.dumps(changed).encode())
     assert isinstance(found, Deployment)
     owned = {PRE_STOP, HOSTNAME, f"{HOSTNAME}.maxSkew"}
-    assert found.claims == (Claim("vi", "Update", leaves=frozenset(owned)),)
+    assert found.claims == (Claim("vi", "Update", leaves=frozenset(owned), template=True),)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,9 @@ class Context:
     breakers: Mapping[str, str]
     """Namespace -> why nothing disruptive starts there; "" as namespace: nowhere."""
 
+    restarting: str
+    """That too many others restart at once, "" where they do not."""
+
     slots: Slot
     """The slots as they are when the change is asked about."""
 
@@ -161,6 +164,11 @@ def breaker(change: Change, context: Context) -> str:
     return context.breakers.get("") or context.breakers.get(change.object.namespace, "")
 
 
+def mass_restart(change: Change, context: Context) -> str:
+    """Others restart a large part of the cluster."""
+    return context.restarting if _paced(change) else ""
+
+
 def homeless(change: Change, context: Context) -> str:
     """More pods are asked for where ours find no node already."""
     if change.urgent or change.scaling is not Scaling.UP or not context.slots.homeless:
@@ -195,6 +203,7 @@ GATES: tuple[Callable[[Change, Context], str], ...] = (
     own_rollout,
     unhealthy,
     breaker,
+    mass_restart,
     homeless,
     window,
     slot,

@@ -31,12 +31,14 @@ Proposed = tuple[Decision, Change]
 class OperatorLimits:
     """The operator's own limits; `halted`: why nothing at all may be written now, "" where it may.
 
-    `max_unhealthy_percent`: of all enforced objects, beyond which nothing disruptive starts.
+    `max_unhealthy_percent`: of all enforced objects, beyond which nothing disruptive starts. `restarting`: that others
+    restart too many at once, "" where they do not.
     """
 
     max_rollouts: int = 1
     max_unhealthy_percent: int = 20
     halted: str = ""
+    restarting: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,7 @@ def schedule(
         outcomes=outcomes,
         stopped=stopped.gates(),
         breakers=breakers,
+        restarting=limits.restarting,
         slots=slots,
         now=now,
     )
