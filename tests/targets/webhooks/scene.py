@@ -6,15 +6,16 @@ EndpointSlice and their controllers are the real ones; the kubelet's readiness p
 
 from __future__ import annotations
 
+import asyncio
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from resilience_operator.cli.cluster import connect, read
+from resilience_operator.cli.report import rows
 from tests.e2e.conftest import make_scene
 from tests.e2e.process import OperatorProcess
 from tests.e2e.scene import CRD, Scene, workload
@@ -22,14 +23,15 @@ from tests.lab import Lab, start
 from tests.lab.api import PATCHES, ApiError
 from tests.lab.errors import LabError
 from tests.targets.webhooks.backend import DENIES, LABEL, Backend, Certificate
-from tests.targets.webhooks.configurations import EVERYTHING, NAME, OWN, Case, where
+from tests.targets.webhooks.configurations import EVERYTHING, NAME, OWN, Case, rule, where
 
 CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/guard"
 CONFIG_MAP = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
 POLICIES = "/apis/resilience.dev/v1alpha1/resiliencepolicies"
 HOST = f"guard.{OWN}.svc"
 ADDRESS = "127.96.0.77"
-RANGE = "--service-cluster-ip-range=127.96.0.0/16"
+REACHABLE = {"kube-apiserver": ["--service-cluster-ip-range=127.96.0.0/16"]}
+"""Flags of a lab whose Service addresses are the machine's own."""
 REACH: dict[str, Any] = {"remediation": ["FailOpenWhileDown"], "downAfterSeconds": 10}
 EXEMPT = {"namespaceSelector": where(NAME, "NotIn", OWN)}
 """Its own Namespace is exempt, as charts have it: else its dead pod could not even be seen."""
@@ -72,8 +74,18 @@ class Ground:
 
     def close(self, **fields: Any) -> None:
         """Make the configuration, fail-closed on everything, and wait until it protects."""
-        self.lab.kubectl("apply", "-f", "-", input=json.dumps(self.manifest(**fields)))
+        self.apply(**fields)
         self.lab.wait(self.protects, what="the webhook to protect")
+
+    def apply(self, **fields: Any) -> None:
+        """kubectl apply, as its owner does."""
+        self.lab.kubectl("apply", "-f", "-", input=json.dumps(self.manifest(**fields)))
+
+    @property
+    def narrow(self) -> Body:
+        """Fields of a webhook that leaves the operator its Lease, its status and its Events."""
+        exempt = where(NAME, "NotIn", OWN, self.scene.namespace)
+        return {"rules": [rule("configmaps,pods,leases")], "namespaceSelector": exempt}
 
     def manifest(self, **fields: Any) -> Body:
         """What its owner applies."""
@@ -136,15 +148,18 @@ class Ground:
 
     # What the operator says
 
-    def report(self) -> list[tuple[str, str, str]]:
-        """(state, reason, message) of what `kubectl resilience report` finds: it reads, and needs no write."""
-        argv = ["-m", "resilience_operator.cli.main", "report", self.policy, "-o", "json"]
-        kubeconfig = f"--kubeconfig={self.lab.kubeconfig()}"
-        done = subprocess.run(
-            [sys.executable, *argv, kubeconfig], check=False, capture_output=True, text=True
-        )
-        assert done.returncode in (0, 1), done.stderr
-        return [(one["state"], one["reason"], one["message"]) for one in json.loads(done.stdout)]
+    def report(self) -> list[tuple[str, str]]:
+        """(reason, message) of what `kubectl resilience report` finds: it reads, and needs no write."""
+        return [(one["reason"], one["message"]) for one in asyncio.run(self._report())]
+
+    async def _report(self) -> list[Body]:
+        async with await connect(str(self.lab.kubeconfig()), "") as session:
+            return rows(await read(session), self.policy)
+
+    def contested(self) -> str:
+        """What the policy's status says of a dead backend that is left alone, "" where it is not."""
+        said = (one for one in self.scene.findings() if one["state"] == "Contested")
+        return next((str(one["message"]) for one in said if one["reason"] == "BackendDown"), "")
 
     def reasons(self) -> list[str]:
         """Reasons of our Events about the configuration, in order."""
@@ -169,11 +184,16 @@ class Kubelet(threading.Thread):
     def __init__(self, lab: Lab, backend: Backend) -> None:
         super().__init__(daemon=True)
         self._lab, self._backend = lab, backend
-        self.ended = threading.Event()
+        self._ended = threading.Event()
+
+    def end(self) -> None:
+        """Probe no more."""
+        self._ended.set()
+        self.join()
 
     def run(self) -> None:
         """Probe, and write what changed; what is refused is tried again, as by a kubelet."""
-        while not self.ended.wait(0.2):
+        while not self._ended.wait(0.2):
             with suppress(ApiError, OSError):
                 self._sync("True" if self._backend.answers() else "False")
 
@@ -190,7 +210,7 @@ class Kubelet(threading.Thread):
 @contextmanager
 def grounded(folder: Path) -> Iterator[Ground]:
     """A control plane that calls the webhook, its backend alive, and an API server that knows our kind."""
-    with start(nodes=1, flags={"kube-apiserver": [RANGE]}) as lab:
+    with start(nodes=1, flags=REACHABLE) as lab:
         lab.kubectl("apply", "--server-side", "-f", str(CRD))
         lab.wait_established("resiliencepolicies.resilience.dev")
         scene = make_scene(lab, folder)
@@ -206,8 +226,7 @@ def grounded(folder: Path) -> Iterator[Ground]:
             ground.revive()
             yield ground
         finally:
-            kubelet.ended.set()
-            kubelet.join()
+            kubelet.end()
             backend.kill()
 
 
