@@ -71,6 +71,8 @@ APPLICATION = Kind(
     beside_the_point=True,
 )
 
+WEBHOOK_CALLS = Kind("resilience.dev", "v1", "webhookcalls", "WebhookCalls", namespaced=False)
+"""No object of a server: what its refusals say of webhooks that it cannot call (api/webhook_calls)."""
 EKS_ADDON = Kind("eks.amazonaws.com", "v1", "addons", "Addon", namespaced=True)
 """No object of the API server: what AWS says of the add-on that keeps cluster DNS."""
 

@@ -21,6 +21,7 @@ from resilience_operator.api.recorder import Recorder
 from resilience_operator.api.session import Session
 from resilience_operator.api.status import StatusWriter
 from resilience_operator.api.streams import Streams
+from resilience_operator.api.webhook_calls import WebhookCalls
 from resilience_operator.api.write import Writer
 from resilience_operator.core.errors import RequestFailed
 from resilience_operator.core.kinds import CONFIG_MAP, DEPLOYMENT
@@ -83,6 +84,7 @@ class Wiring:
             self._streams.store, fence, clock, cluster=settings.eks_cluster, every=settings.eks_poll
         )
         self._guard = GuardProof(session, settings.namespace, self._patched, self._wake, clock)
+        session.on_write = WebhookCalls(self._streams.store.put_outside, clock.now).answered
         self._reconciler: Reconciling | None = None
         metrics.guarded_is(lambda: not self._guard.unguarded())
         metrics.paused_is(self._pause.paused)

@@ -5,6 +5,8 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
+from resilience_operator.core.kinds import WEBHOOK_CALLS
+from resilience_operator.core.target import FailingCall
 from resilience_operator.engine.change import Decision, Verb
 from resilience_operator.engine.contest import Patience
 from resilience_operator.engine.decide import Surroundings
@@ -61,6 +63,11 @@ class Server:
         ends = [{"addresses": [f"10.0.0.{n}"], "conditions": {"ready": True}} for n in range(count)]
         labels = {"labels": {"kubernetes.io/service-name": "guard"}}
         self._put(thing("EndpointSlice", "guard-1", OWN, labels, addressType="IPv4", endpoints=ends))
+
+    def refused(self, name: str = "guard.example.dev", since: float = 0) -> None:
+        """A write of ours was refused just now, because that webhook could not be called; "" for none any more."""
+        call = FailingCall(self.now - timedelta(seconds=since), self.now)
+        self.store.put_outside(WEBHOOK_CALLS, {name: call} if name else {})
 
     def wait(self, seconds: float) -> None:
         """Time passes."""

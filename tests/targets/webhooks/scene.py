@@ -122,7 +122,7 @@ class Ground:
     def revive(self) -> None:
         """Start the backend, and wait until its endpoint is ready."""
         self.backend.start()
-        self.lab.wait(lambda: self._ready() is True, what="the endpoint to be ready")
+        self.lab.wait(lambda: self.ready() is True, what="the endpoint to be ready")
 
     def die(self) -> None:
         """Kill the backend, and wait until kube-system is blocked."""
@@ -141,7 +141,8 @@ class Ground:
         ]
         self.lab.api.patch(f"{CONFIGURATION}?fieldManager=cainjector", patch, "json")
 
-    def _ready(self) -> bool | None:
+    def ready(self) -> bool | None:
+        """What its EndpointSlice says; None where there is no endpoint."""
         slices = self.lab.api.get(f"/apis/discovery.k8s.io/v1/namespaces/{OWN}/endpointslices")["items"]
         ends = [one for each in slices for one in each.get("endpoints") or []]
         return all(one["conditions"].get("ready") for one in ends) if ends else None

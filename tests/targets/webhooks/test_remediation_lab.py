@@ -80,6 +80,21 @@ def refused(ground: Ground, policy: str) -> Iterator[tuple[str, str, dict[str, A
     yield "POST", "/apis/events.k8s.io/v1/namespaces/default/events", event | about | reporting
 
 
+def test_where_its_death_cannot_even_be_written_it_is_freed_as_well(ground: Ground) -> None:
+    """The kubelet's and the endpoints' own writes are refused: the slice says ready, and our refusals say otherwise."""
+    with policed(ground), ground.operator():
+        ground.close(namespaceSelector={})
+        before = ground.text()
+        ground.die()
+        assert ground.ready() is True
+        ground.wait_policy("Ignore")
+        ground.lab.wait(lambda: ground.ready() is False, 60, "the truth to be written")
+        assert ground.failure_policy == "Ignore"
+        ground.revive()
+        ground.wait_policy("Fail")
+        assert ground.text() == before
+
+
 def test_a_backend_that_flaps_changes_it_three_times_at_most(ground: Ground) -> None:
     """Open and back; at the next death it is left alone, and that is said."""
     mark = ground.lab.audit.mark()

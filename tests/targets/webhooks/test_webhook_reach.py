@@ -291,3 +291,80 @@ def opened() -> Server:
     server.step()
     assert server.webhook["failurePolicy"] == "Ignore"
     return server
+
+
+def frozen() -> Server:
+    """Failed open by refusals of our own writes, while its EndpointSlice says that it is ready."""
+    server = Server(remediation=["FailOpenWhileDown"])
+    server.decide()
+    server.wait(10)
+    server.refused()
+    assert server.step() == ""
+    (found,) = findings(server)
+    assert (found.reason, found.message) == (
+        "BackendDown",
+        (
+            f"webhook guard.example.dev: {BLOCKED} waits up to 10 s and fails now: {SERVICE} cannot be called; and 54 "
+            "more kinds of requests of the control plane"
+        ),
+    )
+    server.wait(60)
+    server.refused(since=60)
+    assert server.step() == "sets webhooks[name=guard.example.dev].failurePolicy"
+    server.refused("")
+    return server
+
+
+def test_where_nobody_can_write_that_it_is_dead_our_own_refused_writes_tell() -> None:
+    """It stays open until who keeps its endpoints could write the truth, and then for as long as that says."""
+    server = frozen()
+    server.wait(59)
+    assert (server.step(), states(server.decide())) == ("", [("FailedOpen", "ReportOnly")])
+    server.ready(0)
+    server.wait(3600)
+    assert server.step() == ""
+    server.ready(1)
+    assert (server.step(), server.webhook["failurePolicy"]) == ("what it was set for is over", "Fail")
+
+
+def test_endpoints_that_never_change_close_it_again_after_the_same_time() -> None:
+    """It may be back: and where it is not, that is the end of it for the window."""
+    server = frozen()
+    assert server.decide().wake_at == server.now + timedelta(seconds=60)
+    server.wait(60)
+    assert (server.step(), server.webhook["failurePolicy"]) == ("what it was set for is over", "Fail")
+    server.refused()
+    server.wait(60)
+    server.refused(since=60)
+    assert (server.step(), states(server.decide())) == ("", [("BackendDown", "Contested")])
+
+
+def test_a_refusal_that_nothing_followed_says_nothing_any_more() -> None:
+    server = Server(remediation=["FailOpenWhileDown"])
+    server.refused()
+    assert server.decide().wake_at == server.now + timedelta(seconds=30)
+    server.wait(30)
+    assert (server.step(), findings(server)[0].reason) == ("", "BlocksControlPlane")
+    server.wait(60)
+    assert server.step() == ""
+
+
+def test_what_is_said_of_a_name_that_two_webhooks_bear_is_said_of_neither() -> None:
+    server = Server(remediation=["FailOpenWhileDown"])
+    other = copy.deepcopy(server.webhook)
+    server.body["webhooks"].append(other)
+    server.put()
+    server.refused(since=120)
+    assert {one.reason for one in findings(server)} == {"BlocksControlPlane"}
+    assert server.step() == ""
+
+
+def test_one_at_a_url_is_said_to_be_dead_and_never_opened() -> None:
+    """Of a URL nobody knows when somebody answers again."""
+    case = Case("url", EVERYTHING, "", 0, fields={"clientConfig": {"url": "https://a.test/"}})
+    server = Server(case, remediation=["FailOpenWhileDown"])
+    server.refused(since=120)
+    assert (server.step(), states(server.decide())) == ("", [("BackendDown", "ReportOnly")])
+    (found,) = findings(server)
+    assert "fails now: its URL cannot be called" in found.message
+    assert found.report_only == "of a URL nobody can tell when somebody answers there again"
