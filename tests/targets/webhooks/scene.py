@@ -158,9 +158,9 @@ class Ground:
             return rows(await read(session), self.policy)
 
     def contested(self) -> str:
-        """What the policy's status says of a dead backend that is left alone, "" where it is not."""
-        said = (one for one in self.scene.findings() if one["state"] == "Contested")
-        return next((str(one["message"]) for one in said if one["reason"] == "BackendDown"), "")
+        """What the policy's condition Contested says, "" where nothing is left alone."""
+        found = self.scene.condition("Contested")
+        return str(found["message"]) if found.get("status") == "True" else ""
 
     def reasons(self) -> list[str]:
         """Reasons of our Events about the configuration, in order."""

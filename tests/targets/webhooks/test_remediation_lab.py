@@ -124,7 +124,7 @@ def test_an_owner_who_applies_it_anew_is_not_fought(ground: Ground) -> None:
         for _ in range(6):
             ground.apply(**ground.narrow, failurePolicy="Fail")
             ground.lab.wait(lambda: ground.failure_policy == "Ignore" or ground.contested(), 90, "an answer")
-        assert "kubectl-client-side-apply took" in ground.contested()
+        assert "(kubectl-client-side-apply, Update) took" in ground.contested()
         assert ground.changes(mark) == ["Ignore"] * 3
         assert ground.failure_policy == "Fail"
 
@@ -135,7 +135,7 @@ def test_a_controller_that_writes_it_anew_is_not_fought(ground: Ground) -> None:
         ground.close(**ground.narrow)
         ground.die()
         ground.lab.wait(ground.contested, 120, "contested")
-        assert "guard-controller took" in ground.contested()
+        assert "guard-controller (Update) took" in ground.contested()
         assert ground.changes(mark) == ["Ignore"] * 3
 
 
@@ -192,6 +192,7 @@ def test_a_configuration_that_is_deleted_while_open_is_over(ground: Ground) -> N
         assert ground.changes(mark) == ["Ignore"]
 
 
+@pytest.mark.slow
 def test_an_operator_that_is_killed_goes_on_where_it_was(ground: Ground) -> None:
     """One that starts when all is refused never leads, and frees it; the next gives back what that one left open."""
     with policed(ground):
@@ -211,7 +212,13 @@ def test_an_operator_that_is_killed_goes_on_where_it_was(ground: Ground) -> None
             assert ground.text() == before
 
 
-@pytest.mark.parametrize("rest", [{"suspend": True}, {"mode": "Audit"}], ids=["suspended", "audit"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param({"suspend": True}, id="suspended"),
+        pytest.param({"mode": "Audit"}, id="audit", marks=pytest.mark.slow),
+    ],
+)
 def test_a_policy_at_rest_gives_back_what_it_opened(ground: Ground, rest: dict[str, Any]) -> None:
     """Not while the backend is dead: that would block the cluster again. As soon as it is ready."""
     with policed(ground) as policy, ground.operator() as operator:
