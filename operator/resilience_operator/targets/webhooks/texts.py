@@ -23,8 +23,8 @@ TEXT = RuleText(
         "FailOpenWhileDown sets failurePolicy Ignore while no endpoint of the backend has been ready for "
         "downAfterSeconds, or for as long while the operator's own writes are refused because it cannot be called "
         "(then nobody may be able to write that its endpoints are gone), only where a request is blocked that nodes or "
-        "the control plane live on, and gives Fail back as soon as one is ready, whatever onRelease says, also where the "
-        "policy is suspended or in Audit by then."
+        "the control plane live on, and gives Fail back as soon as one is ready, whatever onRelease says, also where "
+        "the policy is suspended or in Audit by then."
     ),
     why=(
         "Jetstack: during a control plane upgrade the new API server crash-looped, because its PostStartHook could not "
