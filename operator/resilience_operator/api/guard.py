@@ -97,7 +97,7 @@ class GuardProof:
         trials = [_Trial("POST", BUDGET.path(self._namespace), body, "application/json", what)]
         label = json.dumps({"metadata": {"labels": {"resilience.dev/guard-proof": "forbidden"}}}).encode()
         for kind, namespace, name in self._places():
-            path, what = kind.path(namespace, name), f"label {kind.kind} {namespace}/{name}"
+            path, what = kind.path(namespace, name), f"label {kind.kind} {f'{namespace}/{name}'.lstrip('/')}"
             trials.append(_Trial("PATCH", path, label, "application/merge-patch+json", what))
         return trials
 
