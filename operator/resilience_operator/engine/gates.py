@@ -93,6 +93,9 @@ class Context:
     halted: str
     """Why nothing at all may be written now, "" where it may."""
 
+    guarded: frozenset[str]
+    """Kinds of which a write that needs no Lease is not halted."""
+
     outcomes: Outcomes
     """What became of earlier writes."""
 
@@ -113,8 +116,8 @@ class Context:
 
 
 def halted(change: Change, context: Context) -> str:
-    """The pause switch."""
-    return context.halted
+    """The pause switch, or a guard that is not proved."""
+    return "" if change.needs_no_lease and change.object.kind in context.guarded else context.halted
 
 
 def busy(change: Change, context: Context) -> str:

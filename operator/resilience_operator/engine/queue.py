@@ -39,6 +39,8 @@ class OperatorLimits:
     max_unhealthy_percent: int = 20
     halted: str = ""
     restarting: str = ""
+    guarded: frozenset[str] = frozenset()
+    """Kinds of which a write that needs no Lease goes all the same, where it is not proved that all is guarded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,7 @@ def schedule(
     context = partial(
         Context,
         halted=limits.halted,
+        guarded=limits.guarded,
         outcomes=outcomes,
         stopped=stopped.gates(),
         breakers=breakers,

@@ -298,11 +298,14 @@ class Reconciler:
     def _schedule(self, now: datetime) -> Schedule:
         """Which of the proposed changes go now, and which wait for what."""
         services, cluster = self._services, self._cluster
-        halted = services.paused_by() or services.unguarded()
+        paused = services.paused_by()
+        halted, guarded = paused or services.unguarded(), services.guarded() if not paused else frozenset()
         settings = services.settings
         restarts = self._restarts = too_many_restarts(services.store, settings.max_restarting_percent)
         restarting = restarts.sentence if restarts is not None else ""
-        limits = OperatorLimits(settings.max_rollouts, settings.max_unhealthy_percent, halted, restarting)
+        limits = OperatorLimits(
+            settings.max_rollouts, settings.max_unhealthy_percent, halted, restarting, guarded
+        )
         places = {change.object.key for one in cluster.active for change in one.changes}
         outcomes = self._memory.outcomes(places, services.monotonic())
         return schedule(cluster.active, cluster.by_uid(), limits, now, cluster.health, outcomes)
@@ -369,8 +372,9 @@ class Reconciler:
 
     def _overtaken(self, change: Change) -> str:
         """Why a change is not to be sent any more: a pass may last for minutes, and a stop is meant at once."""
-        stopped = self._services.paused_by() or self._services.unguarded()
-        return stopped or self._cluster.overtaken(change.policies)
+        services, proved = self._services, change.object.kind in self._services.guarded()
+        unguarded = "" if change.needs_no_lease and proved else services.unguarded()
+        return services.paused_by() or unguarded or self._cluster.overtaken(change.policies)
 
     async def _one(self, change: Change, now: datetime) -> Report:
         async with self._writers:

@@ -76,6 +76,8 @@ class Services:
     server_version: tuple[int, int]
     addons: AddonFeed | None = None
     unguarded: Callable[[], str] = not_asked
+    guarded: Callable[[], frozenset[str]] = frozenset
+    """Kinds over which the guard is proved, while it may not be as a whole."""
     unread: Callable[[], bool] = lambda: False
     """True while the global stop is not known, which counts as a stop."""
 

@@ -114,6 +114,7 @@ class Wiring:
             server_version=self._version,
             addons=self._addons,
             unguarded=unguarded,
+            guarded=self._guard.guarded,
         )
 
     def _patched(self) -> Iterator[Place]:

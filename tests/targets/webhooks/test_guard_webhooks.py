@@ -8,6 +8,7 @@ import copy
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from resilience_operator.core.state import ANNOTATION, Held, ObjectState, encode
 from resilience_operator.engine.change import Change, Verb
 from resilience_operator.engine.withdrawal import let_go, withdraw
 from resilience_operator.targets import KIND_BY_NAME, project_dict
+from tests.e2e.process import OperatorProcess
 from tests.lab import Lab
 from tests.support.guarding import (
     ACCOUNT,
@@ -30,7 +32,7 @@ from tests.support.guarding import (
     denial,
     guarding,
 )
-from tests.targets.webhooks.configurations import EVERYTHING, Case, rule, where
+from tests.targets.webhooks.configurations import EVERYTHING, OWN, Case, rule, where
 from tests.targets.webhooks.passes import STEPS, Server
 
 pytestmark = pytest.mark.lab
@@ -492,3 +494,45 @@ def test_the_guard_can_afford_the_longest_configuration_that_is_judged(
         ops.append(note({ANNOTATION: encode(ObjectState("w-1", leaves, names={"p-1": "safe"}))}))
         answer = users[kind, ACCOUNT].patch(ops, JSON_PATCH, name=f"long-{count}")
         assert denial(answer, GUARD) == says if says else accepted(answer)
+
+
+def test_an_operator_that_starts_beside_a_dead_mutating_webhook_frees_it(
+    guarded: Lab, tmp_path: Path
+) -> None:
+    """It never leads, and of the guard it can prove what no webhook is asked about: that is enough for the one write."""
+    body = configuration("MutatingWebhookConfiguration", namespaceSelector={}, timeoutSeconds=1)
+    body["metadata"]["name"] = "dead"
+    del body["webhooks"][1]
+    policy = {
+        "apiVersion": "resilience.dev/v1alpha1",
+        "kind": "ResiliencePolicy",
+        "metadata": {"name": "safe"},
+    }
+    reach = {"remediation": ["FailOpenWhileDown"], "downAfterSeconds": 10}
+    spec = {"mode": "Enforce", "webhooks": {"reach": reach}}
+    guarded.kubectl("create", "-f", "-", input=json.dumps(policy | {"spec": spec}))
+    guarded.kubectl("create", "namespace", OWN)
+    empty = {"metadata": {"name": "guard-1", "labels": {"kubernetes.io/service-name": "guard"}}}
+    slices = f"/apis/discovery.k8s.io/v1/namespaces/{OWN}/endpointslices"
+    guarded.api.create(slices, empty | {"addressType": "IPv4", "endpoints": []})
+    guarded.kubectl("create", "-f", "-", input=json.dumps(body))
+    operator = OperatorProcess(
+        guarded.kubeconfig(service_account=ACCOUNT),
+        tmp_path / "operator.log",
+        "--lease-duration=3",
+        guarded=True,
+    )
+    path = f"/apis/{VERSION}/mutatingwebhookconfigurations/dead"
+    try:
+        operator.start(wait=False)
+        guarded.wait(
+            lambda: guarded.api.get(path)["webhooks"][0]["failurePolicy"] == "Ignore",
+            90,
+            "it to be failed open",
+        )
+        guarded.wait(
+            lambda: operator.metric("resilience_guarded").get("") == 1, 60, "all of the guard to be proved"
+        )
+    finally:
+        guarded.api.delete(path)
+        operator.stop()

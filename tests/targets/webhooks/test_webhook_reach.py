@@ -2,10 +2,12 @@
 
 import copy
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from resilience_operator.core.findings import Finding
+from resilience_operator.engine.queue import OperatorLimits, schedule
 from tests.support.views import NOW
 from tests.targets.webhooks.configurations import EVERYTHING, Case, rule, where
 from tests.targets.webhooks.passes import STEPS, Server, states
@@ -280,6 +282,21 @@ def test_a_policy_at_rest_that_no_longer_asks_for_it_gives_it_back(rest: dict[st
     server = opened()
     server.obey(webhooks={}, **rest)
     assert (server.step(), server.webhook["failurePolicy"]) == ("what it was set for is over", "Fail")
+
+
+def test_where_the_guard_is_proved_over_webhooks_alone_that_one_write_goes() -> None:
+    """A dead mutating webhook keeps the rest from being proved; a pause stops this as well."""
+    server = Server(remediation=["FailOpenWhileDown"])
+    server.ready(0)
+    server.step()
+    server.wait(61)
+    decision, policies = server.decide(), {server.policy.uid: server.policy}
+    kinds = frozenset({server.body["kind"]})
+
+    def goes(**limits: Any) -> bool:
+        return bool(schedule([decision], policies, OperatorLimits(**limits), server.now).now)
+
+    assert (goes(), goes(halted="unguarded"), goes(halted="unguarded", guarded=kinds)) == (True, False, True)
 
 
 def opened() -> Server:
