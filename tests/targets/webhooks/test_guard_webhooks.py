@@ -499,7 +499,7 @@ def test_the_guard_can_afford_the_longest_configuration_that_is_judged(
 def test_an_operator_that_starts_beside_a_dead_mutating_webhook_frees_it(
     guarded: Lab, tmp_path: Path
 ) -> None:
-    """It never leads, and of the guard it can prove what no webhook is asked about: that is enough for the one write."""
+    """It never leads, and can prove of the guard what no webhook is asked about: enough for the one write."""
     body = configuration("MutatingWebhookConfiguration", namespaceSelector={}, timeoutSeconds=1)
     body["metadata"]["name"] = "dead"
     del body["webhooks"][1]
