@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.scene import Scene, workload
+from tests.lab.audit import Mark, Write
 
 pytestmark = pytest.mark.lab
 
@@ -17,6 +18,11 @@ DNS: dict[str, Any] = {"dnsConfig": {"options": [{"name": "single-request-reopen
 def restarting(scene: Scene) -> int:
     """How many of the scene's Deployments have pods of an earlier template, or none of the newest that is ready."""
     return sum(not complete for complete in scene.settled_all().values())
+
+
+def ours(scene: Scene, mark: Mark) -> list[Write]:
+    """The operator's changes of Deployments since."""
+    return scene.changes(mark, resource="deployments")
 
 
 def told(scene: Scene) -> list[str]:
@@ -40,17 +46,17 @@ def test_our_rollouts_wait_while_others_restart_thirty_deployments(scene: Scene)
     with scene.operator() as operator:
         start = scene.lab.audit.mark()
         scene.policy(deployments=DNS, rollout=limits)
-        scene.wait(lambda: len(scene.changes(start)) == 1, "the first rollout of ours")
+        scene.wait(lambda: len(ours(scene, start)) == 1, "the first rollout of ours")
         chosen = [f"deployment/{name}" for name in names[-AT_ONCE:]]
         scene.lab.kubectl("-n", scene.namespace, "rollout", "restart", *chosen)
         scene.wait(lambda: told(scene), "the Event")
         mark, looks = scene.lab.audit.mark(), 0
         while restarting(scene) > 12:
-            assert scene.changes(mark) == []
+            assert ours(scene, mark) == []
             looks += 1
         assert looks
         (note,) = told(scene)
         assert "Deployments restart at once, more than 10: kubectl-rollout changed the templates of" in note
         assert "mass_restart" in json.dumps(sorted(operator.metric("resilience_changes_waiting")))
-        scene.wait(lambda: len(scene.changes(mark)) >= 2, "our rollouts to go on", timeout=120)
+        scene.wait(lambda: len(ours(scene, mark)) >= 2, "our rollouts to go on", timeout=120)
         assert told(scene) == [note]
