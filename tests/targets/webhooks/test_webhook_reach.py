@@ -344,6 +344,19 @@ def test_where_nobody_can_write_that_it_is_dead_our_own_refused_writes_tell() ->
     assert (server.step(), server.webhook["failurePolicy"]) == ("what it was set for is over", "Fail")
 
 
+def test_what_was_refused_before_it_was_opened_says_nothing_of_after() -> None:
+    """To another replica, which has written nothing since."""
+    server = frozen()
+    server.refused(since=120)
+    server.wait(1)
+    server.ready(0)
+    server.step()
+    server.ready(1)
+    assert (server.step(), server.webhook["failurePolicy"]) == ("what it was set for is over", "Fail")
+    server.wait(20)
+    assert (server.step(), states(server.decide())) == ("", [("BlocksControlPlane", "ReportOnly")])
+
+
 def test_endpoints_that_never_change_close_it_again_after_the_same_time() -> None:
     """It may be back: and where it is not, that is the end of it for the window."""
     server = frozen()

@@ -151,5 +151,11 @@ class WebhookView:
         known = self.backends.get(service, UNKNOWN) if service is not None else AT_A_URL
         if call is None or self.now >= call.last + FRESH:
             return known
-        since = min(known.down_since or call.since, call.since)
+        began = call.since
+        if self.state.applies:  # What was refused before our last write here says nothing of after it.
+            wrote = self.state.applies[-1].at
+            if call.last <= wrote:
+                return known
+            began = max(began, wrote)
+        since = min(known.down_since or began, began)
         return replace(known, down_since=since, refused_until=call.last + FRESH)
