@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-PARTS = ("check", "events", "repair", "observe", "agent")
+PARTS = ("check", "events", "services", "repair", "observe", "agent")
 
 
 def main() -> int:

@@ -69,19 +69,20 @@ from resilience_operator.core.kinds import (
     DAEMON_SET,
     DEPLOYMENT,
     HPA,
+    MUTATING_WEBHOOKS,
     NAMESPACE,
     NODE,
     POD,
     REPLICA_SET,
     SCALED_OBJECT,
     SERVICE,
+    VALIDATING_WEBHOOKS,
     VOLUME_CLAIM,
     Kind,
 )
 from resilience_operator.targets import KINDS, decode_event, decode_list, project, project_dict
 from resilience_operator.targets.nodes.kinds import NODE_STATE
 from resilience_operator.targets.services.callers import API_SERVICE, HTTP_ROUTE, INGRESS, Caller
-from resilience_operator.targets.webhooks.kinds import MUTATING_KIND, VALIDATING_KIND
 from resilience_operator.targets.workloads.endpoint_slices import ENDPOINT_SLICE, EndpointSlice
 from tests.support import ROOT
 from tests.support.pools import emptied
@@ -182,7 +183,16 @@ def test_a_deployment_of_kubectl_apply_is_kept_with_all_that_the_rules_read() ->
                 ),
             ),
         ),
-        claims=(Claim("kubectl-client-side-apply", "Update", "", STAMP, everything | {*whole(HOSTNAME)}),),
+        claims=(
+            Claim(
+                "kubectl-client-side-apply",
+                "Update",
+                "",
+                STAMP,
+                everything | {*whole(HOSTNAME)},
+                template=True,
+            ),
+        ),
         chosen=everything | {f"{GRACE}=60", "spec.replicas=2"},
     )
 
@@ -205,7 +215,11 @@ def test_what_a_pod_states_for_its_containers_and_its_system_is_kept_once_for_al
 def test_argo_cd_owns_the_default_grace_period_but_chose_only_what_stands_in_git() -> None:
     found = deployment("argo")
     assert (found.claims, found.chosen) == (
-        (Claim("argocd-controller", "Update", "", STAMP, frozenset({"spec.replicas", GRACE})),),
+        (
+            Claim(
+                "argocd-controller", "Update", "", STAMP, frozenset({"spec.replicas", GRACE}), template=True
+            ),
+        ),
         frozenset({"spec.replicas", "spec.replicas=3"}),
     )
     assert found.metadata.annotations == {
@@ -225,8 +239,8 @@ def test_a_server_side_apply_owns_what_it_sent_and_nothing_of_the_defaults() -> 
 def test_our_own_apply_beside_helm_is_seen_leaf_by_leaf_and_owns_the_state() -> None:
     found, ours = deployment("helm"), frozenset({PRE_STOP, DNS, *whole(ZONE)})
     assert found.claims == (
-        Claim("resilience-operator", "Apply", "", STAMP, ours, state=True),
-        Claim("helm", "Update", "", STAMP, frozenset({"spec.replicas", GRACE})),
+        Claim("resilience-operator", "Apply", "", STAMP, ours, state=True, template=True),
+        Claim("helm", "Update", "", STAMP, frozenset({"spec.replicas", GRACE}), template=True),
     )
     assert set(found.metadata.annotations) == {
         "deployment.kubernetes.io/revision",
@@ -277,7 +291,7 @@ def test_who_owns_a_part_of_a_hook_or_of_a_constraint_owns_the_leaf() -> None:
     found = project(DEPLOYMENT, json.dumps(changed).encode())
     assert isinstance(found, Deployment)
     owned = {PRE_STOP, HOSTNAME, f"{HOSTNAME}.maxSkew"}
-    assert found.claims == (Claim("vi", "Update", leaves=frozenset(owned)),)
+    assert found.claims == (Claim("vi", "Update", leaves=frozenset(owned), template=True),)
 
 
 @pytest.mark.parametrize(
@@ -476,8 +490,8 @@ FILES: list[tuple[Kind, str]] = [
     (SERVICE, "service-kube-dns"),
     (APPLICATION, "application-shop"),
     (NODE_STATE, "nodestate-node-1"),
-    (VALIDATING_KIND, "validating-guard"),
-    (MUTATING_KIND, "mutating-guard"),
+    (VALIDATING_WEBHOOKS, "validating-guard"),
+    (MUTATING_WEBHOOKS, "mutating-guard"),
     (ENDPOINT_SLICE, "endpointslice-guard"),
     (ENDPOINT_SLICE, "endpointslice-web"),
     (ENDPOINT_SLICE, "endpointslice-empty"),

@@ -12,13 +12,16 @@ from rich.console import Console
 import tests.demo
 from tests.demo.cluster_dns import INCIDENT, ClusterDNS
 from tests.demo.stage import Failed, Stage
+from tests.demo.webhooks import INCIDENT as WEBHOOKS
+from tests.demo.webhooks import Webhooks
 from tests.demo.workloads import INCIDENTS, Workloads
 from tests.e2e.process import OperatorProcess
 from tests.lab import Lab, start
 from tests.lab.errors import LabError
+from tests.targets.webhooks.scene import REACHABLE
 
 
-def play(workloads: Workloads, dns: ClusterDNS) -> None:
+def play(workloads: Workloads, dns: ClusterDNS, webhooks: Webhooks) -> None:
     """Everything up to where all is repaired."""
     workloads.break_it()
     workloads.audit()
@@ -26,14 +29,17 @@ def play(workloads: Workloads, dns: ClusterDNS) -> None:
     workloads.describe()
     dns.break_it()
     dns.enforce()
+    webhooks.break_it()
+    webhooks.enforce()
 
 
-def release(stage: Stage, workloads: Workloads, dns: ClusterDNS) -> None:
+def release(stage: Stage, workloads: Workloads, dns: ClusterDNS, webhooks: Webhooks) -> None:
     """Delete the policies, and look what is left of them."""
     stage.step("The policies are deleted; onRelease: Revert gives the original specs back")
-    stage.kubectl("delete", "rp", *INCIDENTS, INCIDENT, "--timeout=240s")
+    stage.kubectl("delete", "rp", *INCIDENTS, INCIDENT, WEBHOOKS, "--timeout=240s")
     workloads.released()
     dns.released()
+    webhooks.released()
 
 
 def keep(lab: Lab, console: Console) -> None:
@@ -56,18 +62,19 @@ def main(argv: list[str] | None = None) -> int:
     console = Console(soft_wrap=True)
     with ExitStack() as stack:
         console.rule("[bold]A control plane with four simulated nodes", align="left")
-        lab = stack.enter_context(start(nodes=4))
+        lab = stack.enter_context(start(nodes=4, flags=REACHABLE))
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         operator = OperatorProcess(lab.kubeconfig(), logs / "operator.log", "--lease-duration=5")
         stack.callback(operator.stop)
         stage = Stage(lab, console)
         workloads, dns = Workloads(stage, operator), ClusterDNS(stage, stack, logs / "cpa.log")
+        webhooks = Webhooks(stage, stack, logs / "webhook")
         try:
-            play(workloads, dns)
+            play(workloads, dns, webhooks)
             if options.keep:
                 keep(lab, console)
                 return 0
-            release(stage, workloads, dns)
+            release(stage, workloads, dns, webhooks)
         except (Failed, LabError) as error:
             console.print("[bold red]The demo failed:[/]", end=" ")
             console.print(f"{error}\n{operator.tail()}", markup=False)

@@ -56,7 +56,7 @@ class Stage:
         for finding in self.findings(policy):
             ref = finding["object"]
             kind = "" if ref["kind"] == "Deployment" else f"{ref['kind']} "
-            where = f"{kind}{ref['namespace']}/{ref['name']}"
+            where = f"{kind}{'/'.join(filter(None, (ref.get('namespace'), ref['name'])))}"
             line = f"  {finding['state']}: {finding['rule']} {where}: {finding['message']}"
             self._console.print(line, markup=False)
 
@@ -123,10 +123,12 @@ class Stage:
         self.kubectl("apply", "--server-side", "-f", str(CRD))
         self.lab.wait_established("resiliencepolicies.resilience.dev")
 
-    def apply_policy(self, incident: str, mode: str) -> None:
-        """Apply an example's policy in that mode."""
+    def apply_policy(self, incident: str, mode: str, *changes: tuple[str, str]) -> None:
+        """Apply an example's policy in that mode; `changes`: (text of it, what stands there instead)."""
         text = (ROOT / "examples" / incident / "policy.yaml").read_text()
-        self.kubectl("apply", "-f", "-", input=text.replace("mode: Enforce", f"mode: {mode}"))
+        for old, new in (("mode: Enforce", f"mode: {mode}"), *changes):
+            text = text.replace(old, new)
+        self.kubectl("apply", "-f", "-", input=text)
 
     def apply_broken(self, incident: str) -> None:
         """Apply what is broken in an example."""

@@ -27,7 +27,8 @@ def free_port() -> int:
 class OperatorProcess:
     """`resilience-operator run` with the given kubeconfig and flags; a context manager."""
 
-    def __init__(self, kubeconfig: Path, log: Path, *flags: str) -> None:
+    def __init__(self, kubeconfig: Path, log: Path, *flags: str, guarded: bool = False) -> None:
+        """`guarded`: it enforces only where it can prove that the API server guards its user."""
         self.health, self.metrics = free_port(), free_port()
         self.log = log
         self._argv = [
@@ -35,7 +36,7 @@ class OperatorProcess:
             "-m",
             "resilience_operator.run.host",
             "run",
-            "--allow-unguarded",
+            *([] if guarded else ["--allow-unguarded"]),
             f"--kubeconfig={kubeconfig}",
             f"--health-bind=127.0.0.1:{self.health}",
             f"--metrics-bind=127.0.0.1:{self.metrics}",

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.e2e.scene import Body, Scene, service, settle, workload
 
 GRACE = 6
@@ -153,8 +155,9 @@ def test_every_service_that_leads_nowhere_is_named_with_its_cause_and_no_other(s
     assert not any(manager.startswith("resilience") for manager in managers), "no Service was written"
 
 
-def test_a_rollout_is_no_finding_even_where_it_stops_all_pods_first(scene: Scene) -> None:
-    """The grace is much shorter than ten of them; the twin outside any rollout is found meanwhile."""
+@pytest.mark.parametrize("times", [10, pytest.param(50, marks=pytest.mark.slow)])
+def test_a_rollout_is_no_finding_even_where_it_stops_all_pods_first(scene: Scene, times: int) -> None:
+    """The grace is much shorter than all of them; the twin outside any rollout is found meanwhile."""
     recreated = workload(scene.namespace, "web", replicas=1, strategy={"type": "Recreate"})
     scene.apply(recreated)
     for name in ("web", "twin"):
@@ -164,12 +167,12 @@ def test_a_rollout_is_no_finding_even_where_it_stops_all_pods_first(scene: Scene
         scene.policy(**asked(scene, grace=5))
         scene.wait(lambda: told(scene).keys() == {"twin"}, "the twin is found")
         passes = operator.passes()
-        for _ in range(10):
+        for _ in range(times):
             scene.lab.kubectl("-n", scene.namespace, "rollout", "restart", "deployment/web")
             scene.wait_rolled_out("web")
             settle(1)  # kubectl refuses two restarts within a second
         settle(2)
-        assert operator.passes() > passes + 10, "each of them was looked at"
+        assert operator.passes() > passes + times, "each of them was looked at"
         assert (scene.events("web"), scene.events("twin")) == ([], [("Warning", "DriftDetected")])
         assert told(scene).keys() == {"twin"}
 

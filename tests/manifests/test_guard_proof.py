@@ -98,6 +98,28 @@ async def test_a_guard_that_is_taken_away_is_noticed_and_no_answer_changes_nothi
     assert len(woken) == 2
 
 
+DEAD = refusal(500, 'Internal error occurred: failed calling webhook "guard.example.dev"')
+
+
+@pytest.mark.parametrize(
+    ("budget", "label", "kinds"),
+    [
+        (DENIES, DENIES, {"PodDisruptionBudget", "Deployment"}),
+        (DEAD, DENIES, {"Deployment"}),
+        (passes, DENIES, set()),
+        (DEAD, passes, set()),
+        (DEAD, DEAD, set()),
+    ],
+)
+async def test_over_a_kind_it_is_proved_where_the_rest_has_no_answer_and_nothing_passes(
+    budget: Answer, label: Answer, kinds: set[str]
+) -> None:
+    """A dead mutating webhook refuses all trials before the guard does, but those of webhook configurations."""
+    one = proof(Server(budget, label))
+    await one.look()
+    assert one.guarded() == kinds
+
+
 @pytest.mark.parametrize(
     ("mode", "ready"),
     [

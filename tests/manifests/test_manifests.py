@@ -16,14 +16,15 @@ from resilience_operator.core.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
     HPA,
+    MUTATING_WEBHOOKS,
     POLICY,
     SCALED_OBJECT,
     SCALERS,
+    VALIDATING_WEBHOOKS,
     Kind,
 )
 from resilience_operator.targets import KINDS
 from resilience_operator.targets.nodes.kinds import NODE_STATE
-from resilience_operator.targets.webhooks.kinds import MUTATING_KIND, VALIDATING_KIND
 from tests.lab import Lab
 from tests.support import ROOT
 
@@ -109,7 +110,7 @@ CLUSTER_RIGHTS = {
     *(("resilience.dev", "resiliencepolicies", verb, "") for verb in {"get", "patch"} | READ),
     ("resilience.dev", "resiliencepolicies/status", "patch", ""),
     *(("resilience.dev", "nodestates", verb, "") for verb in READ),
-    *(whole(MUTATING_KIND, *READ) | whole(VALIDATING_KIND, *READ)),
+    *(whole(MUTATING_WEBHOOKS, *READ) | whole(VALIDATING_WEBHOOKS, *READ)),
     *(("apiextensions.k8s.io", "customresourcedefinitions", verb, CRD) for verb in READ),
     ("events.k8s.io", "events", "create", ""),
     ("events.k8s.io", "events", "patch", ""),
@@ -130,8 +131,8 @@ ENFORCING = {
     *whole(HPA, "get", "patch"),
     *whole(SCALED_OBJECT, "get", "patch"),
     *whole(BUDGET, "create", "delete", "get", "patch"),
-    *whole(MUTATING_KIND, "get", "patch"),
-    *whole(VALIDATING_KIND, "get", "patch"),
+    *whole(MUTATING_WEBHOOKS, "get", "patch"),
+    *whole(VALIDATING_WEBHOOKS, "get", "patch"),
     *whole(NODE_STATE, "create", "delete", "get", "patch"),
     ("", "nodes", "get", ""),
     ("", "nodes/status", "patch", ""),

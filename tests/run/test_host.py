@@ -50,6 +50,7 @@ def test_without_flags_the_published_defaults_hold() -> None:
         health_bind=":8081",
         max_rollouts=1,
         max_unhealthy_percent=20,
+        max_restarting_percent=5,
         policy_selector="",
         lease_duration=15.0,
         request_timeout=10.0,
@@ -73,6 +74,7 @@ def test_every_flag_is_read() -> None:
         "health-bind": "[::1]:2",
         "max-rollouts": "3",
         "max-unhealthy-percent": "4",
+        "max-restarting-percent": "13",
         "policy-selector": "team in (a,b)",
         "lease-duration": "5.5",
         "request-timeout": "6",
@@ -86,7 +88,8 @@ def test_every_flag_is_read() -> None:
     }
     chosen = flags.parse(["run", *(f"--{name}={value}" for name, value in given.items())])
     assert chosen == Settings(
-        "/etc/k", "c", "n", "i", "127.0.0.1:1", "[::1]:2", 3, 4, "team in (a,b)", 5.5, 6, 7, 8, 9, 10, 11, 12, "json"
+        "/etc/k", "c", "n", "i", "127.0.0.1:1", "[::1]:2", 3, 4, "team in (a,b)", 5.5, 6, 7, 8, 9, 10, 11, 12, "json",
+        max_restarting_percent=13,
     )  # fmt: skip
 
 

@@ -37,6 +37,8 @@ class _Trial:
     body: bytes
     content_type: str
     what: str
+    kind: str
+    """The kind of its object."""
 
 
 class GuardProof:
@@ -62,10 +64,15 @@ class GuardProof:
         self._clock = clock or Clock()
         self._every, self._first = every, first
         self._why = NOT_YET
+        self._kinds: frozenset[str] = frozenset()
 
     def unguarded(self) -> str:
         """Why nothing may be enforced, as a sentence; "" where the guard is proved to be in force."""
         return self._why
+
+    def guarded(self) -> frozenset[str]:
+        """Kinds over which it is proved, also where the rest has no answer: a dead webhook refuses all other trials."""
+        return self._kinds if self._why in ("", NOT_YET) else frozenset()
 
     async def run(self) -> None:
         """Prove it again and again, for ever; sooner while it is not proved."""
@@ -75,12 +82,22 @@ class GuardProof:
 
     async def look(self) -> None:
         """Try everything once. What has no answer leaves the last verdict as it is."""
-        try:
-            passed = [trial.what for trial in self._trials() if not await self._refused(trial)]
-        except RequestFailed as error:
+        passed, guarded, silent = [], set(), None
+        for trial in self._trials():
+            try:
+                refused = await self._refused(trial)
+            except RequestFailed as error:
+                silent = error
+                continue
+            guarded |= {trial.kind} if refused else set()
+            passed += [] if refused else [trial.what]
+        news, self._kinds = guarded - self._kinds, frozenset(guarded)
+        if silent is not None:
             log.warning(
-                "the guard cannot be proved, %s: %s", "nothing is enforced" if self._why else "so far", error
+                "the guard cannot be proved, %s: %s", "nothing is enforced" if self._why else "so far", silent
             )
+            if news:
+                self._on_change()
             return
         why = f"unguarded: the API server lets this user {passed[0]}; {LIFT}" if passed else ""
         if why != self._why:
@@ -94,11 +111,11 @@ class GuardProof:
         identity = {"apiVersion": BUDGET.api_version, "kind": BUDGET.kind, "metadata": {"name": name}}
         body = json.dumps({**identity, "spec": spec}).encode()
         what = "make a PodDisruptionBudget that stops every eviction"
-        trials = [_Trial("POST", BUDGET.path(self._namespace), body, "application/json", what)]
+        trials = [_Trial("POST", BUDGET.path(self._namespace), body, "application/json", what, BUDGET.kind)]
         label = json.dumps({"metadata": {"labels": {"resilience.dev/guard-proof": "forbidden"}}}).encode()
         for kind, namespace, name in self._places():
-            path, what = kind.path(namespace, name), f"label {kind.kind} {namespace}/{name}"
-            trials.append(_Trial("PATCH", path, label, "application/merge-patch+json", what))
+            path, what = kind.path(namespace, name), f"label {kind.kind} {f'{namespace}/{name}'.lstrip('/')}"
+            trials.append(_Trial("PATCH", path, label, "application/merge-patch+json", what, kind.kind))
         return trials
 
     async def _refused(self, trial: _Trial) -> bool:

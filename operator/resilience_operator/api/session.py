@@ -34,6 +34,9 @@ CHUNK = 1 << 16
 RequestHook = Callable[[str, str, str], None]
 """Called with (verb, resource, code) of every request; code "error": there was no answer."""
 
+WriteHook = Callable[[str, str], None]
+"""Called with "METHOD path" of every write that was answered, and why it was refused, "" where it passed."""
+
 _BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
 _decode_version = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -62,6 +65,7 @@ class Session:
             headers={"User-Agent": user_agent, "Accept": "application/json"},
         )
         self.on_request: RequestHook = lambda verb, resource, code: None
+        self.on_write: WriteHook = lambda write, message: None
 
     @classmethod
     async def connect(
@@ -201,8 +205,14 @@ class Session:
                 allow_redirects=False,
             ) as response:
                 self.on_request(call.verb, call.resource, str(response.status))
+                write = f"{call.method} {call.path}" if call.method != "GET" else ""
                 if response.status >= 300:
-                    raise api_error(response.status, await response.read(), response.headers)
+                    error = api_error(response.status, await response.read(), response.headers)
+                    if write:
+                        self.on_write(write, error.message or "refused")
+                    raise error
+                if write:
+                    self.on_write(write, "")
                 yield response
         except _BROKEN as error:
             call.raise_refusal()

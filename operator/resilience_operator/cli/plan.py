@@ -25,6 +25,8 @@ from resilience_operator.engine.queue import OperatorLimits, Schedule, schedule
 from resilience_operator.engine.status import explained, mode_word
 from resilience_operator.policy.common import Mode
 from resilience_operator.policy.policy import Policy
+from resilience_operator.targets.workloads.events import too_many_restarts
+from resilience_operator.targets.workloads.mass_restarts import PERCENT
 
 Plan = dict[str, Any]
 
@@ -85,7 +87,8 @@ def make(cluster: Cluster, name: str, max_rollouts: int) -> Plan:
         policies = {**policies, name: cluster.policy(name).enforced()}
     decisions = cluster.proposals(policies)
     by_uid = {policy.uid: policy for policy in policies.values()}
-    limits = OperatorLimits(max_rollouts, 100)
+    restarts = too_many_restarts(cluster.store, PERCENT)
+    limits = OperatorLimits(max_rollouts, 100, restarting=restarts.sentence if restarts is not None else "")
     order = schedule(decisions, by_uid, limits, cluster.now)
     changing = [change for decision in decisions for change in decision.changes if _concerns(change, name)]
     changing.sort(key=lambda change: (bool(_waits(change, order)), not change.urgent, _waits(change, order)))

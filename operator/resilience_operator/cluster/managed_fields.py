@@ -203,7 +203,8 @@ def _claim(entry: ManagedFields) -> Claim | None:
         share_text(entry.operation),
         share_text(entry.subresource),
     )
-    return Claim(manager, operation, subresource, entry.time, leaves, state, addon_state)
+    template = fields.spec is not None and fields.spec.template is not None
+    return Claim(manager, operation, subresource, entry.time, leaves, state, addon_state, template)
 
 
 def _modes(present: Iterable[bool]) -> list[str]:

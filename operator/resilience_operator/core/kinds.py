@@ -71,8 +71,24 @@ APPLICATION = Kind(
     beside_the_point=True,
 )
 
+WEBHOOK_CALLS = Kind("resilience.dev", "v1", "webhookcalls", "WebhookCalls", namespaced=False)
+"""No object of a server: what its refusals say of webhooks that it cannot call (api/webhook_calls)."""
 EKS_ADDON = Kind("eks.amazonaws.com", "v1", "addons", "Addon", namespaced=True)
 """No object of the API server: what AWS says of the add-on that keeps cluster DNS."""
 
 SCALERS: tuple[Kind, ...] = (HPA, SCALED_OBJECT, CONFIG_MAP)
 """The kinds that decide how many replicas a Deployment has; of ConfigMaps those of CPA."""
+VALIDATING_WEBHOOKS = Kind(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingwebhookconfigurations",
+    "ValidatingWebhookConfiguration",
+    namespaced=False,
+)
+MUTATING_WEBHOOKS = Kind(
+    "admissionregistration.k8s.io",
+    "v1",
+    "mutatingwebhookconfigurations",
+    "MutatingWebhookConfiguration",
+    namespaced=False,
+)

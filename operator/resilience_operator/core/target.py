@@ -78,6 +78,16 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
+class FailingCall:
+    """Calls that the API server cannot make; told by its refusals of our own writes."""
+
+    since: datetime
+    """When the first of them failed."""
+    last: datetime
+    """When the last of them did."""
+
+
+@dataclass(frozen=True, slots=True)
 class TemporaryEvents:
     """Reasons of the Events of a rule's temporary leaf, at both ends."""
 

@@ -225,8 +225,8 @@ def _covering(
         active = frozenset(asked.family for asked in mine)
         demands = frozenset(str(demand.path) for asked in mine for demand in asked.demands)
         quiet = frozenset(family(rule) for rule in one.rules if family(rule) not in active)
-        enforced = frozenset(family(rule) for rule in one.rules if one.enforces(rule))
-        covering[one.policy.uid] = Covering(one.policy, demands, active, quiet, enforced)
+        wanted = frozenset(str(demand.path) for demand in one.verdict.demands if demand.temporary)
+        covering[one.policy.uid] = Covering(one.policy, demands, active, quiet, wanted)
     return covering
 
 

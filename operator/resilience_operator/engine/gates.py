@@ -93,6 +93,9 @@ class Context:
     halted: str
     """Why nothing at all may be written now, "" where it may."""
 
+    guarded: frozenset[str]
+    """Kinds of which a write that needs no Lease is not halted."""
+
     outcomes: Outcomes
     """What became of earlier writes."""
 
@@ -102,6 +105,9 @@ class Context:
     breakers: Mapping[str, str]
     """Namespace -> why nothing disruptive starts there; "" as namespace: nowhere."""
 
+    restarting: str
+    """That too many others restart at once, "" where they do not."""
+
     slots: Slot
     """The slots as they are when the change is asked about."""
 
@@ -110,8 +116,8 @@ class Context:
 
 
 def halted(change: Change, context: Context) -> str:
-    """The pause switch."""
-    return context.halted
+    """The pause switch, or a guard that is not proved."""
+    return "" if change.needs_no_lease and change.object.kind in context.guarded else context.halted
 
 
 def busy(change: Change, context: Context) -> str:
@@ -161,6 +167,11 @@ def breaker(change: Change, context: Context) -> str:
     return context.breakers.get("") or context.breakers.get(change.object.namespace, "")
 
 
+def mass_restart(change: Change, context: Context) -> str:
+    """Others restart a large part of the cluster."""
+    return context.restarting if _paced(change) else ""
+
+
 def homeless(change: Change, context: Context) -> str:
     """More pods are asked for where ours find no node already."""
     if change.urgent or change.scaling is not Scaling.UP or not context.slots.homeless:
@@ -195,6 +206,7 @@ GATES: tuple[Callable[[Change, Context], str], ...] = (
     own_rollout,
     unhealthy,
     breaker,
+    mass_restart,
     homeless,
     window,
     slot,

@@ -56,8 +56,8 @@ class Covering:
     demands: frozenset[str]
     active_rules: frozenset[str]
     quiet_rules: frozenset[str]
-    enforced_rules: frozenset[str] = frozenset()
-    """Families of rules that it would write for here, also where they had nothing to demand."""
+    wanted: frozenset[str] = frozenset()
+    """Written paths of the temporary leaves that its rules demand, whether it enforces them now or not."""
 
     def rests_on(self, held: Held) -> bool:
         """True where the policy keeps the leaf without asking for it now."""
@@ -74,7 +74,7 @@ def sort_holds(view: View, covering: Mapping[str, Covering], directory: Mapping[
         path = Path.parse(text)
         intact = in_force(view.target, path, held, view.application)
         demanded = any(text in one.demands for one in covering.values())
-        over = _lapsed(held, covering, directory) or _is_released(text, held, covering, directory)
+        over = _lapsed(text, held, covering, directory) or _is_released(text, held, covering, directory)
         if intact and not demanded and over:
             (shared if adopted(view, path, held) else released)[text] = held
         elif intact and not demanded and _outlived(view, path, held, covering):
@@ -183,18 +183,14 @@ def _made_theirs(view: View, path: Path, held: Held) -> bool:
     return view.recorded_elsewhere or observed_value(view.target, path) == held.set
 
 
-def _lapsed(held: Held, covering: Mapping[str, Covering], directory: Mapping[str, Policy]) -> bool:
-    """True where a temporary leaf is over, whatever onRelease says: not while all its policies rest or are unknown."""
+def _lapsed(text: str, held: Held, covering: Mapping[str, Covering], directory: Mapping[str, Policy]) -> bool:
+    """True where a temporary leaf is over: no rule of its policies demands it any more, be they at rest or not.
+
+    Whatever onRelease says; not while all of them are unknown.
+    """
     known = [directory[uid] for uid in held.policies if uid in directory] if held.temporary else []
-    return any(
-        policy.deleting
-        or (
-            policy.catalog.family(held.rule) in covering[policy.uid].enforced_rules
-            if policy.uid in covering
-            else not rests(policy)
-        )
-        for policy in known
-    )
+    wanting = (covering[one.uid].wanted for one in known if one.uid in covering and not one.deleting)
+    return bool(known) and not any(text in wanted for wanted in wanting)
 
 
 def _is_released(

@@ -31,12 +31,16 @@ Proposed = tuple[Decision, Change]
 class OperatorLimits:
     """The operator's own limits; `halted`: why nothing at all may be written now, "" where it may.
 
-    `max_unhealthy_percent`: of all enforced objects, beyond which nothing disruptive starts.
+    `max_unhealthy_percent`: of all enforced objects, beyond which nothing disruptive starts. `restarting`: that others
+    restart too many at once, "" where they do not.
     """
 
     max_rollouts: int = 1
     max_unhealthy_percent: int = 20
     halted: str = ""
+    restarting: str = ""
+    guarded: frozenset[str] = frozenset()
+    """Kinds of which a write that needs no Lease goes all the same, where it is not proved that all is guarded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +214,11 @@ def schedule(
     context = partial(
         Context,
         halted=limits.halted,
+        guarded=limits.guarded,
         outcomes=outcomes,
         stopped=stopped.gates(),
         breakers=breakers,
+        restarting=limits.restarting,
         slots=slots,
         now=now,
     )

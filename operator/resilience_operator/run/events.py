@@ -5,6 +5,7 @@ Audit tells of objects only on the policy; where a policy enforces, the object i
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ _REASON: Mapping[State, str] = {
 _WARNING = frozenset(
     {
         *("Quarantined", "Contested", "DriftDetected", "RemediationFailed", "RolledBack"),
-        *("Invalid", "Stopped", "RightLost", "Unguarded", "NotServed"),
+        *("Invalid", "Stopped", "RightLost", "Unguarded", "NotServed", "MassRestart"),
     }
 )
 _RESULT_REASON: Mapping[Result, str] = {
@@ -298,6 +299,11 @@ def left_behind(change: Change, policy: Policy, why: str) -> Notice:
 def _applied(state: ObjectState, rule: str, paths: list[str]) -> str:
     temporary = RULES[rule].temporary if any(state.leaves[path].temporary for path in paths) else None
     return temporary.taken if temporary is not None else _RESULT_REASON[Result.APPLIED]
+
+
+def mass_restart(policy: Policy, said: str, began: int) -> Notice:
+    """The Event on a policy that others restart much at once; `began` tells it from another time."""
+    return replace(about_policy(policy, "MassRestart", said), generation=began)
 
 
 def about_policy(policy: Policy, reason: str, note: str) -> Notice:

@@ -86,6 +86,8 @@ def _limits(run: argparse.ArgumentParser) -> None:
         help="rollouts of all policies that may run at once")  # fmt: skip
     add("--max-unhealthy-percent", type=_percent, default=_DEFAULTS.max_unhealthy_percent, metavar="N",
         help="share of unhealthy targets above which nothing new starts")  # fmt: skip
+    add("--max-restarting-percent", type=_percent, default=_DEFAULTS.max_restarting_percent, metavar="N",
+        help="above this share of Deployments (and ten) that others restart at once nothing new starts")  # fmt: skip
     add("--api-qps", type=_positive, default=_DEFAULTS.api_qps, metavar="N", help="writes a second")
     add("--api-burst", type=_at_least(1), default=_DEFAULTS.api_burst, metavar="N", help="writes at once")
 

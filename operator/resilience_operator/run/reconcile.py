@@ -36,6 +36,8 @@ from resilience_operator.run.services import Services
 from resilience_operator.targets import judge, parse
 from resilience_operator.targets.coredns import addon_state as addons
 from resilience_operator.targets.coredns.texts import COREDNS_FLOOR
+from resilience_operator.targets.workloads.events import too_many_restarts
+from resilience_operator.targets.workloads.mass_restarts import TooMany
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,7 @@ class Reconciler:
         self._last_full = float("-inf")
         self._last_plan: Schedule | None = None
         self._stopped = Schedule()
+        self._restarts: TooMany | None = None
         self._writers = asyncio.Semaphore(WRITERS)
         services.store.wake_with(self.wake)
 
@@ -177,6 +180,7 @@ class Reconciler:
             self._stopped, self._cluster.everything = plan, True
         with contained("telling of changes", self._memory):
             self._teller.transitions(changed, self._cluster, plan)
+            self._teller.restarts(self._restarts, self._cluster)
         if services.lease.may_write():
             await self._finalizers.hold_owed()
             plan = self._last_plan = await self._carry_out(plan, now)
@@ -293,9 +297,13 @@ class Reconciler:
     def _schedule(self, now: datetime) -> Schedule:
         """Which of the proposed changes go now, and which wait for what."""
         services, cluster = self._services, self._cluster
-        halted = services.paused_by() or services.unguarded()
+        paused = services.paused_by()
+        halted, guarded = paused or services.unguarded(), services.guarded() if not paused else frozenset()
+        settings = services.settings
+        restarts = self._restarts = too_many_restarts(services.store, settings.max_restarting_percent)
+        restarting = restarts.sentence if restarts is not None else ""
         limits = OperatorLimits(
-            services.settings.max_rollouts, services.settings.max_unhealthy_percent, halted
+            settings.max_rollouts, settings.max_unhealthy_percent, halted, restarting, guarded
         )
         places = {change.object.key for one in cluster.active for change in one.changes}
         outcomes = self._memory.outcomes(places, services.monotonic())
@@ -363,8 +371,9 @@ class Reconciler:
 
     def _overtaken(self, change: Change) -> str:
         """Why a change is not to be sent any more: a pass may last for minutes, and a stop is meant at once."""
-        stopped = self._services.paused_by() or self._services.unguarded()
-        return stopped or self._cluster.overtaken(change.policies)
+        services, proved = self._services, change.object.kind in self._services.guarded()
+        unguarded = "" if change.needs_no_lease and proved else services.unguarded()
+        return services.paused_by() or unguarded or self._cluster.overtaken(change.policies)
 
     async def _one(self, change: Change, now: datetime) -> Report:
         async with self._writers:

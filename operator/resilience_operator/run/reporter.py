@@ -23,6 +23,7 @@ from resilience_operator.run.decisions import Decided, Known
 from resilience_operator.run.memory import Memory
 from resilience_operator.run.services import Services
 from resilience_operator.targets import CATALOG
+from resilience_operator.targets.workloads.mass_restarts import TooMany
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,9 @@ SUMMARY_EVERY = 30.0
 
 UNTOLD_FOR = timedelta(minutes=10)
 """How far back a new leader looks for writes of which the last one may have told nobody."""
+
+EPISODE = 60.0
+"""Seconds without too many restarts at once, after which more are told of anew."""
 
 STATUS_EVERY = 0.5
 """Seconds between two statuses that are built while much is going on."""
@@ -51,6 +55,7 @@ class Teller:
         self._built = float("-inf")
         self._untold = False
         self._told: object = None
+        self._restarting = float("-inf")
         self._led_at: datetime | None = None
         self._leads = False
 
@@ -118,6 +123,16 @@ class Teller:
                         self._services.recorder.notify(notice)
         self._leads, self._led_at = leads, now if leads else self._led_at
         return leads
+
+    def restarts(self, found: TooMany | None, cluster: Decided) -> None:
+        """One Event on each policy as others begin to restart too much at once; to go on with it is no news."""
+        monotonic = self._services.monotonic()
+        news = monotonic - self._restarting > EPISODE
+        if found is None or not self._leads:
+            return
+        self._restarting = monotonic
+        for policy in cluster.accepted() if news else ():
+            self._services.recorder.notify(announce.mass_restart(policy, found.sentence, found.began))
 
     def done(self, reports: Sequence[Report]) -> None:
         """Record and tell what became of the changes of this pass."""

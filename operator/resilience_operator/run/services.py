@@ -12,6 +12,7 @@ from resilience_operator.api.status import StatusWriter
 from resilience_operator.api.write import Writer
 from resilience_operator.cluster.store import Store
 from resilience_operator.outside.feed import AddonFeed
+from resilience_operator.targets.workloads.mass_restarts import PERCENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Settings:
     eks_cluster: str = ""
     eks_poll: float = 60.0
     allow_unguarded: bool = False
+    max_restarting_percent: int = PERCENT
 
 
 def not_asked() -> str:
@@ -74,6 +76,8 @@ class Services:
     server_version: tuple[int, int]
     addons: AddonFeed | None = None
     unguarded: Callable[[], str] = not_asked
+    guarded: Callable[[], frozenset[str]] = frozenset
+    """Kinds over which the guard is proved, while it may not be as a whole."""
     unread: Callable[[], bool] = lambda: False
     """True while the global stop is not known, which counts as a stop."""
 

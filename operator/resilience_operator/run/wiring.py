@@ -21,9 +21,15 @@ from resilience_operator.api.recorder import Recorder
 from resilience_operator.api.session import Session
 from resilience_operator.api.status import StatusWriter
 from resilience_operator.api.streams import Streams
+from resilience_operator.api.webhook_calls import WebhookCalls
 from resilience_operator.api.write import Writer
 from resilience_operator.core.errors import RequestFailed
-from resilience_operator.core.kinds import CONFIG_MAP, DEPLOYMENT
+from resilience_operator.core.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    MUTATING_WEBHOOKS,
+    VALIDATING_WEBHOOKS,
+)
 from resilience_operator.outside.feed import AddonFeed
 from resilience_operator.run.services import Services, Settings, not_asked
 from resilience_operator.run.supervision import Tasks
@@ -83,6 +89,7 @@ class Wiring:
             self._streams.store, fence, clock, cluster=settings.eks_cluster, every=settings.eks_poll
         )
         self._guard = GuardProof(session, settings.namespace, self._patched, self._wake, clock)
+        session.on_write = WebhookCalls(self._streams.store.put_outside, clock.now).answered
         self._reconciler: Reconciling | None = None
         metrics.guarded_is(lambda: not self._guard.unguarded())
         metrics.paused_is(self._pause.paused)
@@ -107,14 +114,15 @@ class Wiring:
             server_version=self._version,
             addons=self._addons,
             unguarded=unguarded,
+            guarded=self._guard.guarded,
         )
 
     def _patched(self) -> Iterator[Place]:
-        """What to try the guard on: our own Deployment and CPA's parameters, or others where no tenant has a say."""
+        """What to try the guard on: our own Deployment, CPA's parameters, a webhook; where no tenant has a say."""
         store, home = self._streams.store, self._settings.namespace
         own = store.get(DEPLOYMENT, home, OWN_DEPLOYMENT)
-        for kind in (DEPLOYMENT, CONFIG_MAP):
-            found = store.any_within(kind, (home, SYSTEM))
+        for kind in (DEPLOYMENT, CONFIG_MAP, VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS):
+            found = store.any_within(kind, (home, SYSTEM) if kind.namespaced else ("",))
             if own is not None and kind is DEPLOYMENT:
                 found = (home, OWN_DEPLOYMENT)
             if found is not None:

@@ -38,6 +38,13 @@ def service(name: str = "web", selector: Body | None = None, meta: Body | None =
     )
 
 
+def webhooks(kind: str, name: str) -> Body:
+    """A webhook configuration that is called through the Service of that name, and one that is called at a URL."""
+    called = ({"service": {"namespace": "shop", "name": name}}, {"url": "https://a.test/"})
+    entries = [{"name": f"w{number}.a.test", "clientConfig": one} for number, one in enumerate(called)]
+    return thing(kind, "guard", "", webhooks=entries)
+
+
 def endpoints(
     ready: int = 0,
     *,

@@ -42,9 +42,9 @@ def check(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     Path("policy.yaml").write_text(POLICY, encoding="utf-8")
 
-    def run(*documents: str) -> list[str]:
+    def run(*documents: str, flags: tuple[str, ...] = ()) -> list[str]:
         Path("shop.yaml").write_text("---\n".join(documents), encoding="utf-8")
-        code = main(["check", "shop.yaml", "-p", "policy.yaml"])
+        code = main(["check", "shop.yaml", "-p", "policy.yaml", *flags])
         *lines, last = capsys.readouterr().out.splitlines()
         assert code == (0 if last.startswith("0 findings") else 1)
         return [line for line in lines if "the operator judges Deployments" not in line]
@@ -170,6 +170,32 @@ def test_a_service_of_files_leads_to_a_workload_of_the_input(
     check: Check, documents: list[str], expected: list[str]
 ) -> None:
     assert check(*documents) == expected
+
+
+@pytest.mark.parametrize(
+    ("documents", "expected"),
+    [
+        pytest.param(
+            [service("{app: web}", namespace="other"), WEB],
+            [
+                (
+                    "shop.yaml:1: [empty-service] Service other/web: its selector app=web matches no workload of the"
+                    f" input; {REPORTED}"
+                )
+            ],
+            id="workloads of another Namespace alone",
+        ),
+        pytest.param(
+            [service("{app: db}"), workload("Cluster", "postgresql.cnpg.io/v1", "{instances: 3}")],
+            [f"{SKIPPED} its selector matches no workload of the input; Cluster it may make such pods"],
+            id="a custom resource that may make the pods",
+        ),
+    ],
+)
+def test_of_complete_input_what_is_in_none_of_the_files_is_missing(
+    check: Check, documents: list[str], expected: list[str]
+) -> None:
+    assert check(*documents, flags=("--complete",)) == expected
 
 
 OTHER = WEB.replace("app: web", "app: old")

@@ -26,6 +26,7 @@ from tests.targets.services.situations import (
     store_of,
     verdict,
     waiting,
+    webhooks,
 )
 
 HTTP: Body = {"ports": [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": 9090}]}
@@ -369,6 +370,21 @@ SITUATIONS = [
             " APIService v1.shop.test, HTTPRoute edge/api and 1 more point to it",
         ),
         id="what points to it",
+    ),
+    pytest.param(
+        [
+            service(),
+            endpoints(),
+            scaled_to_zero(),
+            webhooks("ValidatingWebhookConfiguration", "web"),
+            webhooks("MutatingWebhookConfiguration", "other"),
+        ],
+        finding(
+            "ScaledToZero",
+            "no endpoint is ready: Deployment web has 0 replicas, set by kubectl-edit at 2026-11-22T06:30:00Z;"
+            " ValidatingWebhookConfiguration guard points to it",
+        ),
+        id="a webhook that is called through it",
     ),
 ]
 

@@ -19,7 +19,7 @@ from tests.support.clusters import Body, thing
 from tests.support.clusters import workload as deployment
 from tests.support.pools import emptied
 from tests.support.views import NOW
-from tests.targets.services.situations import KEY, endpoints, pod, put, service
+from tests.targets.services.situations import KEY, endpoints, pod, put, service, store_of, webhooks
 
 API = ("shop", "api", "Service")
 READY = [service(), endpoints(2), deployment("web"), pod(ready=True)]
@@ -198,3 +198,10 @@ def test_three_thousand_services_beside_thirty_thousand_pods_stay_cheap() -> Non
     spent = time.process_time() - started
     assert (len(keys), sum(map(bool, found))) == (3_000, 30)
     assert spent / 3_000 < 0.0005, f"{spent:.2f} s"
+
+
+def test_a_webhook_that_comes_to_be_called_through_it_is_worth_a_look() -> None:
+    store = store_of(*NOWHERE, webhooks("MutatingWebhookConfiguration", "api"))
+    store.take_dirty()
+    put(store, webhooks("MutatingWebhookConfiguration", "web"), 99)
+    assert KEY in store.take_dirty()

@@ -5,6 +5,8 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
+from resilience_operator.core.kinds import WEBHOOK_CALLS
+from resilience_operator.core.target import FailingCall
 from resilience_operator.engine.change import Decision, Verb
 from resilience_operator.engine.contest import Patience
 from resilience_operator.engine.decide import Surroundings
@@ -23,6 +25,7 @@ class Server:
     """One configuration, its backend and a policy; `now` moves by `wait`."""
 
     def __init__(self, case: Case | None = None, *, remediation: list[str], **spec: Any) -> None:
+        self.name = "guard"
         self.case = case or Case("everything", EVERYTHING, "", 0)
         found = self.case.configuration()
         self.body: Body = {**found, "metadata": {"name": "guard", "uid": "w-1", "resourceVersion": "10"}}
@@ -40,6 +43,11 @@ class Server:
         self.ready(1)
         self.put()
 
+    def obey(self, **spec: Any) -> None:
+        """The policy is edited: these fields of its spec are others."""
+        known = {"webhooks": {"reach": {"remediation": ["FailOpenWhileDown"]}}}
+        self.policy = parse(policy("safe", **{**known, **spec}))[0]
+
     def _put(self, body: Body) -> None:
         self.version += 1
         body["metadata"] = {**body["metadata"], "resourceVersion": str(self.version)}
@@ -56,17 +64,26 @@ class Server:
         labels = {"labels": {"kubernetes.io/service-name": "guard"}}
         self._put(thing("EndpointSlice", "guard-1", OWN, labels, addressType="IPv4", endpoints=ends))
 
+    def refused(self, name: str = "guard.example.dev", since: float = 0) -> None:
+        """A write of ours was refused just now, because that webhook could not be called; "" for none any more."""
+        call = FailingCall(self.now - timedelta(seconds=since), self.now)
+        self.store.put_outside(WEBHOOK_CALLS, {name: call} if name else {})
+
     def wait(self, seconds: float) -> None:
         """Time passes."""
         self.now += timedelta(seconds=seconds)
 
     def decide(self) -> Decision:
         """What a pass decides about the configuration now."""
-        view = self.store.look(("", "guard", self.body["kind"]), self.now)
-        assert view is not None
-        decision = judge(view, [self.policy], Surroundings({self.policy.uid: self.policy}, Patience()))
+        decision = self.decision()
         assert decision is not None
         return decision
+
+    def decision(self) -> Decision | None:
+        """The same; None where no policy asks anything of it, and nothing of us is on it."""
+        view = self.store.look(("", self.name, self.body["kind"]), self.now)
+        assert view is not None
+        return judge(view, [self.policy], Surroundings({self.policy.uid: self.policy}, Patience()))
 
     def step(self) -> str:
         """One pass, its change carried out; gives the reason of the change, "" where there is none."""

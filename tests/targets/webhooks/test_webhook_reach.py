@@ -2,10 +2,12 @@
 
 import copy
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from resilience_operator.core.findings import Finding
+from resilience_operator.engine.queue import OperatorLimits, schedule
 from tests.support.views import NOW
 from tests.targets.webhooks.configurations import EVERYTHING, Case, rule, where
 from tests.targets.webhooks.passes import STEPS, Server, states
@@ -252,3 +254,147 @@ def test_timeouts_of_several_webhooks_add_up() -> None:
             "configuration among them; its client gives up after 10 s"
         ),
     )
+
+
+@pytest.mark.parametrize("rest", [{"suspend": True}, {"mode": "Audit"}], ids=["suspended", "audit"])
+def test_a_policy_at_rest_opens_nothing_and_still_gives_back_what_it_opened(rest: dict[str, object]) -> None:
+    """Open for as long as the backend is dead, as always: to close it now would block the cluster again."""
+    server = opened()
+    before = copy.deepcopy(server.body)
+    server.obey(**rest)
+    server.wait(3600)
+    assert (server.step(), states(server.decide())) == ("", [("FailedOpen", "Drifted")])
+    assert server.body == before
+    server.ready(1)
+    assert server.step() == "what it was set for is over"
+    assert server.webhook["failurePolicy"] == "Fail"
+    server.ready(0)
+    server.wait(3600)
+    server.step()
+    assert (server.step(), server.webhook["failurePolicy"]) == ("", "Fail")
+
+
+@pytest.mark.parametrize("rest", [{"suspend": True}, {"mode": "Audit"}], ids=["suspended", "audit"])
+def test_a_policy_at_rest_that_no_longer_asks_for_it_gives_it_back(rest: dict[str, object]) -> None:
+    server = opened()
+    server.obey(webhooks={"reach": {"remediation": ["Timeout"]}}, **rest)
+    assert (server.step(), server.webhook["failurePolicy"]) == ("what it was set for is over", "Fail")
+    server = opened()
+    server.obey(webhooks={}, **rest)
+    assert (server.step(), server.webhook["failurePolicy"]) == ("what it was set for is over", "Fail")
+
+
+def test_where_the_guard_is_proved_over_webhooks_alone_that_one_write_goes() -> None:
+    """A dead mutating webhook keeps the rest from being proved; a pause stops this as well."""
+    server = Server(remediation=["FailOpenWhileDown"])
+    server.ready(0)
+    server.step()
+    server.wait(61)
+    decision, policies = server.decide(), {server.policy.uid: server.policy}
+    kinds = frozenset({server.body["kind"]})
+
+    def goes(**limits: Any) -> bool:
+        return bool(schedule([decision], policies, OperatorLimits(**limits), server.now).now)
+
+    assert (goes(), goes(halted="unguarded"), goes(halted="unguarded", guarded=kinds)) == (True, False, True)
+
+
+def opened() -> Server:
+    """A webhook that is failed open."""
+    server = Server(remediation=["FailOpenWhileDown"])
+    server.ready(0)
+    server.step()
+    server.wait(61)
+    server.step()
+    assert server.webhook["failurePolicy"] == "Ignore"
+    return server
+
+
+def frozen() -> Server:
+    """Failed open by refusals of our own writes, while its EndpointSlice says that it is ready."""
+    server = Server(remediation=["FailOpenWhileDown"])
+    server.decide()
+    server.wait(10)
+    server.refused()
+    assert server.step() == ""
+    (found,) = findings(server)
+    assert (found.reason, found.message) == (
+        "BackendDown",
+        (
+            f"webhook guard.example.dev: {BLOCKED} waits up to 10 s and fails now: {SERVICE} cannot be called; and 54 "
+            "more kinds of requests of the control plane"
+        ),
+    )
+    server.wait(60)
+    server.refused(since=60)
+    assert server.step() == "sets webhooks[name=guard.example.dev].failurePolicy"
+    server.refused("")
+    return server
+
+
+def test_where_nobody_can_write_that_it_is_dead_our_own_refused_writes_tell() -> None:
+    """It stays open until who keeps its endpoints could write the truth, and then for as long as that says."""
+    server = frozen()
+    server.wait(59)
+    assert (server.step(), states(server.decide())) == ("", [("FailedOpen", "ReportOnly")])
+    server.ready(0)
+    server.wait(3600)
+    assert server.step() == ""
+    server.ready(1)
+    assert (server.step(), server.webhook["failurePolicy"]) == ("what it was set for is over", "Fail")
+
+
+def test_what_was_refused_before_it_was_opened_says_nothing_of_after() -> None:
+    """To another replica, which has written nothing since."""
+    server = frozen()
+    server.refused(since=120)
+    server.wait(1)
+    server.ready(0)
+    server.step()
+    server.ready(1)
+    assert (server.step(), server.webhook["failurePolicy"]) == ("what it was set for is over", "Fail")
+    server.wait(20)
+    assert (server.step(), states(server.decide())) == ("", [("BlocksControlPlane", "ReportOnly")])
+
+
+def test_endpoints_that_never_change_close_it_again_after_the_same_time() -> None:
+    """It may be back: and where it is not, that is the end of it for the window."""
+    server = frozen()
+    assert server.decide().wake_at == server.now + timedelta(seconds=60)
+    server.wait(60)
+    assert (server.step(), server.webhook["failurePolicy"]) == ("what it was set for is over", "Fail")
+    server.refused()
+    server.wait(60)
+    server.refused(since=60)
+    assert (server.step(), states(server.decide())) == ("", [("BackendDown", "Contested")])
+
+
+def test_a_refusal_that_nothing_followed_says_nothing_any_more() -> None:
+    server = Server(remediation=["FailOpenWhileDown"])
+    server.refused()
+    assert server.decide().wake_at == server.now + timedelta(seconds=30)
+    server.wait(30)
+    assert (server.step(), findings(server)[0].reason) == ("", "BlocksControlPlane")
+    server.wait(60)
+    assert server.step() == ""
+
+
+def test_what_is_said_of_a_name_that_two_webhooks_bear_is_said_of_neither() -> None:
+    server = Server(remediation=["FailOpenWhileDown"])
+    other = copy.deepcopy(server.webhook)
+    server.body["webhooks"].append(other)
+    server.put()
+    server.refused(since=120)
+    assert {one.reason for one in findings(server)} == {"BlocksControlPlane"}
+    assert server.step() == ""
+
+
+def test_one_at_a_url_is_said_to_be_dead_and_never_opened() -> None:
+    """Of a URL nobody knows when somebody answers again."""
+    case = Case("url", EVERYTHING, "", 0, fields={"clientConfig": {"url": "https://a.test/"}})
+    server = Server(case, remediation=["FailOpenWhileDown"])
+    server.refused(since=120)
+    assert (server.step(), states(server.decide())) == ("", [("BackendDown", "ReportOnly")])
+    (found,) = findings(server)
+    assert "fails now: its URL cannot be called" in found.message
+    assert found.report_only == "of a URL nobody can tell when somebody answers there again"

@@ -29,7 +29,7 @@ from resilience_operator.cluster.objects.workloads import (
     Service,
 )
 from resilience_operator.cluster.selection import selects
-from resilience_operator.core.refs import Key
+from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.targets.coredns.cluster_dns import (
     DNS_SERVICE,
     is_cluster_dns,
@@ -37,6 +37,9 @@ from resilience_operator.targets.coredns.cluster_dns import (
 )
 from resilience_operator.targets.services.files import Maker, ServicesOfFiles
 from resilience_operator.targets.services.view import ServiceView
+from resilience_operator.targets.webhooks.files import view_of
+from resilience_operator.targets.webhooks.objects import WebhookConfiguration
+from resilience_operator.targets.webhooks.view import WebhookView
 from resilience_operator.targets.workloads.autoscalers import Autoscaler, autoscaler_of
 from resilience_operator.targets.workloads.budgets import name_of
 from resilience_operator.targets.workloads.foreign_pods import Stranger, Strangers
@@ -85,8 +88,10 @@ class Inventory:
         self._placed: dict[str, dict[str, list[Manifest]]] = defaultdict(lambda: defaultdict(list))
         self._sharing: dict[Pair, Sharing] = {}
         self._daemon_sets: list[DaemonSet] = []
+        self._webhooks: dict[ObjectRef, list[Manifest]] = defaultdict(list)
+        self._by_place: dict[Pair, Service] = {}
         self._strangers = Strangers()
-        self._services_of_files = ServicesOfFiles(self._every_variant, makers)
+        self._services_of_files = ServicesOfFiles(self._every_variant, makers, complete=complete)
         for namespace, found in beside:
             self._strangers.add(namespace, found)
         for takeover in takeovers:
@@ -98,7 +103,7 @@ class Inventory:
             else:
                 self._add(manifest)
         self._nodes = Nodes(nodes)
-        self._known = self._kinds(complete=complete)
+        self._known, self._complete = self._kinds(complete=complete), complete
 
     def _kinds(self, *, complete: bool) -> Known:
         """Which kinds were read, or are known to be none."""
@@ -122,6 +127,8 @@ class Inventory:
                     yield Subject(self._with_scaled(manifest, now), spot)
                 case HorizontalPodAutoscaler() | ScaledObject() | ConfigMap() as scaler:
                     yield Subject(self._scaler_view(manifest, scaler, now), spot)
+                case WebhookConfiguration() as configuration:
+                    yield Subject(self._webhook_view(manifest, configuration, now), spot)
                 case Service() as service:
                     yield Subject(self._service_view(manifest, service, now), spot)
 
@@ -129,6 +136,21 @@ class Inventory:
         """The view of a Service, beside the variant that is meant of each Deployment."""
         around = self._namespaces.get(found.metadata.namespace)
         return self._services_of_files.view(found, now, around, partial(self._is_meant, at))
+
+    def _webhook_view(self, at: Manifest, found: WebhookConfiguration, now: datetime) -> WebhookView:
+        """The view of a webhook configuration, beside the nearest variant of each other one."""
+        nearest = (
+            found if found.ref == place else self._nearest(at, variants, WebhookConfiguration)
+            for place, variants in self._webhooks.items()
+        )
+        return view_of(
+            found,
+            now,
+            (one for one in nearest if one is not None),
+            self._namespaces.values(),
+            lambda called: self._by_place.get((called.namespace, called.name)),
+            complete=self._complete,
+        )
 
     def _every_variant(self, namespace: str) -> Iterator[Deployment]:
         """The Deployments of a namespace, from all files."""
@@ -178,8 +200,12 @@ class Inventory:
                 self._budgets[found.metadata.namespace][found.metadata.name].append(manifest)
             case DaemonSet():
                 self._daemon_sets.append(found)
+            case WebhookConfiguration():
+                self._judged.append(manifest)
+                self._webhooks[found.ref].append(manifest)
             case Service():
                 self._judged.append(manifest)
+                self._by_place[found.metadata.namespace, found.metadata.name] = found
                 # One label of the selector is enough to find the few Services that may select a pod.
                 for pair in sorted(found.spec.selector.items())[:1] or [("", "")]:
                     self._services[found.metadata.namespace, pair].append(manifest)

@@ -33,10 +33,12 @@ from resilience_operator.core.kinds import (
     DAEMON_SET,
     DEPLOYMENT,
     HPA,
+    MUTATING_WEBHOOKS,
     NAMESPACE,
     NODE,
     SCALERS,
     SERVICE,
+    VALIDATING_WEBHOOKS,
     VOLUME_CLAIM,
     Kind,
 )
@@ -47,9 +49,10 @@ from resilience_operator.targets.services.files import Maker, is_custom, maker_o
 from resilience_operator.targets.workloads.autoscalers import MODES, may_be_parameters
 from resilience_operator.targets.workloads.foreign_pods import Stranger, stranger
 
+WEBHOOKS = (VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS)
 READ = {
     (kind.api_version, kind.kind): kind
-    for kind in (DEPLOYMENT, SERVICE, NAMESPACE, NODE, VOLUME_CLAIM, *SCALERS, BUDGET)
+    for kind in (DEPLOYMENT, SERVICE, NAMESPACE, NODE, VOLUME_CLAIM, *SCALERS, BUDGET, *WEBHOOKS)
 }
 READ["autoscaling/v1", HPA.kind] = HPA
 """(API version, kind) of what is read; of the older HPA the same fields."""

@@ -36,6 +36,8 @@ class Claim(Observed, frozen=True):
     leaves: frozenset[str] = frozenset()
     state: bool = False
     addon_state: bool = False
+    template: bool = False
+    """It owns something of the pod template."""
 
 
 class Meta(Observed, frozen=True):

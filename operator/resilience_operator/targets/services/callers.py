@@ -1,16 +1,17 @@
-"""Who would meet a Service that leads nowhere: Ingresses, HTTPRoutes and APIServices that point to one.
+"""Who would meet a Service that leads nowhere: Ingresses, HTTPRoutes, APIServices and webhooks that point to one.
 
 They make a finding's sentence better, and decide nothing.
 """
 
 from collections.abc import Iterable
 from sys import intern
+from typing import Protocol
 
 from msgspec import field
 
 from resilience_operator.cluster import wire
 from resilience_operator.cluster.objects.meta import Meta, Observed
-from resilience_operator.core.kinds import Kind
+from resilience_operator.core.kinds import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Kind
 from resilience_operator.core.refs import Key
 from resilience_operator.core.target import Watched
 
@@ -29,6 +30,25 @@ MOST = 64
 """Services of one object that are kept; whoever writes more is told of the first."""
 
 
+class Calls(Protocol):
+    """An object that points to Services, whichever target watches it."""
+
+    @property
+    def metadata(self) -> Meta:
+        """Its name and Namespace."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """The word that manifests have for its kind."""
+        ...
+
+    @property
+    def services(self) -> tuple[Key, ...]:
+        """(namespace, name) of each."""
+        ...
+
+
 class Caller(Observed, frozen=True):
     """An object that points to Services, projected to that."""
 
@@ -36,11 +56,6 @@ class Caller(Observed, frozen=True):
     kind: str
     services: tuple[Key, ...] = ()
     """(namespace, name) of each."""
-
-    @property
-    def place(self) -> tuple[str, str, str]:
-        """(kind, namespace, name)."""
-        return (self.kind, self.metadata.namespace, self.metadata.name)
 
 
 class _Named(wire.Wire):
@@ -141,7 +156,8 @@ WATCHED = (
     Watched(HTTP_ROUTE, WireRoute, route),
     Watched(API_SERVICE, WireAPIService, api_service),
 )
-KINDS = tuple(one.kind for one in WATCHED)
+KINDS = (*(one.kind for one in WATCHED), VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS)
+"""Kinds whose objects point to Services; webhook configurations are watched by another target."""
 
 
 class Callers:
@@ -150,16 +166,16 @@ class Callers:
     def __init__(self) -> None:
         self._of: dict[Key, set[tuple[str, str, str]]] = {}
 
-    def add(self, found: Caller) -> None:
+    def add(self, found: Calls) -> None:
         """Enter an object."""
         for key in found.services:
-            self._of.setdefault(key, set()).add(found.place)
+            self._of.setdefault(key, set()).add(_place(found))
 
-    def remove(self, gone: Caller) -> None:
+    def remove(self, gone: Calls) -> None:
         """The opposite of `add`."""
         for key in gone.services:
             known = self._of.get(key, set())
-            known.discard(gone.place)
+            known.discard(_place(gone))
             if not known:
                 self._of.pop(key, None)
 
@@ -169,3 +185,7 @@ class Callers:
             f"{kind} {where}/{named}" if where and where != namespace else f"{kind} {named}"
             for kind, where, named in sorted(self._of.get((namespace, name), ()))
         )
+
+
+def _place(found: Calls) -> tuple[str, str, str]:
+    return (found.kind, found.metadata.namespace, found.metadata.name)

@@ -57,12 +57,20 @@ def _texts(labels: Any) -> dict[str, str] | None:
 
 
 class ServicesOfFiles:
-    """Makes the views of Services; `deployments` gives those of a Namespace, each in all its variants."""
+    """Makes the views of Services; `deployments` gives those of a Namespace, each in all its variants.
+
+    `complete`: the files are all there is.
+    """
 
     def __init__(
-        self, deployments: Callable[[str], Iterable[Deployment]], makers: Iterable[Maker] = ()
+        self,
+        deployments: Callable[[str], Iterable[Deployment]],
+        makers: Iterable[Maker] = (),
+        *,
+        complete: bool = False,
     ) -> None:
         self._deployments = deployments
+        self._complete = complete
         self._makers: dict[str, list[Maker]] = {}
         for one in makers:
             self._makers.setdefault(one.namespace, []).append(one)
@@ -91,4 +99,5 @@ class ServicesOfFiles:
             nearby=(*gathered.nearby, *known),
             doubtful=tuple(one.what for one in makers if one.labels is None),
             in_files=True,
+            complete=self._complete,
         )

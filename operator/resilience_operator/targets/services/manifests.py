@@ -40,7 +40,7 @@ def cause_in_files(view: ServiceView) -> Verdict:
 def _selects_nothing(view: ServiceView) -> Verdict:
     selector = view.service.spec.selector
     near = nearest(selector, view.nearby)
-    if not near and (view.doubtful or not view.nearby):
+    if not near and (view.doubtful or not (view.nearby or view.complete)):
         why = MAY_MAKE.format(shortened(view.doubtful[0])) if view.doubtful else NO_WORKLOAD
         return Verdict(skipped=(Skipped(EMPTY_SERVICE, view.ref, why),))
     message = f"its selector {in_words(selector)} matches no workload of the input"

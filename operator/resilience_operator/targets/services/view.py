@@ -55,6 +55,8 @@ class ServiceView:
     """In files: what else may make pods in its Namespace, nobody knows with which labels."""
     in_files: bool = False
     """True where only manifests are known: no pod, no EndpointSlice."""
+    complete: bool = False
+    """In files: they are all there is, so a Namespace of which no workload was read has none."""
 
     @property
     def changed_at(self) -> datetime | None:

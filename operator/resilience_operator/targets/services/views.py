@@ -23,7 +23,7 @@ from resilience_operator.core.kinds import DEPLOYMENT, NAMESPACE, NODE, POD, SCA
 from resilience_operator.core.refs import Key
 from resilience_operator.core.target import Handler
 from resilience_operator.targets.services.callers import KINDS as CALLING
-from resilience_operator.targets.services.callers import Caller, Callers
+from resilience_operator.targets.services.callers import Callers, Calls
 from resilience_operator.targets.services.endpoints import leads_nowhere
 from resilience_operator.targets.services.labels import Gathered, gather
 from resilience_operator.targets.services.view import ServiceView
@@ -210,7 +210,7 @@ class ServiceViews:
             within = self._services.within(changed.metadata.name)
             self._dirty.mark(key_of(one.metadata.namespace, one.metadata.name) for one in within)
 
-    def _caller_changed(self, old: Caller | None, new: Caller | None) -> None:
+    def _caller_changed(self, old: Calls | None, new: Calls | None) -> None:
         if old is not None:
             self._callers.remove(old)
         if new is not None:

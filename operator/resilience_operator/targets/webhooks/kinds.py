@@ -10,7 +10,7 @@ import msgspec
 
 from resilience_operator.cluster import declared, wire
 from resilience_operator.cluster.keep import meta
-from resilience_operator.core.kinds import Kind
+from resilience_operator.core.kinds import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS
 from resilience_operator.core.target import Watched
 from resilience_operator.targets.webhooks.objects import (
     LEAVES,
@@ -20,10 +20,6 @@ from resilience_operator.targets.webhooks.objects import (
     WebhookConfiguration,
 )
 from resilience_operator.targets.workloads import endpoint_slices
-
-GROUP = "admissionregistration.k8s.io"
-VALIDATING_KIND = Kind(GROUP, "v1", "validatingwebhookconfigurations", VALIDATING, namespaced=False)
-MUTATING_KIND = Kind(GROUP, "v1", "mutatingwebhookconfigurations", MUTATING, namespaced=False)
 
 _INJECTED = "cert-manager.io/inject-"
 
@@ -57,7 +53,7 @@ def configuration(kind: str, found: WireConfiguration) -> WebhookConfiguration:
 
 
 WATCHED = (
-    Watched(VALIDATING_KIND, WireConfiguration, partial(configuration, VALIDATING)),
-    Watched(MUTATING_KIND, WireConfiguration, partial(configuration, MUTATING)),
+    Watched(VALIDATING_WEBHOOKS, WireConfiguration, partial(configuration, VALIDATING)),
+    Watched(MUTATING_WEBHOOKS, WireConfiguration, partial(configuration, MUTATING)),
     *endpoint_slices.WATCHED,
 )

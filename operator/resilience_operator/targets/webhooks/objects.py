@@ -7,7 +7,7 @@ from msgspec import Meta as Bounds
 
 from resilience_operator.cluster.objects.declared import Declared
 from resilience_operator.cluster.objects.meta import Observed, Selector
-from resilience_operator.core.refs import ObjectRef
+from resilience_operator.core.refs import Key, ObjectRef
 from resilience_operator.core.target import Leaf
 
 API_VERSION = "admissionregistration.k8s.io/v1"
@@ -39,6 +39,10 @@ class ServiceReference(Observed, frozen=True):
 
     namespace: str = ""
     name: str = ""
+
+    def __str__(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
 
 
 class ClientConfig(Observed, frozen=True):
@@ -108,6 +112,12 @@ class WebhookConfiguration(Declared, frozen=True):
     def mutating(self) -> bool:
         """True where its webhooks are called one after the other, and may change the object."""
         return self.kind == MUTATING
+
+    @property
+    def services(self) -> tuple[Key, ...]:
+        """(namespace, name) of the Services that its webhooks are called through."""
+        called = (one.client_config.service for one in self.webhooks)
+        return tuple(dict.fromkeys((one.namespace, one.name) for one in called if one is not None))
 
     @property
     def ref(self) -> ObjectRef:

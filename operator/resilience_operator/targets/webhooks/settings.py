@@ -44,8 +44,8 @@ class WebhookReach(RuleSettings, frozen=True):
     ] = ()
     """What may be written in Enforce; nothing if left out. Timeout sets timeoutSeconds to the maximum;
     NamespaceSelector adds one requirement to the owner's namespaceSelector; FailOpenWhileDown sets failurePolicy
-    Ignore while no endpoint of the backend is ready, and gives it back as soon as one is: what the webhook protects
-    is not protected meanwhile.
+    Ignore while no endpoint of the backend is ready, and gives it back as soon as one is, also when suspended or in
+    Audit by then: what the webhook protects is not protected meanwhile.
     """
     down_after_seconds: Annotated[int, Meta(ge=10, le=3600)] = 60
     """How long no endpoint of a backend has to be ready before its webhook is failed open; 60 if left out."""

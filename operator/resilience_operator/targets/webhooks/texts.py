@@ -21,8 +21,10 @@ TEXT = RuleText(
         "match. remediation names what may be written, the smallest first: Timeout sets timeoutSeconds to the allowed "
         "maximum; NamespaceSelector adds one requirement (kubernetes.io/metadata.name NotIn) to what the owner has; "
         "FailOpenWhileDown sets failurePolicy Ignore while no endpoint of the backend has been ready for "
-        "downAfterSeconds, only where a request is blocked that nodes or the control plane live on, and gives Fail "
-        "back as soon as one is ready, whatever onRelease says."
+        "downAfterSeconds, or for as long while the operator's own writes are refused because it cannot be called "
+        "(then nobody may be able to write that its endpoints are gone), only where a request is blocked that nodes or "
+        "the control plane live on, and gives Fail back as soon as one is ready, whatever onRelease says, also where "
+        "the policy is suspended or in Audit by then."
     ),
     why=(
         "Jetstack: during a control plane upgrade the new API server crash-looped, because its PostStartHook could not "

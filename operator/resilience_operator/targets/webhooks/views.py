@@ -13,15 +13,21 @@ from resilience_operator.cluster.cache import Cache
 from resilience_operator.cluster.dirty import DirtyKeys
 from resilience_operator.cluster.objects.neighbours import Namespace, Service
 from resilience_operator.cluster.state import believe
-from resilience_operator.core.kinds import NAMESPACE, SERVICE, Kind
+from resilience_operator.core.kinds import (
+    MUTATING_WEBHOOKS,
+    NAMESPACE,
+    SERVICE,
+    VALIDATING_WEBHOOKS,
+    WEBHOOK_CALLS,
+    Kind,
+)
 from resilience_operator.core.refs import Key
-from resilience_operator.core.target import Handler
-from resilience_operator.targets.webhooks.kinds import MUTATING_KIND, VALIDATING_KIND
+from resilience_operator.core.target import FailingCall, Handler
 from resilience_operator.targets.webhooks.objects import ServiceReference, WebhookConfiguration
-from resilience_operator.targets.webhooks.view import UNKNOWN, Backend, Chain, WebhookView
+from resilience_operator.targets.webhooks.view import UNKNOWN, Backend, Chain, WebhookView, of_service
 from resilience_operator.targets.workloads.endpoint_slices import ENDPOINT_SLICE, EndpointSlice
 
-KINDS = {kind.kind: kind for kind in (VALIDATING_KIND, MUTATING_KIND)}
+KINDS = {kind.kind: kind for kind in (VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS)}
 
 
 class WebhookViews:
@@ -34,13 +40,16 @@ class WebhookViews:
         self._dirty = dirty
         self._ready: defaultdict[ServiceReference, dict[str, int]] = defaultdict(dict)
         self._down_since: dict[ServiceReference, datetime] = {}
+        self._ready_since: dict[ServiceReference, datetime] = {}
+        self._failing: Mapping[str, FailingCall] = {}
         self._chain: Chain | None = None
         self.handlers: dict[Kind, Handler] = {
-            VALIDATING_KIND: self._configuration_changed,
-            MUTATING_KIND: self._configuration_changed,
+            VALIDATING_WEBHOOKS: self._configuration_changed,
+            MUTATING_WEBHOOKS: self._configuration_changed,
             ENDPOINT_SLICE: self._slice_changed,
             SERVICE: self._service_changed,
             NAMESPACE: self._namespace_changed,
+            WEBHOOK_CALLS: self._calls_changed,
         }
 
     def subjects(self) -> Iterator[Key]:
@@ -64,6 +73,9 @@ class WebhookViews:
             configuration=found,
             now=now,
             chain=self._known_chain(),
+            failing={
+                name: one for name, one in self._failing.items() if name not in self._known_chain().shared
+            },
             backends={service: self._backend(service, now) for service in services if service is not None},
             state=state,
             distrust=distrust,
@@ -76,14 +88,15 @@ class WebhookViews:
 
     def _backend(self, service: ServiceReference, now: datetime) -> Backend:
         found: Service | None = self._cache[SERVICE].get(service.namespace, service.name)
-        if found is not None and found.spec.type == "ExternalName":
-            return Backend(why="its Service is an ExternalName")
+        if (alias := of_service(found)) is not None:
+            return alias
         if not len(self._cache[ENDPOINT_SLICE]):
-            return UNKNOWN  # of files: every cluster has at least that of Service kubernetes
+            return UNKNOWN  # not read yet: every cluster has at least that of Service kubernetes
         ready = sum(self._ready.get(service, {}).values())
         if ready:
             self._down_since.pop(service, None)
-            return Backend(ready)
+            return Backend(ready, ready_since=self._ready_since.setdefault(service, now))
+        self._ready_since.pop(service, None)
         return Backend(0, down_since=self._down_since.setdefault(service, now))
 
     def _known_chain(self) -> Chain:
@@ -102,8 +115,9 @@ class WebhookViews:
         self._chain = None
         self._dirty.mark(_key(one) for one in (old, new) if one is not None)
         called = {webhook.client_config.service for one in self._configurations() for webhook in one.webhooks}
-        for service in self._down_since.keys() - called:
-            del self._down_since[service]
+        for kept in (self._down_since, self._ready_since):
+            for service in kept.keys() - called:
+                del kept[service]
 
     def _slice_changed(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
         for service in {
@@ -118,8 +132,7 @@ class WebhookViews:
             now = sum(known.values())
             if not known:
                 del self._ready[service]
-            if now:
-                self._down_since.pop(service, None)
+            (self._down_since if now else self._ready_since).pop(service, None)
             if bool(was) != bool(now) or old is None or new is None:
                 self._of_service(service)
 
@@ -132,6 +145,15 @@ class WebhookViews:
         if old is None or new is None or old.metadata.labels != new.metadata.labels:
             self._chain = None
             self._dirty.mark(self.subjects())
+
+    def _calls_changed(
+        self, old: Mapping[str, FailingCall] | None, new: Mapping[str, FailingCall] | None
+    ) -> None:
+        self._failing = new or {}
+        names = {*(old or {}), *(new or {})}
+        self._dirty.mark(
+            _key(one) for one in self._configurations() if any(each.name in names for each in one.webhooks)
+        )
 
     def _of_service(self, service: ServiceReference) -> None:
         """Look again at the configurations that call it."""

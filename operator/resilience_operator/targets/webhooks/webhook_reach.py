@@ -22,18 +22,26 @@ from resilience_operator.targets.webhooks.settings import Step, WebhookReach
 from resilience_operator.targets.webhooks.texts import WEBHOOK_REACH
 from resilience_operator.targets.webhooks.view import Backend, Called, WebhookView
 
+NOT_READ = "Service {} that it calls was not read"
+MAY = "whether a protected request is sent depends on {}, which the files do not say"
+
+NOTHING_VITAL = "no request that nodes or the control plane live on is blocked"
+AT_A_URL = "of a URL nobody can tell when somebody answers there again"
+
 TIMEOUT, SELECTOR, POLICY = "timeoutSeconds", "namespaceSelector", "failurePolicy"
 
 
 def check(settings: WebhookReach, view: WebhookView) -> Verdict:
     """What the configuration's webhooks can block, and the smallest steps that end it."""
+    if view.unread:
+        return Verdict(skipped=(Skipped(WEBHOOK_REACH, view.ref, NOT_READ.format(view.unread[0])),))
     alone = left_alone(view.configuration.metadata)
     judged = [Judged(settings, view, one, alone) for one in view.configuration.webhooks if one.name]
-    wakes = [one.opens_at for one in judged if one.opens_at is not None and one.opens_at > view.now]
+    wakes = [at for one in judged for at in one.wakes() if at > view.now]
     return Verdict(
         findings=(*(finding for one in judged for finding in one.findings()), *_slow_chain(settings, view)),
         demands=tuple(demand for one in judged for demand in one.demands()),
-        skipped=tuple(_unjudged(view)),
+        skipped=(*_unjudged(view), *(skip for one in judged for skip in one.skipped())),
         wake_at=min(wakes, default=None),
     )
 
@@ -90,12 +98,39 @@ class Judged:
     @cached_property
     def opens_at(self) -> datetime | None:
         """When it may be failed open; None where it is not to be: see the contract of FailOpenWhileDown."""
-        since = self.backend.down_since
-        if since is None or not self.backend.down or not self._allowed(Step.FAIL_OPEN_WHILE_DOWN):
+        since = self.backend.down_since if self.backend.down else self._kept_since
+        if since is None or not self._allowed(Step.FAIL_OPEN_WHILE_DOWN):
             return None
-        if not self.owners.fails_closed or not any(one.vital for one in self._sent(self.narrowed)):
+        if self.observed.client_config.service is None or not self.owners.fails_closed:
             return None
-        return since + timedelta(seconds=self.settings.down_after_seconds)
+        if not any(one.vital for one in self._sent(self.narrowed)):
+            return None
+        return since + self._patience
+
+    @cached_property
+    def _kept_since(self) -> datetime | None:
+        """Since when it is open though its endpoints are said to be ready; None where it is not to stay so.
+
+        They were said to be ready before as well, when it could not be called: whoever keeps them has time to write the
+        truth, now that they can, for as long as was waited for it.
+        """
+        ready, applies = self.backend.ready_since, self.view.state.applies
+        if not self.opened or ready is None or not applies or ready >= applies[-1].at:
+            return None
+        return applies[-1].at - self._patience if self.view.now < applies[-1].at + self._patience else None
+
+    @property
+    def _patience(self) -> timedelta:
+        return timedelta(seconds=self.settings.down_after_seconds)
+
+    def wakes(self) -> Iterator[datetime]:
+        """When time alone changes the answer."""
+        if self.opens_at is not None:
+            yield self.opens_at
+        if self.backend.refused_until is not None:
+            yield self.backend.refused_until
+        if self._kept_since is not None:
+            yield self._kept_since + 2 * self._patience
 
     def demands(self) -> Iterator[Demand]:
         """The leaves that the policy wants, whether they are there already or not."""
@@ -119,13 +154,14 @@ class Judged:
             yield self._down(sent) if self.backend.down else self._blocks(sent)
         elif self.observed.fails_closed and own:
             yield self._blocks_itself(own[0])
-        elif self.observed.fails_closed:
+        elif self.observed.fails_closed and not self.view.in_files:
             yield from self._may_block()
         if self.observed.seconds > self.settings.max_timeout_seconds and (sent or own):
             yield self._too_long((sent or own)[0])
 
     def _down(self, sent: tuple[Request, ...]) -> Finding:
-        message = f"{sent[0]} {self._fails()} now: {self._where} has no ready endpoint{_others(sent)}"
+        silent = "has no ready endpoint" if self.backend.ready == 0 else "cannot be called"
+        message = f"{sent[0]} {self._fails()} now: {self._where} {silent}{_others(sent)}"
         desired = IGNORE if self._allowed(Step.FAIL_OPEN_WHILE_DOWN) else None
         return self._finding("BackendDown", message, POLICY, desired)
 
@@ -146,15 +182,24 @@ class Judged:
             "BlocksItself", message, SELECTOR, _as_json(_without(self.owners, self._exempted()))
         )
 
+    def skipped(self) -> Iterator[Skipped]:
+        """In files, where labels of the cluster decide: nobody could do anything about a finding."""
+        doubt = self._doubt() if self.view.in_files and self.observed.fails_closed else None
+        if doubt is not None and not self._sent(self.observed):
+            yield Skipped(WEBHOOK_REACH, self.view.ref, MAY.format(doubt[1]))
+
     def _may_block(self) -> Iterator[Finding]:
-        for request in self._requests():
-            found = reach(self.observed, request, self.view.chain.namespaces)
-            if found.sent is None:
-                message = f"{request} may {self._fail()} without {self._where}: it depends on {found.because}"
-                yield self._finding(
-                    "MayBlockControlPlane", message, POLICY, None, "whether it is sent cannot be told here"
-                )
-                return
+        doubt = self._doubt()
+        if doubt is not None:
+            message = f"{doubt[0]} may {self._fail()} without {self._where}: it depends on {doubt[1]}"
+            yield self._finding(
+                "MayBlockControlPlane", message, POLICY, None, "whether it is sent cannot be told here"
+            )
+
+    def _doubt(self) -> tuple[Request, str] | None:
+        """The first request that may be sent, and what that depends on."""
+        answers = ((one, reach(self.observed, one, self.view.chain.namespaces)) for one in self._requests())
+        return next(((one, found.because) for one, found in answers if found.sent is None), None)
 
     def _too_long(self, request: Request) -> Finding:
         most = self.settings.max_timeout_seconds
@@ -165,7 +210,8 @@ class Judged:
 
     def _failed_open(self) -> Finding:
         message = (
-            f"its failurePolicy is Ignore for as long as {self._where} has no ready endpoint: what it protects is not "
+            f"its failurePolicy is Ignore for as long as {self._where} "
+            f"{'could not be called' if self.backend.ready else 'has no ready endpoint'}: what it protects is not "
             "protected now"
         )
         return self._finding(
@@ -181,7 +227,7 @@ class Judged:
         if not only and not self.alone:
             only = _no_step(needed) if desired is None or needed not in self.settings.remediation else ""
         if not only and leaf == POLICY and self.opens_at is None and self.narrowed is self.owners:
-            only = "no request that nodes or the control plane live on is blocked"
+            only = NOTHING_VITAL if self.observed.client_config.service is not None else AT_A_URL
         return Finding(
             rule=WEBHOOK_REACH,
             reason=reason,
@@ -199,7 +245,7 @@ class Judged:
     @property
     def _where(self) -> str:
         service = self.observed.client_config.service
-        return f"its backend Service {service.namespace}/{service.name}" if service is not None else "its URL"
+        return f"its backend Service {service}" if service is not None else "its URL"
 
     def _fail(self) -> str:
         return f"wait up to {self.observed.seconds} s and fail"
@@ -246,7 +292,8 @@ def _no_step(step: Step) -> str:
 
 def _others(sent: tuple[Request, ...]) -> str:
     more = len(sent) - 1
-    return f"; and {more} more kinds of requests of the control plane" if more else ""
+    kinds = "kind" if more == 1 else "kinds"
+    return f"; and {more} more {kinds} of requests of the control plane" if more else ""
 
 
 def _without(webhook: Webhook, namespaces: tuple[str, ...]) -> Selector:

@@ -27,6 +27,7 @@ from resilience_operator.cluster.objects.workloads import (
     Scaler,
     Service,
 )
+from resilience_operator.cluster.store import Store
 from resilience_operator.core.kinds import (
     APPLICATION,
     BUDGET,
@@ -50,6 +51,7 @@ from resilience_operator.core.target import Handler
 from resilience_operator.targets.coredns import addon_state as addons
 from resilience_operator.targets.coredns.cluster_dns import runs_cache
 from resilience_operator.targets.workloads.foreign_pods import beside, stranger_of
+from resilience_operator.targets.workloads.mass_restarts import MassRestarts, TooMany
 from resilience_operator.targets.workloads.relations import Index, scaled_by
 from resilience_operator.targets.workloads.view import View
 from resilience_operator.targets.workloads.views import ViewBuilder
@@ -72,6 +74,7 @@ class WorkloadViews:
         self._index = Index()
         self._views = ViewBuilder(cache, self._index)
         self._deployments: Cache[Deployment] = cache[DEPLOYMENT]
+        self._restarts = MassRestarts()
         self._moved: list[Deployment] = []
         self._applications: set[str] = set()
         self.handlers: dict[Kind, Handler] = {
@@ -121,7 +124,12 @@ class WorkloadViews:
         self._views.reading = new
         self.dirty.mark((addons.PLACE, addons.KEY))
 
+    def too_many_restarts(self, percent: int) -> TooMany | None:
+        """Whether others restart more than that share of all Deployments at once."""
+        return self._restarts.too_many(len(self._deployments), percent)
+
     def _deployment_changed(self, old: Deployment | None, new: Deployment | None) -> None:
+        self._restarts.follow(old, new)
         if old is not None:
             self._index.remove_deployment(old)
         if new is not None:
@@ -238,6 +246,12 @@ class WorkloadViews:
         changed = new or old
         if changed is not None and not alike_claim(old, new):
             self.dirty.mark(self._index.users_of(changed.metadata.namespace, changed.metadata.name))
+
+
+def too_many_restarts(store: Store, percent: int) -> TooMany | None:
+    """Whether others restart more than that share of a store's Deployments at once."""
+    views = next(one for one in store.views if isinstance(one, WorkloadViews))
+    return views.too_many_restarts(percent)
 
 
 def _key(found: Deployment | Scaler) -> Key:
