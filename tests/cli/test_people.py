@@ -168,8 +168,8 @@ async def test_a_credential_plugin_that_is_not_installed_is_named(tmp_path: Path
     code, _, err = await ran(argv)
     assert code == 2
     assert err == (
-        f"The kubeconfig {file} gives no credentials ([Errno 2] No such file or directory: 'no-such-plugin'): is the"
-        " credential plugin that it names installed, and does it work alone?\n"
+        f"The kubeconfig {file} cannot be used: its credential plugin no-such-plugin is not installed: install it, or "
+        "put its folder on the PATH. Give another one with --kubeconfig and --context.\n"
     )
 
 

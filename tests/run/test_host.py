@@ -491,8 +491,7 @@ def test_an_outage_of_the_api_server_makes_it_unready_and_never_unhealthy(
     lab = own_lab(nodes=1)
     serve_policies(lab)
     namespace = lab.namespace()
-    # Bookmarks come once a minute: below that, idle streams would be stale by turns, outage or not.
-    with Program(lab, namespace, "--stall-timeout=75") as program:
+    with Program(lab, namespace, "--stall-timeout=15") as program:
         lab.wait(lambda: "resilience_leader 1.0" in program.get("/metrics")[1], what="leadership")
         lab.kill("kube-apiserver")
         lab.wait(lambda: "resilience_leader 0.0" in program.get("/metrics")[1], what="the Lease to be lost")
@@ -506,6 +505,25 @@ def test_an_outage_of_the_api_server_makes_it_unready_and_never_unhealthy(
         lab.wait(lambda: program.get("/readyz") == (200, "ok\n"), timeout=90, what="readiness again")
         lab.wait(lambda: "resilience_leader 1.0" in program.get("/metrics")[1], what="leadership again")
         assert program.process.poll() is None
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_five_minutes_in_which_nothing_happens_give_no_warning_and_no_new_list(
+    own_lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    lab = own_lab(nodes=1)
+    serve_policies(lab)
+    log = tmp_path / "log"
+    with Program(lab, lab.namespace(), "--resync=900", log=log) as program:
+        lab.wait(lambda: program.get("/readyz") == (200, "ok\n"), timeout=60, what="readiness")
+        before = _lists(program.get("/metrics")[1])
+        for _ in range(100):
+            time.sleep(3)
+            assert program.get("/readyz") == (200, "ok\n")
+        assert _lists(program.get("/metrics")[1]) == before
+    assert [line for line in log.read_text().splitlines() if " INFO " not in line] == []
 
 
 @pytest.mark.lab
@@ -526,7 +544,7 @@ def test_without_an_api_server_it_waits_unready_and_ends_when_told_to(
 class Program:
     """`resilience-operator run` as a process, asked over HTTP."""
 
-    def __init__(self, lab: Lab, namespace: str, *more: str) -> None:
+    def __init__(self, lab: Lab, namespace: str, *more: str, log: Path = Path(os.devnull)) -> None:
         self.bind = f"127.0.0.1:{_free_port()}"
         argv = [
             f"--kubeconfig={lab.kubeconfig()}",
@@ -540,7 +558,8 @@ class Program:
             *more,
         ]
         command = [sys.executable, "-m", "resilience_operator.run.host", "run", *argv]
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        with log.open("wb") as stderr:
+            self.process = subprocess.Popen(command, stderr=stderr)
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body; (0, "") where nobody listens yet."""
@@ -559,6 +578,13 @@ class Program:
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
+
+
+def _lists(metrics: str) -> list[str]:
+    """What was listed, and how often, by what /metrics say."""
+    name = "resilience_api_requests_total{"
+    lines = [line for line in metrics.splitlines() if line.startswith(name) and 'verb="list"' in line]
+    return sorted(line for line in lines if 'code="200"' in line)
 
 
 async def _ask(bind: str, path: str) -> tuple[int, str]:

@@ -95,7 +95,7 @@ def _times(run: argparse.ArgumentParser) -> None:
         "lease-duration": "a Lease that was not renewed for so long may be taken over",
         "request-timeout": "a write is given up after this; a new leader waits for it as well",
         "resync": "everything is evaluated anew, and policies are listed, this often",
-        "stall-timeout": "a watch that is silent for so long is opened anew",
+        "stall-timeout": "a watch that is silent for so long is dead: its kind is listed anew",
         "contest-window": "time in which another manager's reverts of our value are counted",
         "contest-backoff": "first pause after we gave a value up to another manager",
         "eks-poll": "AWS is asked for the EKS add-on of cluster DNS this often, while a policy asks for its replicas",
