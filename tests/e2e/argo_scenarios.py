@@ -58,9 +58,7 @@ def what_git_does_not_set_stands_and_is_given_back(shop: Shop) -> None:
 def too_few_replicas_of_git_are_left_after_three_reverts(shop: Shop) -> None:
     """Git sets fewer replicas than the floor, and puts them back each time."""
     shop.open(shop.web(replicas=1))
-    # A change of replicas is paced by the soak, so that three take as long.
-    paced = {"soakSeconds": 1, "progressDeadlineSeconds": 10}
-    shop.demand(conflicts="TakeOver", rollout=paced, deployments={"replicas": {"min": 3}})
+    shop.demand(conflicts="TakeOver", deployments={"replicas": {"min": 3}})
     contested(shop)
     assert shop.spec("web")["replicas"] == 1
     assert {spec["replicas"] for spec in shop.revisions()} == {1, 3}

@@ -176,7 +176,7 @@ class Shop(Scene):
         It answers 422 as well where a JSON patch was for an older object: that one is decided anew.
         """
         writes = self.lab.audit.writes(resource="deployments", namespace=self.namespace)
-        refused = [write for write in writes if write.code == 422 and not write.dry_run]
+        refused = [write for write in writes if write.code == 422 and not write.asks_the_guard]
         said = [(write.user_agent, str((write.response_object or {}).get("message"))) for write in refused]
         return [(agent, message) for agent, message in said if not message.startswith(OUTDATED)]
 
@@ -230,7 +230,7 @@ class Shop(Scene):
             text = f"policy: {conditions} {status.get('summary', {})} {found}"
             lines.append((write.time, f"{write.code} {write.subresource or 'spec'} {text}"))
         for write in self.lab.audit.writes(resource="deployments", namespace=self.namespace):
-            if not write.dry_run and not write.subresource:
+            if not write.asks_the_guard and not write.subresource:
                 text = json.dumps(write.request_object)[:500]
                 lines.append(
                     (write.time, f"{write.code} {write.user_agent.split('/')[0]} {write.verb} {text}")

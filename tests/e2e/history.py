@@ -35,7 +35,7 @@ def deployment_writes(lab: Lab, namespace: str) -> list[Write]:
     found = [
         write
         for write in lab.audit.writes(resource="deployments", namespace=namespace)
-        if write.succeeded and not write.dry_run and write.resource_version
+        if write.succeeded and not write.asks_the_guard and write.resource_version
     ]
     return sorted(found, key=lambda write: int(write.resource_version))
 

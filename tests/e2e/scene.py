@@ -196,7 +196,7 @@ class Scene:
             for write in found
             if write.user_agent.startswith(("resilience-operator", "kopf"))
             and write.resource != "leases"
-            and not write.dry_run  # The guard is asked by such, of objects of any Namespace.
+            and not write.asks_the_guard  # The guard is asked by such, of objects of any Namespace.
             and self.name in f"{write.namespace} {write.name}"
         ]
 

@@ -199,7 +199,7 @@ def cleared(site: Platform) -> None:
 def in_order(site: Platform, since: Mark | None, *objects: tuple[str, str]) -> bool:
     """True where Argo CD's first writes to these (resource, name) came in this order; says what it did where not."""
     writes = site.lab.audit.writes(since, user=USER)
-    done = [(one.resource, one.name) for one in writes if one.succeeded and not one.dry_run]
+    done = [(one.resource, one.name) for one in writes if one.succeeded and not one.asks_the_guard]
     found = [done.index(one) for one in objects]
     assert found == sorted(found), pretty(dict(zip(map(str, objects), found, strict=True)))
     return True

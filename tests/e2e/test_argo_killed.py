@@ -135,7 +135,7 @@ def judge(home: Scene, shops: list[Shop], killed_at: int) -> None:
         write
         for shop in shops
         for write in shop.lab.audit.writes(resource="deployments", namespace=shop.namespace)
-        if is_ours(write) and not write.dry_run
+        if is_ours(write) and not write.asks_the_guard
     ]
     assert len(sent) <= 2 * len(everything), "with those that were refused because Git was faster"
     assert {write.code for write in sent} <= {200, 409}

@@ -289,6 +289,6 @@ def late_writes(scene: Scene) -> list[tuple[str, str, int]]:
         for write in scene.lab.audit.writes(user=DEPOSED)
         if write.time > taken
         and write.resource != "leases"
-        and not write.dry_run
+        and not write.asks_the_guard
         and scene.name in f"{write.namespace} {write.name}"
     ]

@@ -147,7 +147,10 @@ def test_zero_stays_zero_and_a_maximum_is_never_raised(scene: Scene, keda: None)
         wanted = {("replicas", "capped"): "ReportOnly", ("replicas", "sleepy"): "ReportOnly"}
         scene.wait(lambda: scene.states() == wanted, "both are reported")
         messages = {one["object"]["name"]: one["message"] for one in scene.findings()}
-        assert "kubectl resilience plan --patch prints what to commit" in messages["capped"]
+        assert messages["capped"] == (
+            "maxReplicas is 1, below the floor of 3 replicas for Deployment capped; a maximum is never raised;"
+            " kubectl resilience plan --patch prints what to commit"
+        )
         assert messages["sleepy"].endswith("it may scale to zero, and that stays possible")
         settle(3)
     assert scene.spec("asleep")["replicas"] == 0

@@ -193,9 +193,7 @@ def test_who_replaces_the_whole_object_again_and_again_is_named_after_three_reve
         scene.lab.kubectl("replace", "-f", "-", input=json.dumps(theirs))
 
     with scene.operator("--contest-window=120", "--contest-backoff=60"):
-        # A replace takes our record away: what it started counts until its deadline.
-        paced = {"soakSeconds": 1, "progressDeadlineSeconds": 10}
-        scene.policy(conflicts="TakeOver", rollout=paced, deployments={"replicas": {"min": 3}})
+        scene.policy(conflicts="TakeOver", deployments={"replicas": {"min": 3}})
         for _ in range(3):
             scene.wait(lambda: scene.spec("web")["replicas"] == 3, "we write", 30)
             replace()

@@ -102,8 +102,9 @@ def requests(lab: Lab, since: Mark | None = None) -> list[Read]:
 
 
 def forbidden(lab: Lab, since: Mark | None = None) -> list[tuple[str, str, str, str]]:
-    """What was refused of all that it wants: by a dry run it only asks whether it is guarded."""
-    refused = (one for one in requests(lab, since) if one.code == 403 and "dryRun=All" not in one.uri)
+    """What was refused of all that it wants, but for its questions whether it is guarded."""
+    asks = [write.uri for write in lab.audit.writes(since, user=USER) if write.asks_the_guard]
+    refused = (one for one in requests(lab, since) if one.code == 403 and one.uri not in asks)
     return sorted({(one.verb, one.group, resource(one), one.name) for one in refused})
 
 

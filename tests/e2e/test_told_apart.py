@@ -61,7 +61,7 @@ def chosen(who: str, program: str) -> Seen:
         [NDOTS],
         0,
         "Contested",
-        f"{LACKS}; {who} dnsConfig.options as somebody wants it ({program}){COMMIT}",
+        f"{LACKS}; {who} dnsConfig.options ({program}){COMMIT}",
     )
 
 

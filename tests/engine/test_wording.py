@@ -23,16 +23,20 @@ POD = "spec.template.spec"
                 ' commit {"spec":{"template":{"spec":{}}}} (as YAML: kubectl resilience plan --patch)'
             ),
             (
-                "helm sets dnsConfig.options as somebody wants it (helm, Update);"
+                "helm sets dnsConfig.options (helm, Update);"
                 " kubectl resilience plan --patch prints what to commit"
             ),
+        ),
+        (
+            'maxReplicas is 1; to end it, commit {"spec":{"maxReplicas":3}}; a maximum is never raised',
+            "maxReplicas is 1; a maximum is never raised; kubectl resilience plan --patch prints what to commit",
         ),
         ('x sets data.linear: "{\\"min\\":1…', 'x sets data.linear: "{\\"min\\":1…'),
         (
             f"{POD}.containers[name=web].lifecycle.preStop is missing",
             "lifecycle.preStop of container web is missing",
         ),
-        ('sets spec.x: {"a":[1,2 …', "sets x as somebody wants it"),
+        ('sets spec.x: {"a":[1,2 …', "sets x"),
         (
             "minReplicas is 2; to end it, type: aws eks update-addon --cluster-name a --configuration-values '{}'",
             "minReplicas is 2; kubectl resilience report prints the command",

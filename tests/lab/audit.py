@@ -58,9 +58,13 @@ class Write(Read):
         return 200 <= self.code < 300
 
     @property
-    def dry_run(self) -> bool:
-        """Whether it was only asked what would happen."""
-        return "dryRun=All" in self.uri
+    def asks_the_guard(self) -> bool:
+        """Whether it is a dry run by which the operator proves that it is guarded (api.guard), and no other.
+
+        The log has no body of what was refused for want of a right.
+        """
+        proof = self.request_object is None or "guard-proof" in json.dumps(self.request_object)
+        return "dryRun=All" in self.uri and proof
 
 
 class Audit:

@@ -31,10 +31,19 @@ _DECODER = json.JSONDecoder()
 
 def sentence(message: str, most: int = SENTENCE) -> str:
     """A message with its paths in words and without JSON, at most so many characters."""
-    head, patch, _ = message.partition(COMMIT)
+    head, patch, after = message.partition(COMMIT)
     head, commands = _COMMAND.subn("", head)
-    tail = PRINTS if patch else TYPES if commands else ""
+    tail = _reason_after(after) + PRINTS if patch else TYPES if commands else ""
     return plain(_without_values(_PATH.sub(_in_words, head)), most - len(tail)) + tail
+
+
+def _reason_after(patch: str) -> str:
+    """What a rule says after its patch, such as: ; a maximum is never raised."""
+    try:
+        reason = patch[_DECODER.raw_decode(patch)[1] :]
+    except (ValueError, RecursionError):
+        return ""
+    return reason if reason.startswith("; ") and len(reason) <= LONGEST_NAME else ""
 
 
 def _in_words(found: re.Match[str]) -> str:
@@ -45,10 +54,10 @@ def _in_words(found: re.Match[str]) -> str:
 
 
 def _without_values(text: str) -> str:
-    """The text with a word in place of each value of JSON; one that was cut ends where it was cut."""
+    """The text without values of JSON; one that was cut ends where it was cut."""
     parts, at = [], 0
     while (found := _VALUE.search(text, at)) is not None:
-        parts += [text[at : found.start()], " as somebody wants it" if found[0].startswith(":") else " …"]
+        parts += [text[at : found.start()], "" if found[0].startswith(":") else " …"]
         try:
             _, at = _DECODER.raw_decode(text, found.end())
         except (ValueError, RecursionError):

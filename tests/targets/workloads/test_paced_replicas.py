@@ -105,6 +105,13 @@ def test_of_many_singles_one_is_raised_at_a_time_and_the_next_when_its_pods_are_
     assert planned([late, single("b")], one)[0] == ["b"]
 
 
+def test_nothing_comes_of_a_number_that_somebody_took_back() -> None:
+    coming = written("a", 1, 2, available=1, seconds_ago=61)
+    assert planned([coming, single("b")], policy())[0] == []
+    taken_back = replace(single("a"), state=coming.state)
+    assert planned([taken_back, single("b")], policy())[0] == ["a"]
+
+
 def test_nothing_is_raised_or_lowered_outside_of_the_windows() -> None:
     lowered = written("a", 1, 5, available=5, seconds_ago=3600)
     for subject in (single("a"), lowered):

@@ -53,9 +53,10 @@ def our_scaling(view: View, soak_seconds: int, deadline_seconds: int) -> OurRoll
     last = view.state.applies[-1] if view.state.applies else None
     if last is None or last.revision or last.at > view.now + AHEAD or isinstance(view.target, Addon):
         return NO_ROLLOUT
-    held = {Path.parse(text): one for text, one in view.state.leaves.items()}
-    numbers = {path: one for path, one in held.items() if path in NUMBERS}
-    floors = [_least(path, one.set) for path, one in numbers.items()]
+    held = {Path.parse(text): one.set for text, one in view.state.leaves.items()}
+    # Nothing comes of a number that somebody took back.
+    in_force = {path: value for path, value in held.items() if observed_value(view.target, path) == value}
+    floors = [_least(path, value) for path, value in in_force.items() if path in NUMBERS]
     if floors:
         found = [_coming(one, max(floors), last.at, deadline_seconds) for one in _scaled(view)]
         if any(one.running for one in found):
