@@ -117,7 +117,9 @@ def running_autoscaler(lab: Lab, log: Path, poll_seconds: float = 0.2) -> Abstra
 def scaled_to(lab: Lab, since: Mark) -> list[int]:
     """Every number of replicas that cluster DNS was told to have since then, from the audit log."""
     writes = lab.audit.writes(since, resource="deployments", namespace=NAMESPACE, name="coredns")
-    told = [one for one in writes if one.succeeded and not one.asks_the_guard and one.subresource in ("", "scale")]
+    told = [
+        one for one in writes if one.succeeded and not one.asks_the_guard and one.subresource in ("", "scale")
+    ]
     return [
         one.response_object["spec"]["replicas"]
         for one in told

@@ -115,9 +115,9 @@ def test_over_forty_cycles_of_nodes_dns_never_goes_below_the_floor(scene: Scene)
         log = (scene.logs / "cpa.log").read_text()
         assert "4 of 4 nodes count" in log, "of which CPA would keep 2"
         ours = lab.audit.writes(mark, resource="configmaps", namespace=dns.NAMESPACE)
-        assert [one.user_agent for one in ours if "resilience" in one.user_agent and not one.asks_the_guard] == [], (
-            "nothing after the first"
-        )
+        assert [
+            one.user_agent for one in ours if "resilience" in one.user_agent and not one.asks_the_guard
+        ] == [], "nothing after the first"
         for number, (was, now) in enumerate(itertools.pairwise(told)):
             assert was != now, f"write {number + 1} changed nothing: {told}"
         scene.delete_policy()

@@ -49,7 +49,9 @@ def test_report_lists_every_finding(scene: Scene) -> None:
     policy = scene.policy(mode="Audit", deployments={"dnsConfig": {}})
     told = resilience(scene, "report", policy, "-o", "json")
     assert told.returncode == 1, told.stderr
-    assert [(row["state"], row["rule"], row["object"]["name"]) for row in json.loads(told.stdout)] == [
+    assert [
+        (row["state"], row["rule"], row["object"]["name"]) for row in json.loads(told.stdout)["findings"]
+    ] == [
         ("Drifted", "dns-config", "api"),
         ("Drifted", "dns-config", "web"),
     ]

@@ -82,7 +82,7 @@ def findings(scene: Scene) -> list[tuple[str, str, str, str]]:
     assert complaints(told.stderr) == []
     return sorted(
         (row["object"]["kind"], row["object"]["name"], row["rule"], row["state"])
-        for row in json.loads(told.stdout)
+        for row in json.loads(told.stdout)["findings"]
     )
 
 

@@ -39,6 +39,9 @@ class Result:
         return 2 if self.problems else 1 if fails else 0
 
 
+JSON_VERSION = 1
+"""Of the JSON of `check`, `plan` and `report`: counted up where something is called otherwise or is gone."""
+
 _NAMED = 3
 """Files that a line names; JSON names all."""
 SPEC_ALONE = "where pods run is judged in a cluster (--cluster); files show the spec alone"
@@ -130,13 +133,14 @@ def _plural(word: str, count: int) -> str:
 
 
 def as_json(result: Result) -> str:
-    """One JSON object: policy, summary (counts), findings, skipped, ignored, errors.
+    """One JSON object: version, policy, summary (counts), findings, skipped, ignored, errors.
 
     A finding has rule, reason, severity, object, message, path and desired (of a leaf), observed, reportOnly (why it is
     never enforced), file and line; what is not there is left out.
     """
     judgement = result.judgement
     body = {
+        "version": JSON_VERSION,
         "policy": judgement.policy.name,
         "summary": {
             "findings": len(judgement.hits),

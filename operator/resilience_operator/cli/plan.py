@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from resilience_operator.cli import patches
+from resilience_operator.cli import patches, scope
 from resilience_operator.cli.cluster import Cluster, connect, read, spoken
 from resilience_operator.cli.naming import named
+from resilience_operator.cli.output import JSON_VERSION
 from resilience_operator.cli.remedy import committable
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.findings import State
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print what to commit where the operator may not write: patches of a kustomization.yaml (kustomize),"
         " or manifests with nothing but what is to be another (manifest)",
     )
+    scope.add_arguments(parser, rules=False)
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.add_argument("--kubeconfig", default="", metavar="FILE")
     parser.add_argument("--context", default="", metavar="NAME")
@@ -51,12 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the plan; 0. Raises OperatorError where the cluster cannot be read or the policy is not there."""
     policy, form = patch_asked(options.policy or "", options.patch or "")
-    cluster = asyncio.run(_read(options))
+    cluster, asked = asyncio.run(_read(options)), scope.scope_of(options)
     if form:
-        found, as_json = patches.of_cluster(cluster, policy), options.output == "json"
+        found, as_json = patches.of_cluster(cluster, policy, asked), options.output == "json"
         print(patches.as_json(found) if as_json else patches.printed(found, form, policy), end="")
         return 0
-    plan = make(cluster, policy, options.max_rollouts)
+    plan = make(cluster, policy, options.max_rollouts, asked)
     print(json.dumps(plan, indent=2) if options.output == "json" else text(plan))
     return 0
 
@@ -73,13 +75,13 @@ def patch_asked(policy: str, form: str) -> tuple[str, str]:
 
 async def _read(options: argparse.Namespace) -> Cluster:
     async with await connect(options.kubeconfig, options.context) as session:
-        cluster = await read(session)
+        cluster = await read(session, scope.scope_of(options))
     cluster.require()
     return cluster
 
 
-def make(cluster: Cluster, name: str, max_rollouts: int) -> Plan:
-    """The plan as plain data, as `-o json` prints it."""
+def make(cluster: Cluster, name: str, max_rollouts: int, asked: scope.Scope = scope.EVERYTHING) -> Plan:
+    """The plan as plain data, as `-o json` prints it; what is not asked about counts in the order, and is not shown."""
     policies: Mapping[str, Policy] = cluster.policies
     if name:
         policies = {**policies, name: cluster.policy(name).enforced()}
@@ -87,12 +89,14 @@ def make(cluster: Cluster, name: str, max_rollouts: int) -> Plan:
     by_uid = {policy.uid: policy for policy in policies.values()}
     limits = OperatorLimits(max_rollouts, 100)
     order = schedule(decisions, by_uid, limits, cluster.now)
+    decisions = [one for one in decisions if _asked(one, cluster, asked)]
     changing = [change for decision in decisions for change in decision.changes if _concerns(change, name)]
     changing.sort(key=lambda change: (bool(_waits(change, order)), not change.urgent, _waits(change, order)))
     steps = [_step(change, _waits(change, order)) for change in changing]
-    resting = _of_suspended(cluster) if not name else []
+    resting = _of_suspended(cluster, asked) if not name else []
     steps += [_step(change, f"policy {_names(change)} is suspended") for change in resting]
     return {
+        "version": JSON_VERSION,
         "policy": name or None,
         "mode": mode_word(cluster.policy(name)) if name else None,
         "objects": len(steps),
@@ -171,13 +175,17 @@ def _estimate(changes: list[Change], at_once: int) -> int:
     return sum(ROLLOUT_SECONDS + soak for soak in soaks) // max(1, at_once)
 
 
-def _of_suspended(cluster: Cluster) -> list[Change]:
+def _asked(decision: Decision, cluster: Cluster, asked: scope.Scope) -> bool:
+    return asked.takes(decision.key, asked.selector and cluster.look(decision.key))
+
+
+def _of_suspended(cluster: Cluster, asked: scope.Scope) -> list[Change]:
     """What would change if nobody were suspended, for the policies that are."""
     awake = {
         name: replace(policy, suspend=False) for name, policy in cluster.policies.items() if policy.suspend
     }
     found = cluster.proposals(awake) if awake else []
-    return [change for decision in found for change in decision.changes]
+    return [change for decision in found if _asked(decision, cluster, asked) for change in decision.changes]
 
 
 def _names(change: Change) -> str:
