@@ -28,7 +28,8 @@ from resilience_operator.api.pause import PauseSwitch
 from resilience_operator.api.policies import PolicyFeed
 from resilience_operator.core.errors import ApiError, ConfigurationError, Unreachable
 from resilience_operator.run import flags
-from resilience_operator.run.host import JsonFormatter, main
+from resilience_operator.run.host import main
+from resilience_operator.run.logs import JsonFormatter, Repeats
 from resilience_operator.run.services import Settings
 from resilience_operator.run.supervision import Tasks
 from tests.lab import Lab
@@ -60,6 +61,7 @@ def test_without_flags_the_published_defaults_hold() -> None:
         api_qps=50.0,
         api_burst=100,
         log_format="text",
+        log_level="info",
     )
 
 
@@ -83,10 +85,12 @@ def test_every_flag_is_read() -> None:
         "api-qps": "11",
         "api-burst": "12",
         "log-format": "json",
+        "log-level": "debug",
     }
     chosen = flags.parse(["run", *(f"--{name}={value}" for name, value in given.items())])
     assert chosen == Settings(
-        "/etc/k", "c", "n", "i", "127.0.0.1:1", "[::1]:2", 3, 4, "team in (a,b)", 5.5, 6, 7, 8, 9, 10, 11, 12, "json"
+        "/etc/k", "c", "n", "i", "127.0.0.1:1", "[::1]:2", 3, 4, "team in (a,b)", 5.5, 6, 7, 8, 9, 10, 11, 12,
+        "json", "debug"
     )  # fmt: skip
 
 
@@ -115,6 +119,7 @@ def test_the_home_is_the_namespace_of_the_service_account(tmp_path: Path) -> Non
         ("--api-burst=0", "must be at least 1, not 0"),
         ("--metrics-bind=8080x", "an address to listen on is written [HOST]:PORT, not '8080x'"),
         ("--log-format=xml", "invalid choice: 'xml'"),
+        ("--log-level=loud", "invalid choice: 'loud'"),
         ("--resink=1", "unrecognized arguments: --resink=1"),
     ],
 )
@@ -152,6 +157,32 @@ def test_a_log_line_in_json_is_one_object_a_line() -> None:
         "message": "two\nlines of x",
     }
     assert "\n" not in JsonFormatter().format(record)
+
+
+def test_a_log_line_has_what_it_is_about_as_fields() -> None:
+    record = logging.LogRecord("a.b", logging.INFO, "f", 1, "apply", (), None)
+    record.object, record.policies, record.rules = "Deployment shop/web", ["p"], ["r"]
+    line = json.loads(JsonFormatter().format(record))
+    assert (line["object"], line["policies"], line["rules"]) == ("Deployment shop/web", ["p"], ["r"])
+
+
+def test_what_fails_again_and_again_is_said_at_once_and_then_once_a_minute() -> None:
+    now = 0.0
+    repeats = Repeats(lambda: now)
+
+    def passed(level: int, what: str, wait: float) -> bool:
+        words = (what, wait)
+        return repeats.filter(logging.LogRecord("a", level, "f", 1, "%s waits %.1f s", words, None))
+
+    said = []
+    for number in range(12):
+        now = 11.0 * number
+        said.append(
+            (passed(logging.WARNING, "the Lease", number / 7), passed(logging.INFO, "the Lease", 0.5))
+        )
+    assert [loud for loud, _ in said] == [number in (0, 6) for number in range(12)]
+    assert all(quiet for _, quiet in said)
+    assert passed(logging.WARNING, "a list", 0.5), "another warning is another"
 
 
 # Health

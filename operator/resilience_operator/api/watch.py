@@ -196,8 +196,7 @@ class Reflector:
         self.last_error = str(failure or "the API server ended the watch at once")
         asked = failure.retry_after if isinstance(failure, RequestFailed) else None
         wait = self._backoff.next(asked)
-        level = logging.WARNING if self._backoff.failures == 1 else logging.DEBUG
-        log.log(level, "The watch of %s goes on in %.1f s: %s", self.kind.plural, wait, self.last_error)
+        log.warning("The watch of %s goes on in %.1f s: %s", self.kind.plural, wait, self.last_error)
         await asyncio.sleep(wait)
 
     async def _list(self) -> None:

@@ -12,6 +12,7 @@ from resilience_operator import __version__
 from resilience_operator.api.health import address
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.selectors import parse_selector
+from resilience_operator.run.logs import LEVELS
 from resilience_operator.run.services import Settings
 
 _IN_CLUSTER_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -78,6 +79,7 @@ def _where(run: argparse.ArgumentParser) -> None:
     add("--allow-unguarded", action="store_true",
         help="enforce although the API server does not guard what this user writes (manifests/enforce)")  # fmt: skip
     add("--log-format", choices=("text", "json"), default=_DEFAULTS.log_format, help="of the lines on stderr")
+    add("--log-level", choices=LEVELS, default=_DEFAULTS.log_level, help="the least that is logged")
 
 
 def _limits(run: argparse.ArgumentParser) -> None:
