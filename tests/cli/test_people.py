@@ -227,6 +227,6 @@ def test_on_a_terminal_findings_are_grouped_by_object_and_folded_at_its_width() 
     grouped(rows(found, ""), Console(file=out, width=40, markup=False, highlight=False))
     lines = out.getvalue().splitlines()
     assert lines[0].rstrip() == "shop/web"
-    assert lines[-1] == "2 findings on 1 object"
+    assert "".join(lines[-2:]) == "2 findings on 1 object: dns-config 1, replicas 1"
     assert all(len(line) <= 40 for line in lines)
     assert len([line for line in lines if line.startswith("  Drifted")]) == 2

@@ -92,6 +92,14 @@ def run(arguments: Namespace) -> int:
     if arguments.output == "text":
         for problem in result.problems:
             print(output.printable(str(problem)), file=sys.stderr)
+    if arguments.output == "text" and sys.stdout.isatty():
+        # What draws on a terminal takes longer to import than most files take to check.
+        from rich.console import Console
+
+        from resilience_operator.cli.grouped import on_terminal
+
+        on_terminal(result, Console(markup=False, highlight=False))
+        return result.code
     for line in _WRITERS[arguments.output](result):
         print(output.printable(line) if arguments.output in _LINES else line)
     return result.code

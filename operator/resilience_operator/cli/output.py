@@ -59,17 +59,23 @@ def text(result: Result) -> Iterator[str]:
         tail = f"; reported only: {finding.report_only}" if finding.report_only else ""
         name = f"{finding.object.kind} {finding.object}"
         yield f"{_where(hit.spot, line_of_hit(hit))}[{finding.rule}] {name}: {finding.message}{tail}"
-    yield from _skips(result)
+    yield from skips(result)
+    yield from opt_outs(result)
+    yield summary(result)
+
+
+def opt_outs(result: Result) -> Iterator[str]:
+    """What is opted out."""
     for ignored in result.judgement.ignored:
         yield f"{_where(ignored.spot, ignored.spot.line)}ignored: {_ignored(ignored)}"
-    yield summary(result)
 
 
 def _where(spot: Spot, line: int) -> str:
     return f"{spot.file}:{line}: " if spot.file else ""
 
 
-def _skips(result: Result) -> Iterator[str]:
+def skips(result: Result) -> Iterator[str]:
+    """What was not judged, and why."""
     grouped = Counter((skip.rule, skip.object.kind, skip.why) for skip, _ in result.judgement.skipped)
     for (rule, kind, why), count in grouped.items():
         yield f"skipped: [{rule}] {count} {_plural(kind, count)}: {why}"

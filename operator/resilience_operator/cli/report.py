@@ -7,11 +7,10 @@ import sys
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.text import Text
 
 from resilience_operator.cli import scope
 from resilience_operator.cli.cluster import Cluster, connect, read
+from resilience_operator.cli.grouped import Said, show
 from resilience_operator.cli.naming import named
 from resilience_operator.cli.output import JSON_VERSION
 from resilience_operator.cli.patches import hint
@@ -21,7 +20,6 @@ from resilience_operator.core.findings import STATE_ORDER, State
 from resilience_operator.core.plain import plain
 from resilience_operator.core.refs import Key
 from resilience_operator.engine.change import Decision, Judged
-from resilience_operator.engine.conditions import counted
 from resilience_operator.engine.queue import OperatorLimits, schedule
 from resilience_operator.engine.status import explained
 
@@ -113,19 +111,20 @@ def line(row: Row) -> str:
 
 
 def grouped(found: list[Row], console: Console) -> None:
-    """The findings for a terminal: object by object, folded at its width."""
-    objects: dict[str, list[Row]] = {}
-    for row in found:
-        objects.setdefault(_name(row), []).append(row)
-    for name, rows_of in objects.items():
-        console.print(Text(name, style="bold"))
-        for row in rows_of:
-            said = Text(f"{row['state']} ", style=COLOURS[State(row["state"])])
-            said.append(
-                f"{row['rule']} (policy {row['policy']}): {plain(row['message'], WHOLE)}", style="default"
+    """The findings for a terminal."""
+    show(
+        (
+            Said(
+                _name(row),
+                row["rule"],
+                row["state"],
+                COLOURS[State(row["state"])],
+                f"{plain(row['message'], WHOLE)} (policy {row['policy']})",
             )
-            console.print(Padding(said, (0, 0, 0, 2)))
-    console.print(f"{counted(len(found), 'finding')} on {counted(len(objects), 'object')}")
+            for row in found
+        ),
+        console,
+    )
 
 
 def _name(row: Row) -> str:
