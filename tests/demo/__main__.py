@@ -11,6 +11,7 @@ from rich.console import Console
 
 import tests.demo
 from tests.demo.cluster_dns import INCIDENT, ClusterDNS
+from tests.demo.page import AUDITED, ENFORCED, HEAD, pages
 from tests.demo.stage import Failed, Stage
 from tests.demo.workloads import INCIDENTS, Workloads
 from tests.e2e.process import OperatorProcess
@@ -26,6 +27,16 @@ def play(workloads: Workloads, dns: ClusterDNS) -> None:
     workloads.describe()
     dns.break_it()
     dns.enforce()
+
+
+def print_page(lab: Lab, workloads: Workloads, file: Path) -> None:
+    """What people see before and after, and nothing else of the demo."""
+    workloads.break_it()
+    workloads.audit()
+    sections = [*pages(lab, AUDITED)]
+    workloads.enforce()
+    sections += pages(lab, ENFORCED)
+    file.write_text("\n".join((HEAD, *sections)))
 
 
 def release(stage: Stage, workloads: Workloads, dns: ClusterDNS) -> None:
@@ -52,6 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the demo; 1 where it did not show what it should."""
     parser = argparse.ArgumentParser(prog="python -m tests.demo", description=tests.demo.__doc__)
     parser.add_argument("--keep", action="store_true", help="leave cluster and operator up until Ctrl-C")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="print docs/what-you-see.md, and end")
     options = parser.parse_args(argv)
     console = Console(soft_wrap=True)
     with ExitStack() as stack:
@@ -63,6 +75,9 @@ def main(argv: list[str] | None = None) -> int:
         stage = Stage(lab, console)
         workloads, dns = Workloads(stage, operator), ClusterDNS(stage, stack, logs / "cpa.log")
         try:
+            if options.page:
+                print_page(lab, workloads, options.page)
+                return 0
             play(workloads, dns)
             if options.keep:
                 keep(lab, console)

@@ -33,6 +33,7 @@ from resilience_operator.run.logs import JsonFormatter, Repeats
 from resilience_operator.run.services import Settings
 from resilience_operator.run.supervision import Tasks
 from tests.lab import Lab
+from tests.support import ROOT
 from tests.support.fake_api import FakeApi
 from tests.support.fake_time import FakeTime, settle
 from tests.support.served import serve_policies
@@ -545,9 +546,12 @@ def test_five_minutes_in_which_nothing_happens_give_no_warning_and_no_new_list(
     own_lab: Callable[..., Lab], tmp_path: Path
 ) -> None:
     lab = own_lab(nodes=1)
+    for folder in ("setup", "enforce"):
+        lab.kubectl("apply", "-k", str(ROOT / "manifests" / folder))
     serve_policies(lab)
-    log = tmp_path / "log"
-    with Program(lab, lab.namespace(), "--resync=900", log=log) as program:
+    kubeconfig = lab.kubeconfig(service_account="resilience-system/resilience-operator")
+    flags, log = (f"--kubeconfig={kubeconfig}", "--resync=900"), tmp_path / "log"
+    with Program(lab, "resilience-system", *flags, log=log) as program:
         lab.wait(lambda: program.get("/readyz") == (200, "ok\n"), timeout=60, what="readiness")
         before = _lists(program.get("/metrics")[1])
         for _ in range(100):

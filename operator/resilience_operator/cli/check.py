@@ -61,6 +61,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="of a directory, leave out what this matches by its path or its name; may be repeated",
     )
     add(
+        "--render",
+        action="store_true",
+        help="of directories, judge what helm and kustomize (or kubectl) on the PATH make of charts and kustomizations,"
+        " and not the files that these are made of",
+    )
+    add(
         "--complete",
         action="store_true",
         help="the files are all there is: what is in none of them (a PodDisruptionBudget, a Service) is missing",
@@ -110,7 +116,9 @@ def check_files(policy: Policy, arguments: Namespace) -> Result:
     # Nothing that is read has cycles, and to look for them took a fifth of the time, in the workers too.
     gc.disable()
     with Bar("files") as bar:
-        loaded = load(arguments.paths, arguments.max_size, bar.show, arguments.exclude)
+        loaded = load(
+            arguments.paths, arguments.max_size, bar.show, arguments.exclude, rendering=arguments.render
+        )
     inventory = Inventory(
         loaded.manifests,
         loaded.takeovers,
