@@ -16,14 +16,17 @@ from resilience_operator.cli.cluster import Cluster, connect, read, spoken
 from resilience_operator.cli.naming import named
 from resilience_operator.cli.output import JSON_VERSION
 from resilience_operator.cli.remedy import committable
+from resilience_operator.cluster.leaves import observed_value
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.findings import State
 from resilience_operator.core.kinds import DEPLOYMENT
-from resilience_operator.core.paths import ABSENT
+from resilience_operator.core.paths import ABSENT, JSON, Path
+from resilience_operator.core.plain import plain
 from resilience_operator.core.refs import ObjectRef, key_of
 from resilience_operator.engine.change import Change, Decision, Verb
 from resilience_operator.engine.queue import OperatorLimits, Schedule, schedule
 from resilience_operator.engine.status import explained, mode_word
+from resilience_operator.engine.wording import words
 from resilience_operator.policy.common import Mode
 from resilience_operator.policy.policy import Policy
 
@@ -92,9 +95,9 @@ def make(cluster: Cluster, name: str, max_rollouts: int, asked: scope.Scope = sc
     decisions = [one for one in decisions if _asked(one, cluster, asked)]
     changing = [change for decision in decisions for change in decision.changes if _concerns(change, name)]
     changing.sort(key=lambda change: (bool(_waits(change, order)), not change.urgent, _waits(change, order)))
-    steps = [_step(change, _waits(change, order)) for change in changing]
+    steps = [_step(change, _waits(change, order), cluster) for change in changing]
     resting = _of_suspended(cluster, asked) if not name else []
-    steps += [_step(change, f"policy {_names(change)} is suspended") for change in resting]
+    steps += [_step(change, f"policy {_names(change)} is suspended", cluster) for change in resting]
     return {
         "version": JSON_VERSION,
         "policy": name or None,
@@ -124,6 +127,7 @@ def text(plan: Plan) -> str:
     for number, step in enumerate(plan["steps"], start=1):
         what = f"{_SAID.get(step['verb'], '')}{step['reason']} ({step['pods']} pods restart)"
         lines.append(f"{number:3}. {_name(step)}: {what}")
+        lines += map(_value, step["values"])
         lines += _wait(plan["steps"], number - 1)
     if plan["unchanged"]:
         lines.append("Not changed:")
@@ -136,6 +140,20 @@ def text(plan: Plan) -> str:
 
 _SAID = {Verb.CREATE: "is made: ", Verb.UPDATE: "is changed: ", Verb.DELETE: "is removed: "}
 """What becomes of a whole object, before the reason why."""
+
+
+def _value(one: Plan) -> str:
+    """What becomes of one leaf."""
+    before = _short(one["before"]) if "before" in one else "not set"
+    return f"       {words(Path.parse(one['path']))}: {before} -> {_short(one['after'])}"
+
+
+def _short(value: JSON) -> str:
+    return plain(value if isinstance(value, str) else json.dumps(value, separators=(",", ":")), VALUE)
+
+
+VALUE = 100
+"""Characters of a value at most: all of it is in the JSON, and in what --patch prints."""
 
 
 def _wait(steps: list[Plan], index: int) -> list[str]:
@@ -208,13 +226,13 @@ def _waits(change: Change, order: Schedule) -> str:
     return order.waiting.get(key_of(change.object), "")
 
 
-def _step(change: Change, waits: str) -> Plan:
-    held = change.state.leaves
+def _step(change: Change, waits: str, cluster: Cluster) -> Plan:
+    view = cluster.look(key_of(change.object)) if change.verb is Verb.APPLY else None
     values = [
-        {"path": str(path), "after": value}
-        | ({"before": held[str(path)].was} if str(path) in held and held[str(path)].was is not ABSENT else {})
+        {"path": str(path), "after": value} | ({} if before is ABSENT else {"before": before})
         for path, value in change.leaves.items()
-        if change.verb is Verb.APPLY and path in change.written
+        if view is not None and path in change.written
+        for before in (observed_value(view.target, path),)
     ]
     return {
         **_object(change.object),
