@@ -58,6 +58,9 @@ class Stream(threading.Thread):
                 self._version = ""
                 _log.info("%s: %s", self._path, error)
                 waits = max(waits, error.retry_after)
+            except TimeoutError:
+                # Silence may be half-open, or a kind of which nothing happened and so no bookmark came: no failure yet.
+                waits = SHORTEST
             except (OSError, http.client.HTTPException) as error:
                 _log.info("%s: %s", self._path, error)
             self.stop.wait(waits * random.uniform(0.5, 1.5))  # noqa: S311  - jitter
