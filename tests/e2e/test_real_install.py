@@ -103,6 +103,53 @@ def _cores(lab: Lab) -> int:
     return int(lab.kubectl("get", "node", "real-1", "-o", "jsonpath={.status.capacity.cpu}"))
 
 
+def test_a_kube_proxy_that_starts_again_and_again_is_contention_and_no_fight(cluster: Lab) -> None:
+    lab, node, theirs = cluster, "real-2", {"maxPerCore": 32768, "min": 131072}
+    before, ours = sysctl(lab, node, MAX), 262144 * _cores(lab)
+    configuration = json.dumps({"conntrack": theirs})
+    lab.kubectl(
+        "-n",
+        "kube-system",
+        "create",
+        "configmap",
+        "kube-proxy",
+        f"--from-literal=config.conf={configuration}",
+    )
+    installed.policy(lab, "conntrack", onRelease="Revert", conntrack={"sysctls": SYSCTLS})
+    lab.wait(lambda: sysctl(lab, node, MAX) == ours, 120, "the agent has set its value")
+    try:
+        lab.real.set_proxy(node, conntrack=theirs)
+        lab.wait(lambda: sysctl(lab, node, MAX) != ours, 30, "kube-proxy writes its own")
+        for _ in range(3):
+            lab.wait(lambda: sysctl(lab, node, MAX) == ours, 30, "the agent sets its value again")
+            lab.real.set_proxy(node)
+            lab.wait(lambda: sysctl(lab, node, MAX) != ours, 30, "kube-proxy writes its own")
+        lab.wait(
+            lambda: _told(lab, node)["state"] == "Contested", 60, "the agent leaves it alone, and says so"
+        )
+        assert _told(lab, node)["reason"] == "SysctlContention"
+        assert sysctl(lab, node, MAX) == max(32768 * _cores(lab), 131072), "what kube-proxy wrote"
+        reasons = {one["reason"]: one["message"] for one in _findings(lab, "conntrack")}
+        assert "SysctlContention" in reasons, reasons
+        assert "kube-system/kube-proxy" in reasons["KubeProxyRewrites"], reasons
+    finally:
+        lab.real.set_proxy(node, conntrack={"maxPerCore": 0, "min": 0})
+        lab.kubectl("-n", "kube-system", "delete", "configmap", "kube-proxy")
+    lab.kubectl("delete", "rp", "conntrack", "--timeout=90s")
+    set_sysctl(lab, node, MAX, before)
+
+
+def _told(lab: Lab, node: str) -> Body:
+    """What an agent says of the limit."""
+    sysctls: list[Body] = states(lab)[node].get("status", {}).get("sysctls", [])
+    return next((one for one in sysctls if one["name"] == NAME + MAX), {"state": ""})
+
+
+def _findings(lab: Lab, name: str) -> list[Body]:
+    found: list[Body] = json.loads(lab.kubectl("get", "rp", name, "-o", "json"))["status"].get("findings", [])
+    return found
+
+
 def test_a_table_that_fills_is_a_condition_of_the_node_and_ends_with_it(cluster: Lab) -> None:
     lab = cluster
     # A level ends five points below its threshold.
