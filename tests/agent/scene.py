@@ -144,12 +144,17 @@ def tree(folder: Path, **values: int) -> Path:
 
 
 def command(*arguments: str) -> list[str]:
-    """The agent's command, as its image runs it: isolated, from the files of the source."""
-    start = (
-        "import sys; sys.path.insert(0, sys.argv.pop(1)); from resilience_operator.agent.main import main;"
-        " sys.exit(main())"
-    )
-    return [sys.executable, "-I", "-S", "-c", start, str(ROOT / "operator"), *arguments]
+    """The agent's command, as its image runs it, from the files of the source."""
+    _, *start = entrypoint()
+    return ["env", f"PYTHONPATH={ROOT / 'operator'}", sys.executable, *start, *arguments]
+
+
+def entrypoint() -> list[str]:
+    """What the agent's image runs."""
+    text = (ROOT / "Dockerfile.agent").read_text()
+    line = next(one for one in text.splitlines() if one.startswith("ENTRYPOINT "))
+    found: list[str] = json.loads(line.removeprefix("ENTRYPOINT "))
+    return found
 
 
 @contextmanager

@@ -1,14 +1,18 @@
 """The agent as a process in a network namespace, before a real API server."""
 
+import http.client
 import json
 import os
 import socket
+import ssl
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -38,23 +42,48 @@ def test_a_token_writes_the_status_of_its_own_node_and_of_no_other(agents: Lab, 
     """50 nodes and 50 tokens: 50 writes are allowed, 2450 refused."""
     names = [f"node-{number:02}" for number in range(NODES)]
     ca = scene.authority(agents, tmp_path)
-    clients = {}
     for name in names:
         scene.node(agents, name)
-        (tmp_path / name).write_text(scene.token(agents, name))
-        clients[name] = Api(Access(agents.server, tmp_path / name, ca))
-    agents.wait(lambda: _written(clients["node-00"], "node-01") != "", what="the guard to be in force")
-    allowed, said = set(), set()
-    for owner, client in clients.items():
-        for name in names:
-            refused = _written(client, name)
-            if refused:
-                said.add(refused.replace(owner, "OWNER").replace(name, "NAME"))
-            else:
-                allowed.add((owner, name))
-    assert allowed == {(name, name) for name in names}
-    assert len(said) == 1
-    assert "an agent may only write the status of its own node, OWNER" in said.pop()
+    with Bearer(agents, scene.token(agents, "node-00"), ca) as first:
+        agents.wait(lambda: first.write("node-01")[0] == 422, what="the guard to be in force")
+    answers: Counter[tuple[bool, int]] = Counter()
+    said = set()
+    for owner in names:
+        with Bearer(agents, scene.token(agents, owner), ca) as bearer:
+            for name in names:
+                code, message = bearer.write(name)
+                answers[owner == name, code] += 1
+                said.add(message.replace(owner, "OWNER").replace(name, "NAME"))
+    assert answers == {(True, 200): NODES, (False, 422): NODES * (NODES - 1)}
+    (refused,) = said - {""}
+    assert "an agent may only write the status of its own node, OWNER" in refused
+
+
+class Bearer:
+    """Whoever has a token, with a connection that stays."""
+
+    def __init__(self, lab: Lab, token: str, authority: Path) -> None:
+        context = ssl.create_default_context(cafile=str(authority))
+        self._connection = http.client.HTTPSConnection(urlsplit(lab.server).netloc, context=context)
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def request(self, method: str, path: str, body: Any, kind: str) -> tuple[int, Any]:
+        headers = self._headers | {"Content-Type": kind}
+        self._connection.request(method, path, json.dumps(body), headers)
+        answer = self._connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    def write(self, name: str) -> tuple[int, str]:
+        """Write the status of a node; the code, and why it was not done."""
+        body = {"status": {"reportedAt": "2026-11-22T08:00:00Z"}}
+        code, said = self.request("PATCH", f"{STATES}/{name}/status", body, "application/merge-patch+json")
+        return code, said["message"] if code != 200 else ""
 
 
 def _written(client: Api, name: str) -> str:
@@ -72,7 +101,21 @@ def test_a_token_that_is_bound_to_no_node_writes_nothing(agents: Lab, tmp_path: 
     assert "its token is bound to none" in _written(client, "first")
 
 
-def test_what_an_agent_may_do_is_this_and_nothing_secret(agents: Lab) -> None:
+def readable(bearer: Bearer, namespace: str) -> set[tuple[str, str, str]]:
+    """(resource, verbs, names) of all that the API server lets the token do there, but ask about itself."""
+    asked = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview"}
+    path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+    code, said = bearer.request("POST", path, asked | {"spec": {"namespace": namespace}}, "application/json")
+    assert (code, said["status"]["incomplete"]) == (201, False)
+    return {
+        (resource, ", ".join(sorted(rule["verbs"])), ", ".join(rule.get("resourceNames") or ()))
+        for rule in said["status"]["resourceRules"]
+        for resource in rule["resources"]
+        if not resource.startswith("selfsubject")
+    }
+
+
+def test_what_an_agent_may_do_is_this_and_nothing_secret(agents: Lab, tmp_path: Path) -> None:
     roles = list(yaml.safe_load_all((scene.ROOT / "manifests/agent/rights.yaml").read_text()))
     rights = [
         (one["kind"], one["metadata"].get("namespace", ""), what, tuple(rule.get("resourceNames", ())), verb)
@@ -90,6 +133,17 @@ def test_what_an_agent_may_do_is_this_and_nothing_secret(agents: Lab) -> None:
         ("Role", "kube-system", "endpointslices", (), "watch"),
         ("Role", "kube-system", "services", ("kube-dns",), "get"),
     ]
+    with Bearer(agents, scene.token(agents, "first"), scene.authority(agents, tmp_path)) as bearer:
+        assert readable(bearer, "kube-system") == {
+            ("nodestates", "get, list, watch", ""),
+            ("nodestates/status", "patch", ""),
+            ("endpointslices", "list, watch", ""),
+            ("services", "get", "kube-dns"),
+        }
+        assert readable(bearer, "default") == {
+            ("nodestates", "get, list, watch", ""),
+            ("nodestates/status", "patch", ""),
+        }
     who = f"--as=system:serviceaccount:{scene.SPACE}:resilience-agent"
     for refused in (
         "get secrets",

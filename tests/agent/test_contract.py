@@ -15,6 +15,7 @@ from resilience_operator.agent.stale import Hold, Name
 from resilience_operator.agent.status import Purged, Report
 from resilience_operator.agent.sysctl_loop import Told
 from resilience_operator.agent.sysctls import Direction, Known, State, Step, Wanted
+from resilience_operator.core.sysctls import ALLOWED
 
 TIME_WAIT = "net.netfilter.nf_conntrack_tcp_timeout_time_wait"
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -119,9 +120,7 @@ def test_a_status_has_what_its_schema_describes_and_nothing_else() -> None:
     assert set(rendered["table"]) == set(schema["table"]["properties"])
     assert len(rendered["sysctls"][0]["message"]) == 300
     assert schema["sysctls"]["items"]["properties"]["state"]["enum"] == [str(one) for one in State]
-    assert SCHEMA["spec"]["properties"]["sysctls"]["items"]["properties"]["name"]["enum"] == list(
-        sysctls.ALLOWED
-    )
+    assert SCHEMA["spec"]["properties"]["sysctls"]["items"]["properties"]["name"]["enum"] == list(ALLOWED)
 
 
 def test_rules_of_kube_proxy_that_are_stale_are_named() -> None:

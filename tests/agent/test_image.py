@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.agent.scene import entrypoint
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -18,9 +20,10 @@ def test_what_the_dockerfile_copies_is_enough(tmp_path: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copyfile
         copy(ROOT / source, place)
-    start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from resilience_operator.agent.main import main; main()"
+    _, *start = entrypoint()
     ran = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", start, str(tmp_path), "--help"],
+        [sys.executable, *start, "--help"],
+        env={"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,

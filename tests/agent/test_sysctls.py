@@ -11,7 +11,8 @@ import pytest
 from resilience_operator.agent import sysctls
 from resilience_operator.agent.sysctl_files import SysctlFiles
 from resilience_operator.agent.sysctl_loop import SysctlLoop
-from resilience_operator.agent.sysctls import BUCKETS, MAX, PREFIX, Direction, Known, Seen, State, Wanted
+from resilience_operator.agent.sysctls import Direction, Known, Seen, State, Wanted
+from resilience_operator.core.sysctls import BUCKETS, MAX, PREFIX
 from tests.agent.namespaces import namespace, needs_kernel
 
 TIME_WAIT = PREFIX + "tcp_timeout_time_wait"

@@ -39,6 +39,7 @@ class EventServer:
         self.sent: list[tuple[str, str, dict[str, Any]]] = []
         self.refusals: list[Exception] = []
         self.leading = True
+        self.before: Callable[..., Any] | None = None
 
     async def request(
         self,
@@ -57,6 +58,8 @@ class EventServer:
         if self.refusals:
             raise self.refusals.pop(0)
         assert body is not None
+        if self.before is not None:
+            await self.before()
         self.sent.append((method, path, json.loads(body)))
         return b"{}"
 
@@ -267,6 +270,22 @@ async def test_a_namespace_that_takes_no_events_keeps_no_other_from_being_told_o
     await desk.tell(replace(NOTICE, regarding=replace(WEB, namespace="evil", uid="uid-evil")))
     await desk.tell(NOTICE, wait=1)
     assert desk.server.notes == ["3 replicas spread"]
+    await desk.stop()
+
+
+async def test_one_that_makes_room_while_it_is_on_its_way_ends_nothing() -> None:
+    desk = Desk(queue=2)
+    others = [replace(NOTICE, regarding=replace(WEB, uid=f"uid-{number}")) for number in range(4)]
+
+    async def overtaken(*words: Any, **more: Any) -> bytes:
+        desk.server.before = None
+        for other in others:
+            desk.recorder.notify(other)
+        return b"{}"
+
+    desk.server.before = overtaken
+    await desk.tell(NOTICE, wait=60)
+    assert (desk.dropped, len(desk.server.notes), desk.task.done()) == (3, 3, False)
     await desk.stop()
 
 

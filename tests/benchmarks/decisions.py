@@ -6,7 +6,6 @@
 
 import sys
 import time
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from resilience_operator.cluster.objects.workloads import Object
 from resilience_operator.cluster.unreadable_keys import Unreadable
 from resilience_operator.core.kinds import DEPLOYMENT, Kind
 from resilience_operator.core.refs import Key
+from resilience_operator.engine.decide import Surroundings
 from resilience_operator.policy.policy import Policy
 from resilience_operator.run.host import main
 from resilience_operator.run.reconcile import Reconciler
@@ -28,9 +28,9 @@ class Noting(Reconciler):
     """The operator's reconciler, which notes what it decided."""
 
     def _evaluate_one(
-        self, key: Key, now: datetime, accepted: tuple[Policy, ...], directory: Mapping[str, Policy]
+        self, key: Key, now: datetime, accepted: tuple[Policy, ...], around: Surroundings
     ) -> None:
-        super()._evaluate_one(key, now, accepted, directory)
+        super()._evaluate_one(key, now, accepted, around)
         found = self._services.store.get(DEPLOYMENT, key[0], key[1]) if len(key) == 2 else None
         version = found.metadata.resource_version if found is not None else "0"
         LINES.append(f"{key[0]}/{key[1]} {version} {ARRIVED.get(key, 0.0):.6f} {time.monotonic():.6f}")

@@ -74,7 +74,7 @@ def fill(lab: Lab, size: Size) -> None:
 
 async def _fill(kubeconfig: Path, size: Size) -> None:
     async with session(kubeconfig) as client:
-        await each(size.nodes, lambda number: send(client, "POST", "/api/v1/nodes", _node(number)))
+        await each(size.nodes, lambda number: send(client, "POST", "/api/v1/nodes", node(number)))
         await each(size.services, lambda number: _service(client, number))
         await each(size.deployments, lambda number: _deployment(client, number, size))
 
@@ -144,10 +144,10 @@ async def _replica_set(client: aiohttp.ClientSession, body: Body, uid: str, size
 async def _pod(
     client: aiohttp.ClientSession, space: str, name: str, template: Body, owner: Body, size: Size
 ) -> None:
-    node = f"fleet-node-{hash(name) % max(1, size.nodes)}"
+    where = f"fleet-node-{hash(name) % max(1, size.nodes)}"
     body = {
         "metadata": {"name": name, **template["metadata"], "ownerReferences": [owner]},
-        "spec": {**template["spec"], "nodeName": node},
+        "spec": {**template["spec"], "nodeName": where},
     }
     path = f"/api/v1/namespaces/{space}/pods"
     await send(client, "POST", path, body)
@@ -195,7 +195,8 @@ def _owner(version: str, kind: str, name: str, uid: str) -> Body:
     return {"apiVersion": version, "kind": kind, "name": name, "uid": uid, "controller": True}
 
 
-def _node(number: int) -> Body:
+def node(number: int) -> Body:
+    """A Node that is Ready, by its number."""
     name = f"fleet-node-{number}"
     labels = {
         "kubernetes.io/hostname": name,

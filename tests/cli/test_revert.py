@@ -13,6 +13,7 @@ from resilience_operator.cli import giving_back
 from resilience_operator.cli.giving_back import give_back, opt_out_ops
 from resilience_operator.cli.held import Step, around, everything, orphans, uids_of
 from resilience_operator.cli.naming import key_named, named
+from resilience_operator.cli.nodes_back import proposed, states_of
 from resilience_operator.cli.revert import question, refuse_while_enforcing
 from resilience_operator.cli.telling import Told
 from resilience_operator.core.errors import ApiError, ConfigurationError
@@ -20,6 +21,7 @@ from resilience_operator.core.paths import ABSENT
 from resilience_operator.core.refs import ObjectRef
 from resilience_operator.targets import KIND_BY_NAME
 from tests.support.clusters import Body, budget, cluster, held, hpa, ours, policy, thing, workload
+from tests.targets.nodes.cluster import TIME_WAIT, asked, node, nodes_policy, state
 
 IGNORE = "resilience.dev/ignore"
 LABEL, ANNOTATION = "/metadata/labels/resilience.dev~1ignore", "/metadata/annotations/resilience.dev~1ignore"
@@ -221,6 +223,28 @@ def test_the_question_says_how_many_objects_and_how_many_pods() -> None:
         "Give back 7 Deployments (shop/d0, shop/d1, shop/d2, shop/d3, shop/d4 and 2 more); up to 7 pods restart,"
         " one Deployment at a time."
     )
+
+
+def test_nodes_are_given_back_in_the_waves_of_the_policy_also_of_one_that_is_gone() -> None:
+    names = ["node-1", "node-2", "node-3"]
+    states = [state(name, asked((TIME_WAIT, 60)), label="uid-p") for name in names]
+    found = cluster([nodes_policy("p", suspend=True)], [*map(node, names), *states])
+    uids = uids_of(found, "p")
+    assert [one.metadata.name for one in states_of(found, uids)] == names
+    assert question([], 3) == "Give 3 nodes back the sysctls that were there before, in waves."
+    said = "waits for its wave to give back: the canary node, 0 of 3 are done"
+    assert [(one.object.name, one.verb, one.waits) for one in proposed(found, uids)] == [
+        ("node-1", "Update", ""),
+        ("node-2", "Update", said),
+        ("node-3", "Update", said),
+    ]
+    gone = cluster([], [*map(node, names), *states])
+    assert orphans(gone) == {"uid-p": 3}
+    assert [one.whole["spec"] for one in proposed(gone, frozenset({"uid-p"}))] == [
+        asked(release="Revert")
+    ] * 3
+    others = cluster([nodes_policy("p", suspend=True), nodes_policy("q")], [*map(node, names), *states])
+    assert list(proposed(others, uids)) == [], "policy q asks for it"
 
 
 async def test_what_was_given_back_is_told_by_an_event_on_the_object(monkeypatch: pytest.MonkeyPatch) -> None:

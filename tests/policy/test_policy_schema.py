@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from resilience_operator.cli.main import main
+from resilience_operator.core.sysctls import ALLOWED
 from resilience_operator.policy.common import (
     DEFAULT_LIMITS,
     AllowWindow,
@@ -27,7 +28,6 @@ from resilience_operator.targets.deployments.settings import (
     Replicas,
     Resources,
 )
-from resilience_operator.targets.nodes.settings import ALLOWED
 from resilience_operator.targets.workloads.settings import DisruptionBudget, Spread, SpreadConstraint
 
 Schema = dict[str, Any]

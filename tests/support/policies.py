@@ -131,6 +131,12 @@ GOOD: dict[str, Any] = {
         " {preStopSleepSeconds: 3600, minTerminationGracePeriodSeconds: 7200}}",
         "sleep-just-within-the-default-grace": "deployments: {gracefulShutdown: {preStopSleepSeconds: 44}}",
         "cache-of-the-nodes": "coreDNS: {nodeLocalCache: {mode: Enforce}}",
+        "sysctls-at-their-bounds": "conntrack: {sysctls: {values: ["
+        "{name: net.netfilter.nf_conntrack_buckets, value: '33554431'},"
+        "{name: net.netfilter.nf_conntrack_max, perCore: 1, min: 65536, max: 2147483647},"
+        "{name: net.netfilter.nf_conntrack_tcp_timeout_established, value: '7875'},"
+        "{name: net.netfilter.nf_conntrack_udp_timeout, value: '2147483'},"
+        "{name: net.netfilter.nf_conntrack_tcp_be_liberal, value: '0'}]}}",
         "unknown-zone-of-good-form": "windows: {allow: ["
         "{name: h, days: [Sun], start: '23:59', end: '00:00', timeZone: Mars/Olympus}]}",
     }.items()

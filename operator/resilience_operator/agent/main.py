@@ -1,7 +1,6 @@
 """The command `resilience-agent`: `run` on a node, `restore` before the agent leaves it."""
 
 import argparse
-import logging
 import os
 import signal
 import sys
@@ -20,7 +19,6 @@ _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 2 where it refuses to work here, with the reason on stderr."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     files = SysctlFiles(options.sysctls)
     if reason := selftest.refusal(files):
         return _refuse(reason)

@@ -4,7 +4,6 @@ Started by the command. While the API server is away, the last spec stays in for
 """
 
 import http.client
-import logging
 import os
 import random
 import threading
@@ -18,6 +17,7 @@ from typing import Any
 import resilience_operator
 from resilience_operator.agent import spec, status, sysctl_loop
 from resilience_operator.agent.api import Api, ApiError
+from resilience_operator.agent.log import log
 from resilience_operator.agent.metrics import Series
 from resilience_operator.agent.pressure import Level, Sample
 from resilience_operator.agent.samples import Sampler
@@ -28,7 +28,6 @@ from resilience_operator.agent.sweeper import Sweeper
 from resilience_operator.agent.sysctl_files import SysctlFiles
 from resilience_operator.agent.sysctl_loop import SysctlLoop, Told
 
-_log = logging.getLogger("resilience-agent")
 PATH = "/apis/resilience.dev/v1alpha1/nodestates"
 Body = Mapping[str, Any]
 
@@ -64,7 +63,7 @@ class Node:
         while not self._stopped.is_set():
             self._pass()
             if not (self._stream.is_alive() and self._sweeper.is_alive()):
-                _log.error("a thread of the agent ended by an error: it must be started anew")
+                log("a thread of the agent ended by an error: it must be started anew")
                 return 1
             self._wake.wait(sysctl_loop.EVERY * random.uniform(0.8, 1.2))  # noqa: S311  - jitter
             self._wake.clear()
@@ -144,7 +143,7 @@ class Node:
             self._api.patch(f"{PATH}/{self._name}/status", {"metadata": {"uid": uid}, "status": new})
         except (ApiError, OSError, http.client.HTTPException) as error:
             self._failures += 1
-            _log.info("the status is not written: %s", error)
+            log(f"the status is not written: {error}")
             return
         self._failures, self._written = 0, new
         self._record(new)

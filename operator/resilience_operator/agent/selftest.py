@@ -3,10 +3,11 @@
 In another network namespace everything seems to work: the values are those of the pod, and no packet is helped.
 """
 
-from resilience_operator.agent import sysctls, table
+from resilience_operator.agent import table
 from resilience_operator.agent.sysctl_files import SysctlFiles
+from resilience_operator.core.sysctls import MAX, PREFIX
 
-_COUNT = sysctls.PREFIX + "count"
+_COUNT = PREFIX + "count"
 _LOOKS = 5
 """Tries to see the same number of entries in both ways, while flows come and go."""
 
@@ -19,9 +20,9 @@ def refusal(files: SysctlFiles) -> str | None:
         return f"{error}; run the agent as uid 0 with capabilities drop: [ALL], add: [NET_ADMIN]"
     except OSError as error:
         return f"conntrack does not answer ({error}); load the kernel module nf_conntrack_netlink"
-    if files.read(sysctls.MAX) is None:
+    if files.read(MAX) is None:
         return "nf_conntrack_max cannot be read; load nf_conntrack, and mount the host's /proc/sys/net below --sysctls"
-    if not files.writable(sysctls.MAX):
+    if not files.writable(MAX):
         return "nf_conntrack_max is read-only here: not the node's network namespace; set hostNetwork: true"
     if not files.mounted_writable(sysctls.MAX):
         return "the mount of /proc/sys/net is read-only; set readOnly: false on it"

@@ -13,6 +13,7 @@ from resilience_operator.agent.pressure import Thresholds
 from resilience_operator.agent.purge import Limits
 from resilience_operator.agent.stale import Name
 from resilience_operator.agent.sysctls import Direction, Known, Wanted
+from resilience_operator.core.sysctls import ALLOWED
 
 MOST_SERVICES = 16
 FASTEST = 5000
@@ -112,7 +113,7 @@ def noted(body: Mapping[str, Any], boot: str) -> dict[str, Known]:
     found = {}
     for item in reading.items(status.get("sysctls"), "status.sysctls", 2 * sysctls.MOST):
         name, before, ours = item.get("name"), item.get("before"), item.get("set")
-        if name not in sysctls.ALLOWED or not _whole(before):
+        if name not in ALLOWED or not _whole(before):
             continue
         foreign = item.get("foreignRewrites")
         found[str(name)] = Known(

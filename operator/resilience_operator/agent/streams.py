@@ -4,16 +4,15 @@ What was last heard stays while the API server is away: nothing is forgotten bec
 """
 
 import http.client
-import logging
 import random
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from resilience_operator.agent.api import Api, ApiError
+from resilience_operator.agent.log import log
 
 Body = Mapping[str, Any]
-_log = logging.getLogger("resilience-agent")
 
 SHORTEST, LONGEST = 1.0, 60.0
 """Seconds between two attempts."""
@@ -56,13 +55,13 @@ class Stream(threading.Thread):
             except ApiError as error:
                 # 410: the version is too old. Any other doubt lists anew as well: a missed delete is never made up for.
                 self._version = ""
-                _log.info("%s: %s", self._path, error)
+                log(f"{self._path}: {error}")
                 waits = max(waits, error.retry_after)
             except TimeoutError:
                 # Silence may be half-open, or a kind of which nothing happened and so no bookmark came: no failure yet.
                 waits = SHORTEST
             except (OSError, http.client.HTTPException) as error:
-                _log.info("%s: %s", self._path, error)
+                log(f"{self._path}: {error}")
             self.stop.wait(waits * random.uniform(0.5, 1.5))  # noqa: S311  - jitter
             waits = min(waits * 2, LONGEST)
 

@@ -5,7 +5,6 @@ again, and as an audit, because kube-proxy has none: every minute, or as seldom 
 """
 
 import http.client
-import logging
 import math
 import random
 import threading
@@ -17,13 +16,12 @@ from pathlib import Path
 from resilience_operator.agent import purge, returns, services
 from resilience_operator.agent.api import Api, ApiError
 from resilience_operator.agent.endpoints import Endpoints
+from resilience_operator.agent.log import log
 from resilience_operator.agent.purge import Limits, Outcome, Purge
 from resilience_operator.agent.returns import Dead
 from resilience_operator.agent.stale import Hold, Name, Protected
 from resilience_operator.agent.status import Purged
 from resilience_operator.agent.streams import Stream
-
-_log = logging.getLogger("resilience-agent")
 
 AUDIT = 60.0
 SHARE = 0.005
@@ -130,7 +128,7 @@ class Sweeper(threading.Thread):
             purged.hold = holds.get(name) or (_unread(name) if name in unread else None)
             if deleted:
                 purged.last = datetime.now(UTC)
-                _log.info("deleted %d stale entries of %s", deleted, name)
+                log(f"deleted {deleted} stale entries of {name}")
 
     def _watched(self, name: Name) -> Protected | None:
         """A Service as the watch tells it; None before it was heard of."""
@@ -146,7 +144,7 @@ class Sweeper(threading.Thread):
         try:
             found = services.read(self._api, name)
         except (ApiError, OSError, http.client.HTTPException) as error:
-            _log.info("%s cannot be read: %s", name, error)
+            log(f"{name} cannot be read: {error}")
             return None
         if found:
             self._fronts[name] = (found, time.monotonic())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from resilience_operator.agent import sysctls
 from resilience_operator.agent.sysctl_files import SysctlFiles
 from resilience_operator.agent.sysctls import Known, Seen, State, Step, Wanted
+from resilience_operator.core.sysctls import ALLOWED, BUCKETS
 
 EVERY = 5.0
 """Seconds between two passes, give or take a fifth."""
@@ -57,7 +58,7 @@ class SysctlLoop:
         return None
 
     def _one(self, wanted: Wanted, entries: int, now: float) -> Told:
-        value = self.files.read(wanted.name) if wanted.name in sysctls.ALLOWED else None
+        value = self.files.read(wanted.name) if wanted.name in ALLOWED else None
         done = sysctls.step(wanted, Seen(value, entries, now), self.known.get(wanted.name, Known()))
         after = done.known
         if done.write is not None:
@@ -65,7 +66,7 @@ class SysctlLoop:
             value = self.files.read(wanted.name)
             state = State.FAILED if after.failed else State.HELD
             done = Step(after, state, after.failure, after.failed)
-        if wanted.name in sysctls.ALLOWED:
+        if wanted.name in ALLOWED:
             self.known[wanted.name] = after
         return Told(wanted.name, value, done)
 
@@ -75,7 +76,7 @@ class SysctlLoop:
         except OSError as error:
             return sysctls.failed(known, name, error)
         back = self.files.read(name)
-        rounded = name == sysctls.BUCKETS and back is not None and back >= value
+        rounded = name == BUCKETS and back is not None and back >= value
         if back == value or rounded:
             return sysctls.written(known, value if back is None else back)
         return sysctls.failed(known, name, OSError(f"{value} was written, and {back} is read back"))

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
-PREFIX = "net.netfilter.nf_conntrack_"
-MAX, BUCKETS = PREFIX + "max", PREFIX + "buckets"
+from resilience_operator.core.sysctls import ALLOWED, BUCKETS, MAX
 
 ROOM = 1.25
 """The limit is never set below this many times the entries that there are: beyond it every new flow is dropped."""
@@ -48,23 +47,6 @@ class State(StrEnum):
     FAILED = "Failed"
     CONTESTED = "Contested"
     RESTORED = "Restored"
-
-
-ALLOWED: Mapping[str, range] = MappingProxyType(
-    {
-        # In the order in which they are written: room in the hash table first, then the limit, then timeouts.
-        BUCKETS: range(1024, 2**25),
-        MAX: range(65536, 2**31),
-        # 7875 s is when TCP keepalive gives a dead peer up: below it, living idle connections lose their entry.
-        PREFIX + "tcp_timeout_established": range(7875, 2147484),
-        PREFIX + "tcp_timeout_time_wait": range(1, 2147484),
-        PREFIX + "tcp_timeout_close_wait": range(1, 2147484),
-        PREFIX + "tcp_timeout_fin_wait": range(1, 2147484),
-        PREFIX + "udp_timeout": range(1, 2147484),
-        PREFIX + "udp_timeout_stream": range(1, 2147484),
-        PREFIX + "tcp_be_liberal": range(2),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)

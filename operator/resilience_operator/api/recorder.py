@@ -230,6 +230,8 @@ class Recorder:
         return True
 
     def _done(self, told: _Told, count: int) -> None:
+        if not any(one is told for one in self._queue):
+            return  # It made room for others while it was on its way.
         self._remove(told)
         told.sent = count
         told.not_before = self._clock.monotonic() + self._rates.series_every

@@ -18,6 +18,7 @@ from resilience_operator.core.state import Held, ObjectState
 from resilience_operator.targets.coredns import addon_state as addons
 from resilience_operator.targets.coredns.addon_configuration import command
 from resilience_operator.targets.coredns.texts import COREDNS_BUDGET, COREDNS_FLOOR
+from resilience_operator.targets.nodes.kinds import NODE_STATE
 from resilience_operator.targets.workloads.budgets import POLICY_LABEL, ours
 from resilience_operator.targets.workloads.scaling import By, who_scales
 from resilience_operator.targets.workloads.scope import asked_of
@@ -65,10 +66,11 @@ def uids_of(cluster: Cluster, policy: str) -> frozenset[str]:
 
 
 def orphans(cluster: Cluster) -> Counter[str]:
-    """uid -> how many budgets of ours are of that policy, where it is gone: they alone do not know its name."""
+    """uid -> how many objects of our own are of that policy, where it is gone: they alone do not know its name."""
     views = (cluster.look(key_of(one.ref)) for one in cluster.store.objects(DEPLOYMENT))
     mine = (budget for view in views if isinstance(view, DeploymentView) for budget in ours(view))
     uids = Counter(budget.metadata.labels[POLICY_LABEL] for budget in mine)
+    uids += Counter(one.policy for one in cluster.store.objects(NODE_STATE) if one.policy)
     return Counter({uid: count for uid, count in uids.items() if uid not in cluster.uids.values()})
 
 

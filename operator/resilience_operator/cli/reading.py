@@ -108,20 +108,7 @@ class _Reader:
             self.store.put(NAMESPACE, project(NAMESPACE, raw))
 
     async def _list(self, kind: Kind, namespace: str) -> None:
-        objects: list[Any] = []
-        proceed, version = "", ""
-        while True:
-            params = {"limit": str(PAGE)} | ({"continue": proceed} if proceed else {})
-            raw = await self.session.request("GET", kind.path(namespace), params=params, timeout=60.0)
-            page, version, proceed = decode_list(kind, raw)
-            objects += page
-            for one in page:
-                if isinstance(one, Unreadable):
-                    where = "/".join(filter(None, (one.metadata.namespace, one.metadata.name)))
-                    print(f"{kind} {where} cannot be read, and is left out: {one.why}", file=sys.stderr)
-            if not proceed:
-                break
-        self.store.replace(kind, objects, version)
+        await read_kind(self.session, kind, self.store, namespace)
 
     def tell(self) -> None:
         """Say on stderr what is not known. Raises ConfigurationError where there is no such namespace."""
@@ -137,3 +124,21 @@ class _Reader:
             return
         known = [one.metadata.name for one in self.store.objects(NAMESPACE)]
         raise ConfigurationError(f"there is no namespace {self.namespace!r}{close(self.namespace, known)}")
+
+
+async def read_kind(session: Session, kind: Kind, store: Store, namespace: str = "") -> None:
+    """Read one kind anew, of one namespace or of all. Raises RequestFailed."""
+    objects: list[Any] = []
+    proceed, version = "", ""
+    while True:
+        params = {"limit": str(PAGE)} | ({"continue": proceed} if proceed else {})
+        raw = await session.request("GET", kind.path(namespace), params=params, timeout=60.0)
+        page, version, proceed = decode_list(kind, raw)
+        objects += page
+        for one in page:
+            if isinstance(one, Unreadable):
+                where = "/".join(filter(None, (one.metadata.namespace, one.metadata.name)))
+                print(f"{kind} {where} cannot be read, and is left out: {one.why}", file=sys.stderr)
+        if not proceed:
+            break
+    store.replace(kind, objects, version)

@@ -1,7 +1,7 @@
 """`kubectl resilience revert POLICY [OBJECT]`: gives back what the operator wrote, with the caller's own rights.
 
-One object at a time, each Deployment whose pods restart complete before the next. For one OBJECT the opt-out is
-written in the same patch, so that the operator does not write again.
+One object at a time, each Deployment whose pods restart complete before the next; nodes in the policy's waves. For one
+OBJECT the opt-out is written in the same patch, so that the operator does not write again.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from resilience_operator.cli.cluster import connect, read
 from resilience_operator.cli.giving_back import give_back
 from resilience_operator.cli.held import Step, around, at_aws, everything, orphans, uids_of
 from resilience_operator.cli.naming import key_named, named
+from resilience_operator.cli.nodes_back import give_nodes_back, states_of
 from resilience_operator.cli.telling import Told
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.kinds import DEPLOYMENT, POLICY
@@ -52,25 +53,34 @@ async def _revert(options: argparse.Namespace) -> int:
         for policy in cluster.policies.values():
             if wanted is None and policy.uid in uids:
                 refuse_while_enforcing(policy)
+        nodes = len(states_of(cluster, uids)) if wanted is None else 0
         if by_hand := at_aws(cluster, uids):
             print(by_hand)
-        if not steps and not by_hand:
+        if not steps and not by_hand and not nodes:
             print(f"policy {options.policy} holds nothing{f' on {options.object}' if options.object else ''}")
             for uid, number in orphans(cluster).items():
-                print(f"{number} of our budgets are of a policy that is gone: revert {uid} removes them")
-        if not steps and not by_hand and options.policy not in (*cluster.uids, *cluster.uids.values()):
+                print(f"{number} of our objects are of a policy that is gone: revert {uid} removes them")
+        if (
+            not steps
+            and not by_hand
+            and not nodes
+            and options.policy not in (*cluster.uids, *cluster.uids.values())
+        ):
             known = ", ".join(sorted(cluster.uids)) or "none"
             raise ConfigurationError(
                 f"there is no policy {options.policy}, and nothing of one that is gone (there are: {known})"
             )
-        if not steps:
+        if not steps and not nodes:
             return 0
-        if not options.yes and not _agreed(steps):
+        if not options.yes and not _agreed(steps, nodes):
             return 1
         writer = Writer(session, fence=lambda: None, on_written=lambda kind, raw: None)
         uid = cluster.uids.get(options.policy, "")
         told = Told(session, ObjectRef(POLICY.api_version, POLICY.kind, "", options.policy, uid))
-        return await give_back(writer, steps, told)
+        code = await give_back(writer, steps, told)
+        if nodes and not code:
+            code = await give_nodes_back(session, writer, cluster, uids, told)
+        return code
 
 
 def refuse_while_enforcing(policy: Policy) -> None:
@@ -85,8 +95,13 @@ def refuse_while_enforcing(policy: Policy) -> None:
         )
 
 
-def question(steps: list[Step]) -> str:
+def question(steps: list[Step], nodes: int = 0) -> str:
     """What is about to be done, in one sentence."""
+    if nodes:
+        rest = f" {question(steps)}" if steps else ""
+        return (
+            f"Give {nodes} node{'s' * (nodes != 1)} back the sysctls that were there before, in waves.{rest}"
+        )
     given = [step for step in steps if step.gives_back]
     names = ", ".join(named(*step.ref.key) for step in given[:SHOWN])
     more = f" and {len(given) - SHOWN} more" if len(given) > SHOWN else ""
@@ -99,7 +114,8 @@ def question(steps: list[Step]) -> str:
     return f"Give back {len(given)} {word}{'s' * (len(given) != 1)} ({names}{more}){''.join(outs)}; {effect}."
 
 
-def _agreed(steps: list[Step]) -> bool:
+def _agreed(steps: list[Step], nodes: int) -> bool:
+    asked = question(steps, nodes)
     if not sys.stdin.isatty():
-        raise ConfigurationError(f"{question(steps)} Say --yes: there is no terminal to ask on")
-    return input(f"{question(steps)} Go on? [y/N] ").strip().lower() in ("y", "yes")
+        raise ConfigurationError(f"{asked} Say --yes: there is no terminal to ask on")
+    return input(f"{asked} Go on? [y/N] ").strip().lower() in ("y", "yes")

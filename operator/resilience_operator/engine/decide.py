@@ -16,6 +16,7 @@ from resilience_operator.engine.causing import causing
 from resilience_operator.engine.change import Change, Decision, Verb
 from resilience_operator.engine.contest import Patience
 from resilience_operator.engine.finding_states import Context, judge_findings, rolling_out
+from resilience_operator.engine.gates import Place
 from resilience_operator.engine.gitops import settings_that_bite
 from resilience_operator.engine.holds import (
     Covering,
@@ -63,13 +64,15 @@ class PolicyVerdict:
 class Surroundings:
     """What a decision needs beside the object: all policies by uid, patience, and rules the server refused here.
 
-    `stopped`: policy name -> why it starts nothing any more, on any object; what it holds is carried on.
+    `stopped`: policy name -> why it starts nothing any more, on any object; what it holds is carried on. `behind`:
+    what was written last without success, as place or as uid: where objects take turns, others come first.
     """
 
     directory: Mapping[str, Policy]
     patience: Patience = Patience()
     refused: Mapping[str, str] = field(default_factory=dict)
     stopped: Mapping[str, str] = field(default_factory=dict)
+    behind: frozenset[Place | str] = frozenset()
 
 
 def decide(

@@ -173,6 +173,15 @@ class Memory:
                 del self.refusals[key]
         return {key[1]: message for key, (_, message, _) in mine if key in in_force}
 
+    def behind(self) -> frozenset[Place | str]:
+        """Places whose last write failed, and uids of objects of which something is refused: others come first.
+
+        One whose end is not known keeps its turn, for it may have been done.
+        """
+        unknown = {one.place for one in self.unknown.values()}
+        failed = {place for place, one in self.backoffs.items() if one.failed and place not in unknown}
+        return frozenset(failed | {uid for uid, _ in self.refusals})
+
     def failed(
         self, place: Place, monotonic: float, retry_after: float, why: str = "", *, stale: bool = False
     ) -> float:

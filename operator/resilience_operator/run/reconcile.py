@@ -6,7 +6,7 @@ observed, and writes only while this replica leads, every stream is fresh and no
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -227,11 +227,12 @@ class Reconciler:
             cluster.judging()
         cluster.everything, cluster.due = False, set()
         accepted, directory, before = cluster.accepted(), cluster.by_uid(), {}
+        around = Surroundings(directory, self._patience, behind=self._memory.behind())
         started = services.monotonic()
         services.metrics.queue_depth(len(keys))
         for number, key in enumerate(sorted(keys), start=1):
             earlier = cluster.get(key)
-            if self._try_one(key, now, accepted, directory):
+            if self._try_one(key, now, accepted, around):
                 before[key] = earlier
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
@@ -242,9 +243,7 @@ class Reconciler:
             services.metrics.queue_depth(0)
         return before
 
-    def _try_one(
-        self, key: Key, now: datetime, accepted: tuple[Policy, ...], directory: Mapping[str, Policy]
-    ) -> bool:
+    def _try_one(self, key: Key, now: datetime, accepted: tuple[Policy, ...], around: Surroundings) -> bool:
         """Evaluate an object; True where the decision is another one than before.
 
         An error of our own about it is told, and keeps no other from being evaluated.
@@ -252,7 +251,7 @@ class Reconciler:
         earlier = self._cluster.get(key)
         self._memory.broken.pop(key, None)
         try:
-            self._evaluate_one(key, now, accepted, directory)
+            self._evaluate_one(key, now, accepted, around)
             return self._cluster.get(key) != earlier
         except Exception as error:
             log.exception("nothing can be decided about %s", "/".join(key), extra={"object": "/".join(key)})
@@ -261,7 +260,7 @@ class Reconciler:
             return earlier is not None
 
     def _evaluate_one(
-        self, key: Key, now: datetime, accepted: tuple[Policy, ...], directory: Mapping[str, Policy]
+        self, key: Key, now: datetime, accepted: tuple[Policy, ...], around: Surroundings
     ) -> None:
         services = self._services
         view = services.store.look(key, now, services.server_version)
@@ -269,7 +268,7 @@ class Reconciler:
         if view is not None:
             view = self._reminders.remind(view)
             refused = self._memory.refused(view, accepted)
-            around = Surroundings(directory, self._patience, refused, self._stopped.stopped_for(key[0]))
+            around = replace(around, refused=refused, stopped=self._stopped.stopped_for(key[0]))
             decision = judge(view, accepted, around, services.settings.namespace)
         self._cluster.put(key, decision)
 

@@ -1,10 +1,9 @@
 """The operator and nodes with agents before a real API server: simulated agents, and a real one in a namespace."""
 
 import json
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ from tests.e2e.conftest import install_crd, make_scene
 from tests.e2e.scene import LABEL, Scene
 from tests.lab import Lab
 from tests.lab.api import ApiError
+from tests.targets.nodes.agents import STATES, Agents, most_at_once
 
 pytestmark = pytest.mark.lab
 
-STATES = "/apis/resilience.dev/v1alpha1/nodestates"
 TIME_WAIT = "net.netfilter.nf_conntrack_tcp_timeout_time_wait"
 MAX = "net.netfilter.nf_conntrack_max"
 
@@ -60,51 +59,6 @@ def add(scene: Scene, name: str, cores: int) -> None:
     scene.lab.add_node(name, cpu=str(cores), labels={LABEL: scene.name})
 
 
-class Agents:
-    """Agents of all nodes in one thread: each says after a moment that it does what its NodeState asks."""
-
-    def __init__(self, lab: Lab) -> None:
-        self._api = lab.api
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self) -> None:
-        while not self._stop.wait(0.3):
-            for found in self._api.get(STATES)["items"]:
-                status = found.get("status", {})
-                if status.get("observedGeneration") != found["metadata"]["generation"]:
-                    with suppress(ApiError):
-                        self._api.patch(
-                            f"{STATES}/{found['metadata']['name']}/status", {"status": _done(found)}
-                        )
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Until the block ends."""
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            self._thread.join(timeout=30)
-
-
-def _done(found: Any) -> dict[str, Any]:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    sysctls = [
-        {"name": one["name"], "observed": one["value"], "state": "Held"}
-        for one in found.get("spec", {}).get("sysctls", ())
-    ]
-    ready = {"type": "Ready", "status": "True", "reason": "Working", "message": "", "lastTransitionTime": now}
-    return {
-        "observedGeneration": found["metadata"]["generation"],
-        "reportedAt": now,
-        "sysctls": sysctls,
-        "table": {"pressure": "Normal", "entries": 1, "limit": 262144},
-        "conditions": [ready],
-    }
-
-
 def compliant(scene: Scene) -> str:
     """The policy's condition Compliant: its status and reason."""
     found = json.loads(scene.lab.kubectl("get", "rp", scene.name, "-o", "json"))
@@ -112,28 +66,10 @@ def compliant(scene: Scene) -> str:
     return next((f"{one['status']} {one['reason']}" for one in conditions if one["type"] == "Compliant"), "")
 
 
-def states(lab: Lab) -> dict[str, Any]:
-    """The NodeStates by name."""
-    return {one["metadata"]["name"]: one for one in lab.api.get(STATES)["items"]}
-
-
-def most_at_once(scene: Scene, since: Any) -> tuple[int, int]:
-    """(nodes told, the most of them at any revision whose agent had not yet said that it is done)."""
-    writes = [
-        one for one in scene.lab.audit.writes(since=since) if one.resource == "nodestates" and one.succeeded
-    ]
-    writes.sort(key=lambda one: int(one.resource_version or 0))
-    open_: set[str] = set()
-    told: set[str] = set()
-    most = 0
-    for one in writes:
-        body = one.response_object
-        name = body["metadata"]["name"]
-        done = body.get("status", {}).get("observedGeneration") == body["metadata"]["generation"]
-        told.add(name)
-        (open_.discard if done else open_.add)(name)
-        most = max(most, len(open_))
-    return len(told), most
+def states(scene: Scene) -> dict[str, Any]:
+    """The NodeStates of the scene's nodes by name."""
+    found = {one["metadata"]["name"]: one for one in scene.lab.api.get(STATES)["items"]}
+    return {name: one for name, one in found.items() if name.startswith(scene.name)}
 
 
 def test_fifty_nodes_are_told_in_waves_that_never_exceed_their_limit(scene: Scene) -> None:
@@ -143,9 +79,9 @@ def test_fifty_nodes_are_told_in_waves_that_never_exceed_their_limit(scene: Scen
     formula = {"name": MAX, "perCore": 65536, "min": 262144, "max": 1048576}
     since = scene.lab.audit.mark()
     with Agents(scene.lab).running(), scene.operator():
-        policy(scene, [{"name": TIME_WAIT, "value": "60"}, formula])
+        policy(scene, [{"name": TIME_WAIT, "value": "60"}, formula], onRelease="Revert")
         scene.lab.wait(lambda: compliant(scene).startswith("True"), 120, "the policy to be Compliant")
-        made = states(scene.lab)
+        made = states(scene)
         assert sorted(made) == names
         values = {
             name: {one["name"]: one["value"] for one in found["spec"]["sysctls"]}
@@ -153,18 +89,95 @@ def test_fifty_nodes_are_told_in_waves_that_never_exceed_their_limit(scene: Scen
         }
         assert values[names[0]] == {TIME_WAIT: 60, MAX: 524288}
         assert values[names[1]] == {TIME_WAIT: 60, MAX: 262144}
-        assert most_at_once(scene, since) == (50, 5)
+        assert most_at_once(scene.lab, since) == (50, 5)
         since = scene.lab.audit.mark()
-        policy(scene, [{"name": TIME_WAIT, "value": "50"}])
+        policy(scene, [{"name": TIME_WAIT, "value": "50"}], onRelease="Revert")
         scene.lab.wait(
-            lambda: all(one["spec"]["sysctls"][0]["value"] == 50 for one in states(scene.lab).values()),
+            lambda: all(one["spec"]["sysctls"][0]["value"] == 50 for one in states(scene).values()),
             120,
             "the change to be everywhere",
         )
-        number, most = most_at_once(scene, since)
-        assert (number, most <= 5) == (50, True)
-        scene.delete_policy()
-        scene.lab.wait(lambda: not states(scene.lab), 60, "the NodeStates to go")
+        number, most = most_at_once(scene.lab, since)
+        assert (number, 1 < most <= 5) == (50, True)
+        since = scene.lab.audit.mark()
+        scene.delete_policy(wait=False)
+        scene.lab.wait(lambda: not states(scene), 120, "the NodeStates to go")
+        number, most = most_at_once(scene.lab, since)
+        assert (number, 1 < most <= 5) == (50, True), "values are given back in waves as well"
+
+
+def test_a_node_whose_nodestate_is_refused_holds_no_other_up(scene: Scene) -> None:
+    """The canary's turn would be the first node's for ever."""
+    names = [f"{scene.name}-{number:02}" for number in range(4)]
+    for name in names:
+        add(scene, name, cores=4)
+    guard = refusing(scene, names[0])
+    try:
+        with Agents(scene.lab).running(), scene.operator():
+            policy(scene, [{"name": TIME_WAIT, "value": "60"}])
+            scene.lab.wait(lambda: sorted(states(scene)) == names[1:], 60, "the other nodes")
+            assert compliant(scene) == "False DriftFound"
+            scene.lab.kubectl("delete", *guard)
+            scene.lab.wait(lambda: not refused(scene, names[0]), 30, "the refusal to end")
+            scene.lab.kubectl("label", "node", names[0], "touched=yes")
+            scene.lab.wait(lambda: names[0] in states(scene), 60, "the node that was refused")
+    finally:
+        scene.lab.kubectl("delete", "--ignore-not-found", *guard)
+
+
+def refusing(scene: Scene, name: str) -> tuple[str, str]:
+    """Let the API server refuse the NodeState of that name; what is to be deleted."""
+    kind, called = "validatingadmissionpolicy", f"refuse-{name}"
+    rule = {
+        "apiGroups": ["resilience.dev"],
+        "apiVersions": ["v1alpha1"],
+        "operations": ["CREATE"],
+        "resources": ["nodestates"],
+    }
+    head = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": called}}
+    what = {
+        "matchConstraints": {"resourceRules": [rule]},
+        "validations": [{"expression": f"object.metadata.name != '{name}'", "message": "not this one"}],
+    }
+    whole = {"policyName": called, "validationActions": ["Deny"]}
+    scene.apply(head | {"kind": "ValidatingAdmissionPolicy", "spec": what})
+    scene.apply(head | {"kind": "ValidatingAdmissionPolicyBinding", "spec": whole})
+    scene.lab.wait(lambda: refused(scene, name), 30, "the refusal to be in force")
+    return f"{kind}/{called}", f"{kind}binding/{called}"
+
+
+def refused(scene: Scene, name: str) -> bool:
+    """True while the API server refuses the NodeState of that name."""
+    body = {"apiVersion": "resilience.dev/v1alpha1", "kind": "NodeState", "metadata": {"name": name}}
+    try:
+        scene.lab.api.create(f"{STATES}?dryRun=All", body)
+    except ApiError as error:
+        return "not this one" in str(error)
+    return False
+
+
+def test_revert_gives_nodes_their_values_back_while_the_policy_rests(scene: Scene) -> None:
+    names = [f"{scene.name}-{number:02}" for number in range(6)]
+    for name in names:
+        add(scene, name, cores=4)
+    values = [{"name": TIME_WAIT, "value": "60"}]
+    command = [sys.executable, "-m", "resilience_operator.cli.main", "revert", scene.name, "--yes"]
+    command += [f"--kubeconfig={scene.lab.kubeconfig()}"]
+    with Agents(scene.lab).running(), scene.operator():
+        policy(scene, values)
+        scene.lab.wait(lambda: compliant(scene).startswith("True"), 60, "the policy to be Compliant")
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert (ran.returncode, "enforces: it would write again" in ran.stderr) == (2, True)
+        policy(scene, values, suspend=True)
+        since = scene.lab.audit.mark()
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert ran.returncode == 0, ran.stderr
+        assert states(scene) == {}
+        assert most_at_once(scene.lab, since) == (6, 1)
+        said = [f"NodeState {name}: emptied, its agent gives the values back" for name in names]
+        assert sorted(ran.stdout.splitlines()) == sorted(
+            said + [f"NodeState {name}: removed" for name in names]
+        )
 
 
 def test_without_agents_the_wave_stays_at_its_canary_and_the_policy_is_not_compliant(scene: Scene) -> None:
@@ -173,9 +186,9 @@ def test_without_agents_the_wave_stays_at_its_canary_and_the_policy_is_not_compl
         add(scene, name, cores=4)
     with scene.operator():
         policy(scene, [{"name": TIME_WAIT, "value": "60"}])
-        scene.lab.wait(lambda: list(states(scene.lab)) == names[:1], 30, "the canary")
+        scene.lab.wait(lambda: list(states(scene)) == names[:1], 30, "the canary")
         scene.lab.wait(lambda: compliant(scene) == "False DriftFound", 30, "the policy to say so")
-        assert list(states(scene.lab)) == names[:1]
+        assert list(states(scene)) == names[:1]
 
 
 @needs_kernel("conntrack")
@@ -197,6 +210,6 @@ def test_a_real_agent_brings_the_value_and_gives_it_back(scene: Scene, tmp_path:
                 scene.lab.wait(lambda: compliant(scene).startswith("True"), 60, "the policy to be Compliant")
                 scene.delete_policy()
                 assert file.read_text() == "120\n"
-                scene.lab.wait(lambda: not states(scene.lab), 30, "the NodeState to go")
+                scene.lab.wait(lambda: not states(scene), 30, "the NodeState to go")
         finally:
             bridge.close()

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from resilience_operator.agent import sysctls as agent
 from resilience_operator.cli.judging import Spot, Subject, judge
+from resilience_operator.core.sysctls import ALLOWED
 from resilience_operator.targets import parse
-from resilience_operator.targets.nodes.settings import ALLOWED
 from tests.support.clusters import policy
 from tests.targets.nodes.cluster import (
     MAX,
@@ -26,10 +25,6 @@ from tests.targets.nodes.cluster import (
 
 SIXTY = asked((TIME_WAIT, 60))
 WORKING = condition("Ready", "True", "Working")
-
-
-def test_the_operator_allows_what_the_agent_does() -> None:
-    assert dict(ALLOWED) == dict(agent.ALLOWED)
 
 
 def test_a_node_that_is_as_demanded_has_no_finding() -> None:

@@ -18,6 +18,8 @@ from resilience_operator.core.state import FIELD_MANAGER
 from resilience_operator.core.target import Watched
 from resilience_operator.targets.workloads.kinds import WATCHED as WORKLOADS
 
+POLICY_LABEL = "resilience.dev/policy"
+"""Of a NodeState: bears the uid of the policy for which we made it."""
 NODE_STATE = Kind("resilience.dev", "v1alpha1", "nodestates", "NodeState", namespaced=False, optional=True)
 
 
@@ -129,6 +131,11 @@ class NodeState(Observed, frozen=True):
     spec: NodeStateSpec = NodeStateSpec()
     status: NodeStateStatus = NodeStateStatus()
     written_at: datetime | None = None
+
+    @property
+    def policy(self) -> str:
+        """Uid of the policy for which we made it; "" where somebody else did."""
+        return self.metadata.labels.get(POLICY_LABEL, "")
 
     @property
     def ref(self) -> ObjectRef:

@@ -1,8 +1,8 @@
 """NodeStates of our own: one beside each node of which a policy that enforces asks something. Used by scope.
 
 It belongs to its Node by ownerReference, and to one policy by label; nothing of it is remembered anywhere else. Where
-values are to be given back it is emptied first, and goes once its agent has said that they are. A NodeState of a policy
-that is not known here is another operator's: it is left as it is.
+values are to be given back it is emptied first, in waves as it was made, and goes once its agent has said that they
+are. A NodeState of a policy that is not known here is another operator's: it is left as it is.
 """
 
 from dataclasses import replace
@@ -17,22 +17,28 @@ from resilience_operator.engine.own_objects import OwnObjects
 from resilience_operator.policy.common import OnRelease
 from resilience_operator.policy.policy import Policy
 from resilience_operator.targets.nodes.conditions import condition_of, removal
-from resilience_operator.targets.nodes.kinds import NODE_STATE, NodeState, NodeStateSpec, ref_of
-from resilience_operator.targets.nodes.texts import SECTION, SYSCTL
+from resilience_operator.targets.nodes.kinds import (
+    NODE_STATE,
+    POLICY_LABEL,
+    NodeState,
+    NodeStateSpec,
+    ref_of,
+)
+from resilience_operator.targets.nodes.states import given_up_at, lost_at
+from resilience_operator.targets.nodes.texts import AGENT_SILENT, SYSCTL
 from resilience_operator.targets.nodes.view import NodeView
-from resilience_operator.targets.nodes.wishes import RULES, Wish, selects, wish_of
+from resilience_operator.targets.nodes.wishes import RULES, Wish, emptied, left_by, wish_of
 
-POLICY_LABEL = "resilience.dev/policy"
-"""Bears the uid of the policy for which we made it."""
 MANAGED_BY = ("app.kubernetes.io/managed-by", "resilience-operator")
 
 
 def own_states(view: NodeView, around: Surroundings) -> OwnObjects:
     """What is to be done about the node's NodeState and its condition."""
-    policies = tuple(policy for _, policy in sorted(around.directory.items()) if SECTION in policy.sections)
+    policies = tuple(policy for _, policy in sorted(around.directory.items()))
     wish, state = wish_of(policies, view.node, view.now), view.nodestate
     if wish is None:
-        return OwnObjects(_release(view, state, around)) if state is not None else OwnObjects()
+        holder = left_by(state, view.node, around.directory) if state is not None else None
+        return _release(view, state, holder, around) if state and holder else OwnObjects()
     first = wish.policies[0]
     stranger = _stranger(state, around)
     if stranger:
@@ -40,7 +46,7 @@ def own_states(view: NodeView, around: Surroundings) -> OwnObjects:
         return OwnObjects(contested=every)
     if set(wish.rules) & around.refused.keys() or first.name in around.stopped:
         return OwnObjects(contested=wish.contested)
-    wave = view.fleet.wave(first, policies, view.now)
+    wave, _ = view.fleet.waves(first, policies, view.now, around.behind)
     change = _change(view, state, wish, "" if view.node.metadata.name in wave.going else wave.why)
     changes = (*((change,) if change is not None else ()), *condition_of(view, wish.policies, wish.rules))
     return OwnObjects(changes, wish.contested, wave.wake_at if change is not None else None)
@@ -133,30 +139,38 @@ def body_of(spec: NodeStateSpec) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _release(view: NodeView, state: NodeState, around: Surroundings) -> tuple[Change, ...]:
+def _release(view: NodeView, state: NodeState, holder: Policy, around: Surroundings) -> OwnObjects:
     """What ends it, once its policy asks for nothing here: emptied first where the node is to forget it, then gone.
 
-    A policy that rests, audits, or whose node is opted out writes nothing: the agent goes on as it was told.
+    Values are given back in waves. Those that have theirs back stay until no other waits: they are counted.
     """
-    holder = around.directory.get(state.metadata.labels.get(POLICY_LABEL, ""))
-    if holder is None or state.metadata.deletion_timestamp is not None:
-        return ()
-    if not holder.deleting and (
-        holder.suspend or (selects(holder, view.node) and any(one in holder.rules for one in RULES))
-    ):
-        return ()
+    policies = tuple(policy for _, policy in sorted(around.directory.items()))
     rules = tuple(one for one in RULES if one in holder.rules) or (SYSCTL,)
     why = f"policy {holder.name} no longer asks for it"
-    told, wanted = state.spec.on_release, str(holder.on_release)
-    after = NodeStateSpec(on_release=wanted)
-    forgets = str(OnRelease.REVERT) in (told, wanted) and (told != wanted or bool(state.spec.sysctls))
-    if forgets and state.spec != after:
-        change = _writing(view, state, Wish(after, (holder,), rules), after, holder.uid, why, "")
-        return (replace(change, result=Result.REVERTED), *removal(view, (holder,)))
-    return (_removal(view, state, holder, rules, why), *removal(view, (holder,)))
+    after, wake, waits = emptied(state, holder), None, ""
+    if holder.on_release is OnRelease.REVERT:
+        _, wave = view.fleet.waves(holder, policies, view.now, around.behind)
+        gone = view.now >= lost_at(state, view.now)
+        if gone and after is not None and state.status.reported_at is not None:
+            why, after = f"{why}, and its agent is gone: its values stay", None
+        after = None if gone else after
+        if after is None:
+            wake = given_up_at(state, view.now)
+            waits = "" if gone or state.spec.demands else wave.stays
+        elif view.silence[0] == AGENT_SILENT:
+            wake, waits = lost_at(state, view.now), f"waits for its agent: {view.silence[1]}"
+        else:
+            wake, waits = wave.wake_at, "" if view.node.metadata.name in wave.going else wave.why
+    change = _removal(view, state, holder, rules, why, waits)
+    if after is not None:
+        change = _writing(view, state, Wish(after, (holder,), rules), after, holder.uid, why, waits)
+        change = replace(change, result=Result.REVERTED)
+    return OwnObjects((change, *removal(view, (holder,))), wake_at=wake)
 
 
-def _removal(view: NodeView, state: NodeState, holder: Policy, rules: tuple[str, ...], why: str) -> Change:
+def _removal(
+    view: NodeView, state: NodeState, holder: Policy, rules: tuple[str, ...], why: str, waits: str
+) -> Change:
     return Change(
         verb=Verb.DELETE,
         result=Result.REVERTED,
@@ -170,4 +184,5 @@ def _removal(view: NodeView, state: NodeState, holder: Policy, rules: tuple[str,
         reason=why,
         disruptive=False,
         owner=view.ref,
+        waits=waits,
     )

@@ -1,11 +1,11 @@
 """Section `conntrack` of a policy. Declared in target.py."""
 
 from collections.abc import Iterator
-from types import MappingProxyType
 from typing import Annotated
 
 from msgspec import Meta
 
+from resilience_operator.core.sysctls import ALLOWED, BUCKETS, MAX, PREFIX
 from resilience_operator.policy.common import (
     CEL,
     EVERYTHING,
@@ -17,24 +17,22 @@ from resilience_operator.policy.common import (
     one_of,
 )
 
-PREFIX = "net.netfilter.nf_conntrack_"
-MAX, BUCKETS = PREFIX + "max", PREFIX + "buckets"
 
-_TIMEOUT = range(1, 2147484)
-ALLOWED = MappingProxyType(
-    {
-        BUCKETS: range(1024, 2**25),
-        MAX: range(65536, 2**31),
-        PREFIX + "tcp_timeout_established": range(7875, 2147484),
-        PREFIX + "tcp_timeout_time_wait": _TIMEOUT,
-        PREFIX + "tcp_timeout_close_wait": _TIMEOUT,
-        PREFIX + "tcp_timeout_fin_wait": _TIMEOUT,
-        PREFIX + "udp_timeout": _TIMEOUT,
-        PREFIX + "udp_timeout_stream": _TIMEOUT,
-        PREFIX + "tcp_be_liberal": range(2),
-    }
-)
-"""Sysctl -> the values that an agent sets; it refuses all others, whatever a NodeState says."""
+def _within(field: str, number: str) -> tuple[CEL, ...]:
+    """Rules that hold a number of a sysctl to ALLOWED, one for each range: it is refused before an agent refuses it."""
+    names: dict[range, list[str]] = {}
+    for name, allowed in ALLOWED.items():
+        names.setdefault(allowed, []).append(name)
+    return tuple(
+        CEL(
+            f"!has(self.{field}) || !(self.name in {known}) || "
+            f"({allowed.start} <= {number} && {number} < {allowed.stop})",
+            f"this sysctl takes {allowed.start} to {allowed.stop - 1}",
+            f".{field}",
+        )
+        for allowed, known in names.items()
+    )
+
 
 _Number = Annotated[int, Meta(ge=0, le=2147483647)]
 
@@ -49,6 +47,9 @@ class Sysctl(Settings, frozen=True):
             "min and max bound the formula perCore: write it, or leave them out",
         ),
         CEL("!has(self.min) || !has(self.max) || self.min <= self.max", "min is above max", ".min"),
+        *_within("value", "int(self.value)"),
+        *_within("min", "self.min"),
+        *_within("max", "self.max"),
     )
 
     name: Annotated[str, one_of(*ALLOWED)]

@@ -10,6 +10,9 @@ from resilience_operator.targets.nodes.texts import AGENT_SILENT, NOT_REPORTED
 OLD = timedelta(minutes=10)
 """A report older than that says nothing of now: an agent writes every five minutes."""
 
+GIVING_BACK = timedelta(minutes=10)
+"""So long an agent is waited for that is to put the values back that were there before us."""
+
 _AS_ASKED = frozenset({"Satisfied", "Held"})
 _AGENTLESS = frozenset(
     {
@@ -67,6 +70,24 @@ def healthy(state: NodeState, node: Node, now: datetime) -> bool:
         return False
     as_asked = {one.name for one in status.sysctls if one.state in _AS_ASKED}
     return status.is_true("Ready") and all(one.name in as_asked for one in state.spec.sysctls)
+
+
+def given_back(state: NodeState, now: datetime) -> bool:
+    """True of a NodeState that was emptied, where its agent has put the values back, or is waited for no longer."""
+    status = state.status
+    done = status.observed_generation == state.metadata.generation and not status.sysctls
+    return done or status.reported_at is None or now >= given_up_at(state, now)
+
+
+def given_up_at(state: NodeState, now: datetime) -> datetime:
+    """When its agent is waited for no longer, once it was emptied."""
+    return now if state.written_at is None else state.written_at + GIVING_BACK
+
+
+def lost_at(state: NodeState, now: datetime) -> datetime:
+    """When its agent counts as gone for good, so that nobody is left to put values back."""
+    reported = state.status.reported_at
+    return now if reported is None else reported + OLD + GIVING_BACK
 
 
 def worse_since(state: NodeState, node: Node, window: timedelta) -> str:

@@ -35,7 +35,9 @@ TEXTS: Final[dict[str, RuleText]] = {
             "Linux node. Under Enforce a NodeState per node tells its agent, in waves: canary nodes first, then at "
             "most waves.maxUnavailable whose agent has not yet said that it is done. The waves stop while a node goes "
             "NotReady or loses packets after its change. An agent puts a value back within five seconds when "
-            "somebody else, such as a kube-proxy that starts, writes another."
+            "somebody else, such as a kube-proxy that starts, writes another. With onRelease: Revert, nodes that "
+            "leave the policy get the values back that were there before, in the same waves; an agent that has been "
+            "silent for twenty minutes is not waited for."
         ),
         why=(
             "A service with many short connections filled 192,125 of 262,144 entries of a node's table, most of them "

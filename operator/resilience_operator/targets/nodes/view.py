@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from resilience_operator.cluster.argocd import Application
 from resilience_operator.cluster.objects.meta import Claim, Meta
@@ -14,10 +14,7 @@ from resilience_operator.engine.rollout import NO_ROLLOUT, OurRollout, Scaling
 from resilience_operator.targets.nodes.fleet import Fleet
 from resilience_operator.targets.nodes.kinds import NodeState
 from resilience_operator.targets.nodes.kube_proxy import Configuration
-from resilience_operator.targets.nodes.states import cores_of, silence
-
-GIVING_BACK = timedelta(minutes=10)
-"""After which a NodeState goes though its agent has not said that the values before us are back."""
+from resilience_operator.targets.nodes.states import cores_of, given_back, silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +85,7 @@ class NodeView:
         found = self.nodestate
         if found is None or found.spec.demands or found.spec.on_release != "Revert":
             return ""
-        over = found.written_at is None or self.now >= found.written_at + GIVING_BACK
-        status = found.status
-        done = status.observed_generation == found.metadata.generation and not status.sysctls
-        never = status.reported_at is None
-        if over or done or never:
+        if given_back(found, self.now):
             return ""
         return "waits until its agent has given the values back that were there before"
 

@@ -1,4 +1,5 @@
-"""What all policies together ask of one node, as the spec of its NodeState. Pure; used by own_states and fleet.
+"""What all policies together ask of one node, as the spec of its NodeState, and what is left once nobody does. Pure;
+used by own_states and fleet.
 
 Per sysctl the highest policy counts; of equals that disagree nobody writes it. Thresholds are the highest policy's,
 protected Services are those of all. Values are given back only where every policy that asks says Revert.
@@ -12,7 +13,14 @@ from resilience_operator.cluster.objects.workloads import Node
 from resilience_operator.engine.optout import ALL, opted_out
 from resilience_operator.policy.common import Mode, OnRelease
 from resilience_operator.policy.policy import Policy
-from resilience_operator.targets.nodes.kinds import Levels, NodeStateSpec, Purge, Service, WantedSysctl
+from resilience_operator.targets.nodes.kinds import (
+    Levels,
+    NodeState,
+    NodeStateSpec,
+    Purge,
+    Service,
+    WantedSysctl,
+)
 from resilience_operator.targets.nodes.settings import Conntrack, Pressure, StaleEntries, Sysctls
 from resilience_operator.targets.nodes.states import cores_of, takes_agents
 from resilience_operator.targets.nodes.texts import PRESSURE, SECTION, STALE, SYSCTL
@@ -78,6 +86,26 @@ def wish_of(policies: Iterable[Policy], node: Node, now: datetime) -> Wish | Non
     )
     used = {rule for _, rules in asking for rule in rules}
     return Wish(spec, tuple(one for one, _ in asking), tuple(one for one in RULES if one in used), contested)
+
+
+def left_by(state: NodeState, node: Node, directory: Mapping[str, Policy]) -> Policy | None:
+    """The policy that lets go of a NodeState of which nobody asks anything now, from all policies by uid.
+
+    None where a policy rests, audits, or its node is opted out: then nothing is written, and the agent goes on as told.
+    """
+    holder = directory.get(state.policy)
+    if holder is None or state.metadata.deletion_timestamp is not None:
+        return None
+    rests = holder.suspend or (selects(holder, node) and any(one in holder.rules for one in RULES))
+    return holder if holder.deleting or not rests else None
+
+
+def emptied(state: NodeState, holder: Policy) -> NodeStateSpec | None:
+    """What a NodeState that is let go says before it goes, for its agent to forget; None where it goes as it is."""
+    told, wanted = state.spec.on_release, str(holder.on_release)
+    after = NodeStateSpec(on_release=wanted)
+    forgets = OnRelease.REVERT in (told, wanted) and (told != wanted or bool(state.spec.sysctls))
+    return after if forgets and state.spec != after else None
 
 
 def _sysctls(
