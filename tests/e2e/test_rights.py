@@ -13,6 +13,7 @@ import yaml
 
 from tests.e2e import dns
 from tests.e2e.conftest import make_scene
+from tests.e2e.installed import states
 from tests.e2e.process import OperatorProcess, pretty
 from tests.e2e.scene import ROOT, Body, Scene, service, settle, workload
 from tests.e2e.test_floors import hpa, scaled_object
@@ -20,7 +21,8 @@ from tests.faults import Proxy, drop_reply
 from tests.lab import Lab
 from tests.lab.audit import Mark, Read
 from tests.standins.keda import scaled_object_crd
-from tests.targets.nodes.test_nodes_lab import STATES, TIME_WAIT, Agents, states
+from tests.targets.nodes.agents import STATES, Agents
+from tests.targets.nodes.test_nodes_lab import TIME_WAIT
 
 ACCOUNT = "resilience-system/resilience-operator"
 USER = "system:serviceaccount:resilience-system:resilience-operator"
