@@ -22,6 +22,7 @@ NOT_MEANT = {
     ("cli/output.py", "deployments"): 1,  # a number of the JSON that `check` prints
     ("cli/giving_back.py", "replicas"): 2,  # a field of a Deployment's spec and status
     ("cli/files/manifests.py", "resources"): 1,  # a field of a kustomization
+    ("cli/files/rendering.py", "resources"): 1,  # the same
     ("agent/spec.py", "services"): 1,  # a field of a NodeState's spec
     ("cli/files/positions.py", "replicas"): 1,  # the field of a Deployment
 }

@@ -13,7 +13,12 @@ from resilience_operator.agent.pressure import (
 )
 
 
-def course(*entries: int, limit: int = 262144, drops: dict[int, int] | None = None) -> list[Pressure]:
+def course(
+    *entries: int,
+    limit: int = 262144,
+    drops: dict[int, int] | None = None,
+    thresholds: Thresholds = Thresholds(),  # noqa: B008  - frozen
+) -> list[Pressure]:
     """What is said each five seconds while the table holds so many entries; `drops` by sample number."""
     samples: list[Sample] = []
     said: list[Pressure] = []
@@ -21,7 +26,7 @@ def course(*entries: int, limit: int = 262144, drops: dict[int, int] | None = No
     for step, count in enumerate(entries):
         lost += (drops or {}).get(step, 0)
         samples.append(Sample(step * 5.0, count, limit, lost))
-        said.append(assess(samples[-60:], said[-1] if said else Pressure(), Thresholds()))
+        said.append(assess(samples[-60:], said[-1] if said else Pressure(), thresholds))
     return said
 
 
@@ -49,6 +54,11 @@ def test_a_share_above_the_threshold_warns_after_two_minutes_and_ends_five_point
 def test_ninety_percent_is_critical_at_once_and_ends_five_points_below() -> None:
     said = course(240_000, 225_000, 220_000)
     assert [one.level for one in said] == [Level.CRITICAL, Level.CRITICAL, Level.WARNING]
+
+
+def test_a_threshold_of_a_few_percent_ends_as_well() -> None:
+    said = course(10_000, 0, thresholds=Thresholds(warning=2, critical=3))
+    assert [one.level for one in said] == [Level.CRITICAL, Level.NORMAL]
 
 
 def test_one_dropped_packet_is_critical_for_two_minutes() -> None:

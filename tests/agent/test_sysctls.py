@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -222,7 +223,8 @@ def test_a_read_only_mount_is_said_as_such() -> None:
         "import sys; from pathlib import Path; from resilience_operator.agent import sysctls;"
         "from resilience_operator.agent.sysctl_files import SysctlFiles; files = SysctlFiles(Path('/proc/sys'));\n"
         "try: files.write(sys.argv[1], 60)\n"
-        "except OSError as error: print(sysctls.failed(sysctls.Known(), 'x', error).failure, files.mounted_writable())"
+        "except OSError as error: said = sysctls.failed(sysctls.Known(), 'x', error).failure\n"
+        "print(said, files.mounted_writable(sys.argv[1]))"
     )
     remount = 'mount -o bind,ro /proc/sys /proc/sys && exec python -c "$0" "$1"'
     ran = subprocess.run(
@@ -238,3 +240,32 @@ def test_a_read_only_mount_is_said_as_such() -> None:
 def test_the_limit_of_a_namespace_that_is_not_the_nodes_is_not_writable() -> None:
     with namespace() as ns, ns.entered():
         assert not SysctlFiles(Path("/proc/sys")).writable(MAX)
+
+
+CONTAINER = """
+mount -t tmpfs lab "$1" && mkdir "$1/net" && mount --bind "$2" "$1/net" && mount -o remount,ro "$1"
+mount -o "remount,bind,$3" "$1/net"
+shift 3
+exec "$@"
+"""
+
+
+@needs_kernel("unshare")
+@pytest.mark.parametrize(("how", "said"), [("rw", "True"), ("ro", "False")])
+def test_the_mount_of_the_sysctls_is_judged_and_not_the_read_only_root_that_it_lies_in(
+    tmp_path: Path, how: str, said: str
+) -> None:
+    root, host = tmp_path / "root", tmp_path / "host"
+    root.mkdir()
+    (host / "netfilter").mkdir(parents=True)
+    (host / "netfilter/nf_conntrack_max").write_text("262144\n")
+    asked = "import sys, pathlib; from resilience_operator.agent.sysctl_files import SysctlFiles as Files"
+    asked += "; print(Files(pathlib.Path(sys.argv[1])).mounted_writable(sys.argv[2]))"
+    script = ["sh", "-euc", CONTAINER, "sh", str(root), str(host), how]
+    ran = subprocess.run(
+        ["unshare", "--mount", *script, sys.executable, "-c", asked, str(root), MAX],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{said}\n", "")

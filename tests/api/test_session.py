@@ -24,6 +24,7 @@ from resilience_operator.core.errors import (
     Unreachable,
 )
 from resilience_operator.core.kinds import CONFIG_MAP, DEPLOYMENT, LEASE, NODE, POD
+from tests.lab.pki import Authority
 from tests.support.api_server import Reply, Server, failing, kubeconfig, reset
 
 APPLY = "application/apply-patch+yaml"
@@ -274,11 +275,8 @@ async def test_in_the_cluster_a_new_token_is_used_within_a_minute(
 ) -> None:
     now = 0.0
     (tmp_path / "token").write_text("first")
-    (tmp_path / "ca.crt").write_text("checked by the library for being there")
-    incluster = "kubernetes.aio.config.incluster_config."
-    monkeypatch.setattr(incluster + "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
-    monkeypatch.setattr(incluster + "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
-    monkeypatch.setattr("ssl.create_default_context", lambda cafile: None)
+    Authority(tmp_path)
+    monkeypatch.setattr(credentials, "SERVICE_ACCOUNT", tmp_path)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     monkeypatch.delenv("KUBECONFIG", raising=False)
@@ -288,11 +286,11 @@ async def test_in_the_cluster_a_new_token_is_used_within_a_minute(
     for at, text in ((0.0, "first"), (30.0, "second"), (61.0, "second"), (62.0, "third")):
         now = at
         (tmp_path / "token").write_text(text)
-        seen.append((await found.access()).authorization)
+        seen.append((await found.access()).headers["Authorization"])
     (tmp_path / "token").unlink()
     now = 200.0
-    seen.append((await found.access()).authorization)
-    assert seen == ["bearer first", "bearer first", "bearer second", "bearer second", "bearer second"]
+    seen.append((await found.access()).headers["Authorization"])
+    assert seen == ["Bearer first", "Bearer first", "Bearer second", "Bearer second", "Bearer second"]
     assert (await found.access()).server == "https://10.0.0.1:443"
 
 

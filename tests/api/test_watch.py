@@ -119,7 +119,7 @@ async def test_what_is_listed_and_then_changes_is_known(tmp_path: Path) -> None:
         listing, watching = run.pods.asked
     assert run.sink.told == ["replace 2", "put c", "delete a"]
     assert listing.query == {"limit": "500"}
-    assert 240 <= int(watching.query.pop("timeoutSeconds")) <= 360
+    assert 15 <= int(watching.query.pop("timeoutSeconds")) <= 21, "well before 30 s of silence"
     assert watching.query == {"watch": "true", "resourceVersion": "100", "allowWatchBookmarks": "true"}
 
 
@@ -363,15 +363,40 @@ async def test_silence_ends_in_a_new_list_and_meanwhile_nothing_counts_as_fresh(
     assert all(fresh == (age < 0.4) for age, fresh in seen if age != 0.4)
 
 
-async def test_a_watch_that_is_accepted_and_then_says_nothing_does_not_stay_fresh(tmp_path: Path) -> None:
-    async def breaks(watching: Watching) -> None:
-        await asyncio.sleep(0.05)
-        reset(watching.request)
+async def lasts_as_asked(watching: Watching) -> None:
+    await asyncio.sleep(int(watching.request.query["timeoutSeconds"]))
 
+
+async def test_a_watch_without_events_and_bookmarks_is_no_dead_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = pods("a", faults=[lasts_as_asked] * 3)
+    async with running(tmp_path, server, stall_timeout=2.0) as run:
+        await run.until("a")
+        while len(run.watched_from()) < 4:
+            assert run.reflector.fresh
+            await asyncio.sleep(0.02)
+        assert (run.watched_from(), run.lists(), run.reflector.last_error) == (["100"] * 4, 1, "")
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def breaks(watching: Watching) -> None:
+    await asyncio.sleep(0.05)
+    reset(watching.request)
+
+
+async def ends_too_early(watching: Watching) -> None:
+    await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("fault", [breaks, ends_too_early])
+async def test_a_watch_that_is_accepted_and_then_says_nothing_does_not_stay_fresh(
+    tmp_path: Path, fault: Fault
+) -> None:
     async def refuses(request: web.Request) -> web.StreamResponse:
         return web.Response(status=503)
 
-    server = pods("a", faults=[breaks] * 1000)
+    server = pods("a", faults=[fault] * 1000)
     async with running(tmp_path, server, stall_timeout=0.6) as run:
         await run.until("a")
         server.lists = [refuses] * 1000

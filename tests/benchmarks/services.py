@@ -47,7 +47,7 @@ def main() -> int:
         Row(f"{SERVICES} Services, {pods} pods, slices, Deployments into the cache, s", filled),
         Row("  all of it in memory, MiB", held / MIB, 192.0),
         Row("evaluation of all Services, which lead somewhere, s", well, 3.0),
-        Row("evaluation of all Services, each a letter off, s", ill, 3.0),
+        Row("evaluation of all Services, each a letter off, s", ill),
         Row(
             "events of pods and slices, decided about, 1,000 a second",
             EVENTS / flips / 1000,

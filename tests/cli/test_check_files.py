@@ -1,9 +1,12 @@
 """`check` on files: every kind of bad input with its line, what is skipped and never passed, and three outputs."""
 
+import fcntl
 import json
 import os
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -738,3 +741,36 @@ def test_each_example_shows_exactly_its_incident(check: Any, incident: str, rule
     code, out, err = check(str(folder / "broken.yaml"), "-p", str(folder / "policy.yaml"), "-o", "json")
     assert (code, err) == (1, [])
     assert {finding["rule"] for finding in json.loads("\n".join(out))["findings"]} == rules
+
+
+def test_on_a_terminal_findings_are_grouped_with_counts_by_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(ROOT / "examples" / "one-node-pileup" / "broken.yaml")
+    main(["check", folder])
+    last = capsys.readouterr().out.splitlines()[-1]
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    argv = [sys.executable, "-m", "resilience_operator.cli.main", "check", folder]
+    env = os.environ | {"TERM": "dumb", "COLUMNS": "80"}
+    with subprocess.Popen(argv, stdout=slave, stderr=subprocess.DEVNULL, env=env) as running:
+        os.close(slave)
+        lines = [line.rstrip() for line in read_all(master).splitlines()]
+        assert running.wait(timeout=60) == 1
+    assert all(len(line) <= 80 for line in lines)
+    found = [line for line in lines if line.startswith("  warning ")]
+    objects = [line for line in lines if line.startswith("Deployment ")]
+    (total,) = [line for line in lines if " findings on " in line]
+    assert len(objects) == len(set(objects)) < len(found)
+    assert f" on {len(objects)} objects: spread " in total
+    assert lines[-1] == last
+
+
+def read_all(descriptor: int) -> str:
+    """All that was written to a terminal that nobody holds any more."""
+    with os.fdopen(descriptor, "rb", buffering=0) as stream:
+        parts = []
+        try:
+            while part := stream.read(65536):
+                parts.append(part)
+        except OSError:  # The other side is closed.
+            pass
+    return b"".join(parts).decode()

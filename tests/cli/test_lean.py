@@ -10,20 +10,20 @@ import pytest
 from tests.support import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-HEAVY = ("aiohttp", "boto3", "botocore", "kopf", "kubernetes", "prometheus_client")
+HEAVY = ("aiohttp", "boto3", "botocore", "kopf", "prometheus_client")
 """Packages of the extras `cluster` and `operator`."""
 
 LEAN = """
 import sys
 sys.modules.update(dict.fromkeys({heavy!r}))
-from resilience_operator.cli.main import main
+from resilience_operator.{program} import main
 sys.exit(main())
 """
 
 
-def lean(*arguments: str) -> tuple[int, str, str]:
+def lean(*arguments: str, program: str = "cli.main") -> tuple[int, str, str]:
     """Exit code, stdout and stderr of the command line where nothing heavy can be imported."""
-    argv = [sys.executable, "-c", LEAN.format(heavy=HEAVY), *arguments]
+    argv = [sys.executable, "-c", LEAN.format(heavy=HEAVY, program=program), *arguments]
     ended = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
     return ended.returncode, ended.stdout, ended.stderr
 
@@ -43,11 +43,20 @@ def test_a_cluster_needs_an_extra_and_that_is_said_in_a_sentence(command: str, t
     )
 
 
+def test_the_operator_needs_an_extra_and_that_is_said_in_a_sentence() -> None:
+    assert PROJECT["scripts"]["resilience-operator"] == "resilience_operator.run.start:main"
+    assert lean("run", program="run.start") == (
+        2,
+        "",
+        "kopf is not installed; to run the operator: pip install 'resilience-operator[operator]'\n",
+    )
+
+
 def test_nothing_heavy_comes_without_an_extra_and_the_operator_has_all_that_a_cluster_needs() -> None:
     def names(lines: list[str]) -> set[str]:
         return {line.split(">")[0].replace("-", "_") for line in lines}
 
     extras = PROJECT["optional-dependencies"]
     assert names(PROJECT["dependencies"]) & set(HEAVY) == set()
-    assert names(extras["cluster"]) == {"aiohttp", "kubernetes"}
+    assert names(extras["cluster"]) == {"aiohttp"}
     assert names(extras["operator"]) == set(HEAVY) - {"botocore"}

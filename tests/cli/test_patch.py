@@ -432,6 +432,7 @@ def test_json_has_the_patches_what_they_end_and_what_is_left() -> None:
     assert message.startswith("1 of at least 2 replicas; nobody scales it; ")
     web = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "shop", "name": "web"}
     assert body == {
+        "version": 1,
         "patches": [
             {
                 "target": {

@@ -168,8 +168,8 @@ async def test_a_credential_plugin_that_is_not_installed_is_named(tmp_path: Path
     code, _, err = await ran(argv)
     assert code == 2
     assert err == (
-        f"The kubeconfig {file} gives no credentials ([Errno 2] No such file or directory: 'no-such-plugin'): is the"
-        " credential plugin that it names installed, and does it work alone?\n"
+        f"The kubeconfig {file} cannot be used: its credential plugin no-such-plugin is not installed: install it, or "
+        "put its folder on the PATH. Give another one with --kubeconfig and --context.\n"
     )
 
 
@@ -227,6 +227,6 @@ def test_on_a_terminal_findings_are_grouped_by_object_and_folded_at_its_width() 
     grouped(rows(found, ""), Console(file=out, width=40, markup=False, highlight=False))
     lines = out.getvalue().splitlines()
     assert lines[0].rstrip() == "shop/web"
-    assert lines[-1] == "2 findings on 1 object"
+    assert "".join(lines[-2:]) == "2 findings on 1 object: dns-config 1, replicas 1"
     assert all(len(line) <= 40 for line in lines)
     assert len([line for line in lines if line.startswith("  Drifted")]) == 2

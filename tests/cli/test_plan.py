@@ -39,6 +39,7 @@ def test_a_scaler_and_a_budget_are_steps_of_their_own_that_restart_nothing() -> 
         "Policy p, enforced: 4 objects change, 6 pods restart, at most 1 at once.",
         "2 rollouts, one at a time, about 5 min, windows not counted.",
         "  1. shop/api: sets spec.template.spec.dnsConfig.options (3 pods restart)",
+        '       dnsConfig.options: not set -> [{"name":"single-request-reopen"}]',
         "       starts now",
         (
             "  2. PodDisruptionBudget shop/api-resilience: is made: no budget limits how many pods of api may go"
@@ -46,8 +47,10 @@ def test_a_scaler_and_a_budget_are_steps_of_their_own_that_restart_nothing() -> 
         ),
         "       starts now",
         "  3. HorizontalPodAutoscaler shop/web: sets spec.minReplicas (0 pods restart)",
+        "       minReplicas: 1 -> 2",
         "       starts now",
         "  4. shop/web: sets spec.template.spec.dnsConfig.options (3 pods restart)",
+        '       dnsConfig.options: not set -> [{"name":"single-request-reopen"}]',
         f"       {slot}",
         "kubectl resilience plan p --patch prints what to commit.",
     ]
@@ -86,9 +89,10 @@ def test_a_budget_of_ours_that_would_block_every_drain_is_shown_to_go() -> None:
 
 def test_replicas_that_are_set_restart_nothing_and_deployments_alone_are_called_so() -> None:
     found = cluster([policy("p", deployments={"replicas": {"min": 2}})], [workload("a", 1), workload("b", 1)])
-    assert text(make(found, "", 1)).splitlines()[:2] == [
+    assert text(make(found, "", 1)).splitlines()[:3] == [
         "All policies: 2 Deployments change, 0 pods restart.",
         "  1. shop/a: sets spec.replicas (0 pods restart)",
+        "       replicas: 1 -> 2",
     ]
     assert text(make(cluster([policy("p")], [workload("a", 1)]), "", 1)) == "All policies: nothing to change."
 

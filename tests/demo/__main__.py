@@ -11,6 +11,7 @@ from rich.console import Console
 
 import tests.demo
 from tests.demo.cluster_dns import INCIDENT, ClusterDNS
+from tests.demo.page import AUDITED, ENFORCED, HEAD, pages
 from tests.demo.stage import Failed, Stage
 from tests.demo.webhooks import INCIDENT as WEBHOOKS
 from tests.demo.webhooks import Webhooks
@@ -31,6 +32,16 @@ def play(workloads: Workloads, dns: ClusterDNS, webhooks: Webhooks) -> None:
     dns.enforce()
     webhooks.break_it()
     webhooks.enforce()
+
+
+def print_page(lab: Lab, workloads: Workloads, file: Path) -> None:
+    """What people see before and after, and nothing else of the demo."""
+    workloads.break_it()
+    workloads.audit()
+    sections = [*pages(lab, AUDITED)]
+    workloads.enforce()
+    sections += pages(lab, ENFORCED)
+    file.write_text("\n".join((HEAD, *sections)))
 
 
 def release(stage: Stage, workloads: Workloads, dns: ClusterDNS, webhooks: Webhooks) -> None:
@@ -58,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the demo; 1 where it did not show what it should."""
     parser = argparse.ArgumentParser(prog="python -m tests.demo", description=tests.demo.__doc__)
     parser.add_argument("--keep", action="store_true", help="leave cluster and operator up until Ctrl-C")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="print docs/what-you-see.md, and end")
     options = parser.parse_args(argv)
     console = Console(soft_wrap=True)
     with ExitStack() as stack:
@@ -70,6 +82,9 @@ def main(argv: list[str] | None = None) -> int:
         workloads, dns = Workloads(stage, operator), ClusterDNS(stage, stack, logs / "cpa.log")
         webhooks = Webhooks(stage, stack, logs / "webhook")
         try:
+            if options.page:
+                print_page(lab, workloads, options.page)
+                return 0
             play(workloads, dns, webhooks)
             if options.keep:
                 keep(lab, console)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e import installed
 from tests.e2e.scene import CRD, LABEL, Scene
 from tests.lab import Lab
 from tests.lab.errors import LabError
+from tests.lab.fixtures import needs_real_nodes
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +28,20 @@ def make_scene(lab: Lab, logs: Path) -> Scene:
     """A scene of its own on a lab."""
     namespace = lab.namespace("scene")
     return Scene(lab, namespace, namespace, logs)
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The images of operator and agent, built once a run by the Dockerfiles."""
+    needs_real_nodes()
+    return installed.build(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def cluster(real_lab: Lab, archives: list[Path]) -> Lab:
+    """Two real nodes with operator and agents installed, as people do it; one per file of tests."""
+    installed.install(real_lab, archives)
+    return real_lab
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """What the tests on real nodes build and do: servers that lose requests, rollouts under load, a stale DNS entry."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from tests.agent.namespaces import udp
 from tests.e2e.scene import Body, Scene, service, settle, workload
 from tests.lab import Lab
 from tests.lab.real import addresses
@@ -13,24 +15,31 @@ from tests.lab.real.traffic import Seen
 RATE = "200"
 # A request to a pod that is gone is never answered; a slow machine answers later than a second.
 PATIENCE = "3s"
+_NOBODY = "10.245.250.1"
+"""An address that no client has."""
 NAME = "kubernetes.default.svc.cluster.local"
 
 
-def web(namespace: str, name: str, *, replicas: int = 3, pod: Body | None = None) -> Body:
+def web(
+    namespace: str, name: str, *, replicas: int = 3, pod: Body | None = None, container: Body | None = None
+) -> Body:
     """A Deployment whose server exits at once on SIGTERM."""
     body = workload(namespace, name, replicas=replicas, pod=pod)
-    container = body["spec"]["template"]["spec"]["containers"][0]
-    container |= {
+    server = body["spec"]["template"]["spec"]["containers"][0]
+    server |= {
         "image": "resilience.lab/traffic:lab",
         "imagePullPolicy": "Never",
         "readinessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 1},
+        **(container or {}),
     }
     return body
 
 
-def serve(scene: Scene, name: str, *, replicas: int = 3, pod: Body | None = None) -> str:
+def serve(
+    scene: Scene, name: str, *, replicas: int = 3, pod: Body | None = None, container: Body | None = None
+) -> str:
     """Deploy a server behind a Service, and wait until it answers; returns the Service's address and port."""
-    scene.apply(web(scene.namespace, name, replicas=replicas, pod=pod))
+    scene.apply(web(scene.namespace, name, replicas=replicas, pod=pod, container=container))
     scene.apply(service(scene.namespace, name))
     scene.wait_rolled_out(name)
     body = json.loads(scene.lab.kubectl("-n", scene.namespace, "get", "service", name, "-o", "json"))
@@ -115,6 +124,8 @@ class StaleEntry:
     """The client's source port."""
     dead: str
     """The address of the pod that is gone."""
+    changed: float
+    """When its EndpointSlice no longer listed that pod, as time.time()."""
 
     def ask(self, lab: Lab, seconds: str = "3s", port: int | None = None) -> Seen:
         """Questions from the client's port, or another; 0 is a new port for each."""
@@ -123,8 +134,7 @@ class StaleEntry:
 
     def entries(self, lab: Lab) -> list[str]:
         """The entry as the tool conntrack shows it, while it is there."""
-        listed = lab.real.run(self.node, "conntrack", "-L", "-p", "udp", "--orig-dst", addresses.DNS)
-        return [line for line in listed.splitlines() if f"src={self.dead} " in line]
+        return leads_to(lab, self.node, self.dead)
 
 
 @contextmanager
@@ -133,24 +143,63 @@ def stale_dns_entry(lab: Lab, node: str = "real-1", port: int = 40053) -> Iterat
 
     Since 1.32 kube-proxy leaves none by itself. Whoever ends the outage is tried inside the `with`.
     """
-    before = dns_pods(lab)
-    lab.kubectl("-n", "kube-system", "scale", "deployment/coredns", f"--replicas={len(before) - 1}")
-    lab.wait(lambda: len(dns_pods(lab)) == len(before) - 1, 60, "a DNS pod is gone")
-    dead = next(iter(before - dns_pods(lab)))
-    lab.wait(lambda: lab.real.resolves(node), 20, "the others answer")
+    markers = [
+        udp(_NOBODY, 60000 + n, addresses.DNS, pod) for n, pod in enumerate(sorted(dns_endpoints(lab)))
+    ]
+    load_entries(lab, node, markers)
+    with fewer_dns_pods(lab) as (dead, changed):
+        # kube-proxy removes entries after it has written its rules: from now on nobody but an agent does.
+        lab.wait(
+            lambda: not leads_to(lab, node, dead), 20, f"kube-proxy has removed what led to {dead}", 0.05
+        )
+        inject(lab, node, port, dead)
+        yield StaleEntry(node, port, dead, changed)
+
+
+@contextmanager
+def fewer_dns_pods(lab: Lab, by: int = 1) -> Iterator[tuple[str, float]]:
+    """Cluster DNS with fewer pods; the address of one that is gone, and when its EndpointSlice said so."""
+    before = dns_endpoints(lab)
+    scale_dns(lab, len(before) - by)
+    lab.wait(lambda: len(dns_endpoints(lab)) == len(before) - by, 60, "DNS pods are gone", 0.05)
+    changed = time.time()
+    try:
+        yield min(before - dns_endpoints(lab)), changed
+    finally:
+        scale_dns(lab, len(before))
+        lab.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
+        lab.wait(lambda: len(dns_endpoints(lab)) == len(before), 60, "DNS pods are back")
+        lab.real.forget_connections()
+
+
+def inject(lab: Lab, node: str, port: int, dead: str) -> None:
+    """Make the entry of a client's port that leads to a DNS pod that is gone."""
     client = ("--orig-src", addresses.of_node(node), "--orig-dst", addresses.DNS)
     ports = ("--sport", str(port), "--dport", "53")
     nat = ("--dst-nat", f"{dead}:53", "--timeout", "120", "--status", "SEEN_REPLY,ASSURED")
     lab.real.run(node, "conntrack", "-I", "-p", "udp", *client, *ports, *nat)
-    try:
-        yield StaleEntry(node, port, dead)
-    finally:
-        lab.kubectl("-n", "kube-system", "scale", "deployment/coredns", f"--replicas={len(before)}")
-        lab.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
-        lab.real.forget_connections()
 
 
-def dns_pods(lab: Lab) -> set[str]:
-    """The addresses of the pods of cluster DNS, those that leave included."""
-    found = lab.kubectl("-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns", "-o", "json")
-    return {pod["status"].get("podIP", "") for pod in json.loads(found)["items"]}
+def load_entries(lab: Lab, node: str, entries: list[str]) -> None:
+    """Let the tool conntrack make entries on a node, each in its own words."""
+    file = lab.directory / f"{node}.entries"
+    file.write_text("".join(f"{line}\n" for line in entries))
+    lab.real.run(node, "conntrack", "--load-file", str(file))
+
+
+def leads_to(lab: Lab, node: str, pod: str) -> list[str]:
+    """The UDP entries over cluster DNS's address that lead to a pod, as the tool conntrack shows them."""
+    listed = lab.real.run(node, "conntrack", "-L", "-p", "udp", "--orig-dst", addresses.DNS)
+    return [line for line in listed.splitlines() if f"src={pod} " in line]
+
+
+def scale_dns(lab: Lab, replicas: int) -> None:
+    """Scale cluster DNS, as an autoscaler does."""
+    lab.kubectl("-n", "kube-system", "scale", "deployment/coredns", f"--replicas={replicas}")
+
+
+def dns_endpoints(lab: Lab) -> set[str]:
+    """Every address that an EndpointSlice of cluster DNS lists, ready or not."""
+    chosen = "labelSelector=kubernetes.io/service-name%3Dkube-dns"
+    slices = lab.api.get(f"/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices?{chosen}")["items"]
+    return {address for one in slices for each in one.get("endpoints") or () for address in each["addresses"]}

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from tests.e2e.scene import Body, Scene, service, workload
+from tests.e2e.scene import Body, Scene, service, settle, workload
 
 RULES: Body = {"spread": {}, "gracefulShutdown": {}, "dnsConfig": {}}
 
@@ -49,7 +49,9 @@ def test_report_lists_every_finding(scene: Scene) -> None:
     policy = scene.policy(mode="Audit", deployments={"dnsConfig": {}})
     told = resilience(scene, "report", policy, "-o", "json")
     assert told.returncode == 1, told.stderr
-    assert [(row["state"], row["rule"], row["object"]["name"]) for row in json.loads(told.stdout)] == [
+    assert [
+        (row["state"], row["rule"], row["object"]["name"]) for row in json.loads(told.stdout)["findings"]
+    ] == [
         ("Drifted", "dns-config", "api"),
         ("Drifted", "dns-config", "web"),
     ]
@@ -76,6 +78,34 @@ def test_revert_refuses_while_the_policy_enforces_and_gives_back_when_it_rests(s
         done = resilience(scene, "revert", policy, "--yes")
         assert done.returncode == 0, done.stderr
         assert {name: scene.spec(name) for name in ("web", "api")} == before
+        # Told where people look: on the object, and in the policy's own record, which the operator keeps.
+        rules = {"api": {"dns-config", "spread"}, "web": {"dns-config", "graceful-shutdown", "spread"}}
+        settle(3)
+        assert reverts(scene) == {(name, rule) for name, of in rules.items() for rule in of}
+        assert {name: len(notes) for name, notes in reverted_events(scene).items()} == {"api": 1, "web": 1}
+        (note,) = reverted_events(scene)["web"]
+        assert note.startswith(f"policy {policy}: gave back ")
+        assert note.endswith("(kubectl resilience revert)")
+
+
+def reverts(scene: Scene) -> set[tuple[str, str]]:
+    """(name, rule) of what the policy's record says was given back by the command."""
+    return {
+        (one["object"]["name"], one["rule"])
+        for one in scene.status()["remediations"]
+        if one["result"] == "Reverted" and one["message"].endswith("(kubectl resilience revert)")
+    }
+
+
+def reverted_events(scene: Scene) -> dict[str, list[str]]:
+    """Name -> notes of the Events Reverted on Deployments."""
+    found: dict[str, list[str]] = {}
+    for one in json.loads(
+        scene.lab.kubectl("-n", scene.namespace, "get", "events.events.k8s.io", "-o", "json")
+    )["items"]:
+        if one["reason"] == "Reverted" and one["reportingController"] == "resilience.dev/kubectl":
+            found.setdefault(one["regarding"]["name"], []).append(one["note"])
+    return found
 
 
 def test_revert_gives_back_what_a_policy_left_that_is_gone(scene: Scene) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests.e2e import dns
 from tests.e2e.conftest import install_crd, make_scene
 from tests.e2e.scene import Body, Scene, settle
+from tests.e2e.test_command_line import resilience
 from tests.lab import Lab
 from tests.standins.eks import Eks, Installed, serving
 
@@ -141,6 +142,14 @@ def test_without_credentials_the_finding_says_where_the_commands_are(
         assert (found["state"], found["reason"]) == ("ReportOnly", "AddonNotRead")
         assert "Unable to locate credentials" in found["message"]
         assert found["message"].endswith("kubectl resilience report prints the command"), "a status is short"
+        told = resilience(scene, "report", scene.name).stdout
+        name = '"${EKS_CLUSTER:?set EKS_CLUSTER to the name of the EKS cluster}"'
+        assert f"aws eks describe-addon --cluster-name {name} --addon-name coredns" in told
+        assert "--configuration-values replaces all of it" in told
+        update = (
+            f"aws eks update-addon --cluster-name {name} --addon-name coredns --resolve-conflicts PRESERVE"
+        )
+        assert f"""{update} --configuration-values '{{"replicaCount":3}}'; """ in told
         started = time.monotonic()
         operator.stop()
         assert time.monotonic() - started < 10

@@ -40,7 +40,7 @@ def test_a_rollout_loses_no_request_once_the_operator_has_brought_the_pre_stop_s
     scene: Scene, proxy: Literal["iptables", "nftables"]
 ) -> None:
     for node in scene.lab.real.names():
-        scene.lab.real.set_proxy(node, proxy)
+        scene.lab.real.set_proxy(node, mode=proxy)
     address = serve(scene, "web")
 
     without = roll(scene, "web", address)

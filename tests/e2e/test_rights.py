@@ -13,6 +13,7 @@ import yaml
 
 from tests.e2e import dns
 from tests.e2e.conftest import make_scene
+from tests.e2e.installed import states
 from tests.e2e.process import OperatorProcess, pretty
 from tests.e2e.scene import ROOT, Body, Scene, service, settle, workload
 from tests.e2e.test_floors import hpa, scaled_object
@@ -20,6 +21,8 @@ from tests.faults import Proxy, drop_reply
 from tests.lab import Lab
 from tests.lab.audit import Mark, Read
 from tests.standins.keda import scaled_object_crd
+from tests.targets.nodes.agents import STATES, Agents
+from tests.targets.nodes.test_nodes_lab import TIME_WAIT
 
 ACCOUNT = "resilience-system/resilience-operator"
 USER = "system:serviceaccount:resilience-system:resilience-operator"
@@ -180,7 +183,7 @@ ELSEWHERE = {
     ("gateway.networking.k8s.io", "httproutes"),
     ("resilience.dev", "nodestates"),
 }
-"""(group, resource) that other targets write or that this lab does not serve: not shown here to be needed."""
+"""(group, resource) that the test of nodes, webhooks and routes below shows to be needed, and not this one."""
 
 
 def test_enforce_needs_every_right_that_it_has_and_no_other(own_lab: Labs, tmp_path: Path) -> None:
@@ -225,6 +228,100 @@ def test_enforce_needs_every_right_that_it_has_and_no_other(own_lab: Labs, tmp_p
     unused = {right for right in granted(lab, "enforce") - used(lab) if right[1:3] not in ELSEWHERE}
     assert unused == set(), pretty(sorted(unused))
     assert "Traceback" not in operator.log.read_text()
+
+
+HTTP_ROUTES: Body = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {
+        "name": "httproutes.gateway.networking.k8s.io",
+        "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
+    },
+    "spec": {
+        "group": "gateway.networking.k8s.io",
+        "names": {"kind": "HTTPRoute", "plural": "httproutes", "singular": "httproute"},
+        "scope": "Namespaced",
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+                },
+            }
+        ],
+    },
+}
+
+
+def slow_webhook(kind: str) -> Body:
+    """A webhook that would hold up kube-system for half a minute, but that it fails open at once: nobody is there."""
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["endpoints"]}
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": "slow"},
+        "webhooks": [
+            {
+                "name": "slow.example.dev",
+                "admissionReviewVersions": ["v1"],
+                "sideEffects": "None",
+                "timeoutSeconds": 30,
+                "failurePolicy": "Ignore",
+                "clientConfig": {"service": {"namespace": "default", "name": "nobody"}},
+                "rules": [rule | {"resources": ["configmaps", "pods"]}],
+            }
+        ],
+    }
+
+
+def test_enforce_needs_its_rights_over_nodes_webhooks_and_routes(own_lab: Labs, tmp_path: Path) -> None:
+    lab = own_lab()
+    scene = installed(lab, "enforce", tmp_path)
+    lab.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(HTTP_ROUTES))
+    lab.wait_established("httproutes.gateway.networking.k8s.io")
+    for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"):
+        scene.apply(slow_webhook(kind))
+    asked: Body = {
+        "webhooks": {"reach": {"maxTimeoutSeconds": 10, "remediation": ["Timeout"]}},
+        "conntrack": {"sysctls": {"values": [{"name": TIME_WAIT, "value": "60"}]}, "pressure": {}},
+        "onRelease": "Revert",
+        "rollout": {"soakSeconds": 0},
+    }
+    with (
+        Proxy(lab.kubeconfig(service_account=ACCOUNT)) as proxy,
+        Agents(lab).running(),
+        operator_of_the_manifests(scene, proxy.kubeconfig(tmp_path / "proxy")) as operator,
+    ):
+        paths = ("/validatingwebhookconfigurations/", "/mutatingwebhookconfigurations/", "/nodes/.*/status$")
+        lost = [proxy.on("PATCH", path, drop_reply()) for path in paths]
+        lost.append(proxy.on("POST", "/nodestates$", drop_reply()))
+        scene.policy(**asked)
+        scene.wait_compliant(timeout=120)
+        name = min(states(lab))
+        lab.api.patch(f"{STATES}/{name}/status", {"status": {"table": {"pressure": "Critical"}}})
+        scene.wait(lambda: pressed(lab, name) == "True", "the node says so itself", 60)
+        assert [rule.path.pattern for rule in lost if not rule.matched] == [], "an answer was lost of each"
+        asked["conntrack"]["sysctls"]["values"][0]["value"] = "50"
+        scene.policy(**asked)
+        scene.wait(
+            lambda: all(one["spec"]["sysctls"][0]["value"] == 50 for one in states(lab).values()),
+            "told anew",
+            60,
+        )
+        scene.delete_policy()
+        scene.wait(lambda: not states(lab), "the NodeStates go", 60)
+    assert forbidden(lab) == []
+    rights = {right for right in granted(lab, "enforce") if right[1:3] in ELSEWHERE}
+    assert rights - used(lab) == set(), pretty(sorted(rights - used(lab)))
+    assert "Traceback" not in operator.log.read_text()
+
+
+def pressed(lab: Lab, node: str) -> str:
+    """The status of the node's condition ConntrackPressure."""
+    conditions = lab.api.get(f"/api/v1/nodes/{node}")["status"]["conditions"]
+    return next((str(one["status"]) for one in conditions if one["type"] == "ConntrackPressure"), "")
 
 
 def wait_for_a_series(scene: Scene) -> None:

@@ -268,8 +268,7 @@ class Proxy:
 
     def _send(self, request: Request, incoming: web.Request) -> aiohttp.client._RequestContextManager:
         headers = {name: incoming.headers[name] for name in _PASSED_ON if name in incoming.headers}
-        if self._access.authorization:
-            headers["Authorization"] = self._access.authorization
+        headers |= self._access.headers
         return self._http.request(
             request.method,
             URL(self._access.server + incoming.raw_path, encoded=True),

@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.lab import build
 from tests.lab.boot import FOREIGN, RUN, attach, start
 from tests.lab.errors import LabError
-from tests.lab.real import packages
+from tests.lab.real import builder, packages
 from tests.lab.state import Process, State
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
                 print(build.binaries(programs))
             if options.real:
                 print(packages.unpack())
+                print(builder.prepared())
             return 0
         directory: Path = options.dir.absolute()
         if options.command == "up":

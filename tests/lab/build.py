@@ -164,7 +164,7 @@ def binaries(programs: Programs = LAB) -> Path:
     target = cache() / programs.key()
     if target.is_dir():
         return target
-    with _lock(cache() / f"{target.name}.lock"):
+    with lock(cache() / f"{target.name}.lock"):
         # Another process may have built it while this one waited.
         if not target.is_dir():
             _build(target, programs)
@@ -222,7 +222,8 @@ def _copy(go: Path, companion: Companion, module: Path, output: Path) -> None:
 
 
 @contextmanager
-def _lock(file: Path) -> Iterator[None]:
+def lock(file: Path) -> Iterator[None]:
+    """Only one process at a time."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)

@@ -157,3 +157,14 @@ def test_a_killed_daemon_is_started_again(real_lab: Lab) -> None:
     real_lab.wait(
         lambda: real_lab.real.process("real-1", "kube-proxy") not in (0, before), what="kube-proxy runs again"
     )
+
+
+def test_a_node_may_write_what_belongs_to_the_whole_machine_and_the_machines_stays(real_lab: Lab) -> None:
+    limit = "/proc/sys/net/netfilter/nf_conntrack_max"
+    before = Path(limit).read_text()
+    for node in real_lab.real.names():
+        assert real_lab.real.inside(node, "cat", limit) == before
+    real_lab.real.inside("real-1", "sh", "-c", f"echo 524288 > {limit}")
+    seen = [real_lab.real.inside(node, "cat", limit) for node in ("real-1", "real-2")]
+    assert (seen, Path(limit).read_text()) == (["524288\n", before], before)
+    real_lab.real.inside("real-1", "sh", "-c", f"echo {before.strip()} > {limit}")

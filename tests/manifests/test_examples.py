@@ -87,6 +87,17 @@ def test_the_policy_is_named_after_the_incident_and_enforces_its_rules_alone(inc
     assert policy.warnings == ()
 
 
+def test_the_agents_of_dns_scale_down_have_a_policy_of_their_own() -> None:
+    (raw,) = documents(EXAMPLES / "dns-scale-down" / "agents.yaml")
+    policy, problems = parse(raw)
+    assert (validate(raw), problems) == ((), ())
+    assert (policy.name, policy.mode, set(policy.rules)) == (
+        "dns-scale-down-agents",
+        Mode.ENFORCE,
+        {"conntrack-stale"},
+    )
+
+
 @pytest.mark.parametrize("incident", SELECTED)
 def test_the_policy_selects_the_shop_and_not_the_twin(incident: str) -> None:
     section = section_of(incident)

@@ -313,6 +313,7 @@ def test_the_api_server_doubts_no_expression_of_the_guard(guarded: Lab) -> None:
         "resilience-operator-only-updates",
         "resilience-operator-own-kind",
         "resilience-operator-webhooks",
+        "resilience-operator-webhooks-stay",
     }
     assert all(verdict == {} for verdict in verdicts.values()), verdicts
 

@@ -152,6 +152,7 @@ GUARD = {
         "only-updates",
         "own-kind",
         "webhooks",
+        "webhooks-stay",
     )
 }
 

@@ -184,6 +184,28 @@ async def test_kopf_that_fails_is_started_again(lab: Lab, namespace: str) -> Non
     assert not thread.alive()
 
 
+async def test_kopf_runs_as_a_user_that_has_no_name(
+    lab: Lab, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a pod, whose uid no passwd lists."""
+
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 65532")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    policy, told = make_policy(lab, namespace), []
+
+    def sink(kind: str | None, raw: dict[str, Any]) -> None:
+        told.append((kind, raw["metadata"]["name"]))
+
+    thread = KopfThread(settings(lab, namespace, f"{LABEL}={namespace}"), sink)
+    thread.start()
+    await until(lambda: told == [(None, policy.name)], "the policy")
+    thread.ask_to_stop()
+    await asyncio.to_thread(thread.join, 8.0)
+    assert not thread.alive()
+
+
 async def test_the_guard_lets_nothing_be_written_outside_our_group(lab: Lab, namespace: str) -> None:
     mark = lab.audit.mark()
     guarded = await guarded_session(settings(lab, namespace, ""))

@@ -28,10 +28,12 @@ from resilience_operator.api.pause import PauseSwitch
 from resilience_operator.api.policies import PolicyFeed
 from resilience_operator.core.errors import ApiError, ConfigurationError, Unreachable
 from resilience_operator.run import flags
-from resilience_operator.run.host import JsonFormatter, main
+from resilience_operator.run.host import main
+from resilience_operator.run.logs import JsonFormatter, Repeats
 from resilience_operator.run.services import Settings
 from resilience_operator.run.supervision import Tasks
 from tests.lab import Lab
+from tests.support import ROOT
 from tests.support.fake_api import FakeApi
 from tests.support.fake_time import FakeTime, settle
 from tests.support.served import serve_policies
@@ -61,6 +63,7 @@ def test_without_flags_the_published_defaults_hold() -> None:
         api_qps=50.0,
         api_burst=100,
         log_format="text",
+        log_level="info",
     )
 
 
@@ -85,11 +88,12 @@ def test_every_flag_is_read() -> None:
         "api-qps": "11",
         "api-burst": "12",
         "log-format": "json",
+        "log-level": "debug",
     }
     chosen = flags.parse(["run", *(f"--{name}={value}" for name, value in given.items())])
     assert chosen == Settings(
-        "/etc/k", "c", "n", "i", "127.0.0.1:1", "[::1]:2", 3, 4, "team in (a,b)", 5.5, 6, 7, 8, 9, 10, 11, 12, "json",
-        max_restarting_percent=13,
+        "/etc/k", "c", "n", "i", "127.0.0.1:1", "[::1]:2", 3, 4, "team in (a,b)", 5.5, 6, 7, 8, 9, 10, 11, 12,
+        "json", "debug", max_restarting_percent=13,
     )  # fmt: skip
 
 
@@ -118,6 +122,7 @@ def test_the_home_is_the_namespace_of_the_service_account(tmp_path: Path) -> Non
         ("--api-burst=0", "must be at least 1, not 0"),
         ("--metrics-bind=8080x", "an address to listen on is written [HOST]:PORT, not '8080x'"),
         ("--log-format=xml", "invalid choice: 'xml'"),
+        ("--log-level=loud", "invalid choice: 'loud'"),
         ("--resink=1", "unrecognized arguments: --resink=1"),
     ],
 )
@@ -155,6 +160,32 @@ def test_a_log_line_in_json_is_one_object_a_line() -> None:
         "message": "two\nlines of x",
     }
     assert "\n" not in JsonFormatter().format(record)
+
+
+def test_a_log_line_has_what_it_is_about_as_fields() -> None:
+    record = logging.LogRecord("a.b", logging.INFO, "f", 1, "apply", (), None)
+    record.object, record.policies, record.rules = "Deployment shop/web", ["p"], ["r"]
+    line = json.loads(JsonFormatter().format(record))
+    assert (line["object"], line["policies"], line["rules"]) == ("Deployment shop/web", ["p"], ["r"])
+
+
+def test_what_fails_again_and_again_is_said_at_once_and_then_once_a_minute() -> None:
+    now = 0.0
+    repeats = Repeats(lambda: now)
+
+    def passed(level: int, what: str, wait: float) -> bool:
+        words = (what, wait)
+        return repeats.filter(logging.LogRecord("a", level, "f", 1, "%s waits %.1f s", words, None))
+
+    said = []
+    for number in range(12):
+        now = 11.0 * number
+        said.append(
+            (passed(logging.WARNING, "the Lease", number / 7), passed(logging.INFO, "the Lease", 0.5))
+        )
+    assert [loud for loud, _ in said] == [number in (0, 6) for number in range(12)]
+    assert all(quiet for _, quiet in said)
+    assert passed(logging.WARNING, "a list", 0.5), "another warning is another"
 
 
 # Health
@@ -494,8 +525,7 @@ def test_an_outage_of_the_api_server_makes_it_unready_and_never_unhealthy(
     lab = own_lab(nodes=1)
     serve_policies(lab)
     namespace = lab.namespace()
-    # Bookmarks come once a minute: below that, idle streams would be stale by turns, outage or not.
-    with Program(lab, namespace, "--stall-timeout=75") as program:
+    with Program(lab, namespace, "--stall-timeout=15") as program:
         lab.wait(lambda: "resilience_leader 1.0" in program.get("/metrics")[1], what="leadership")
         lab.kill("kube-apiserver")
         lab.wait(lambda: "resilience_leader 0.0" in program.get("/metrics")[1], what="the Lease to be lost")
@@ -509,6 +539,28 @@ def test_an_outage_of_the_api_server_makes_it_unready_and_never_unhealthy(
         lab.wait(lambda: program.get("/readyz") == (200, "ok\n"), timeout=90, what="readiness again")
         lab.wait(lambda: "resilience_leader 1.0" in program.get("/metrics")[1], what="leadership again")
         assert program.process.poll() is None
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_five_minutes_in_which_nothing_happens_give_no_warning_and_no_new_list(
+    own_lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    lab = own_lab(nodes=1)
+    for folder in ("setup", "enforce"):
+        lab.kubectl("apply", "-k", str(ROOT / "manifests" / folder))
+    serve_policies(lab)
+    kubeconfig = lab.kubeconfig(service_account="resilience-system/resilience-operator")
+    flags, log = (f"--kubeconfig={kubeconfig}", "--resync=900"), tmp_path / "log"
+    with Program(lab, "resilience-system", *flags, log=log) as program:
+        lab.wait(lambda: program.get("/readyz") == (200, "ok\n"), timeout=60, what="readiness")
+        before = _lists(program.get("/metrics")[1])
+        for _ in range(100):
+            time.sleep(3)
+            assert program.get("/readyz") == (200, "ok\n")
+        assert _lists(program.get("/metrics")[1]) == before
+    assert [line for line in log.read_text().splitlines() if " INFO " not in line] == []
 
 
 @pytest.mark.lab
@@ -529,7 +581,7 @@ def test_without_an_api_server_it_waits_unready_and_ends_when_told_to(
 class Program:
     """`resilience-operator run` as a process, asked over HTTP."""
 
-    def __init__(self, lab: Lab, namespace: str, *more: str) -> None:
+    def __init__(self, lab: Lab, namespace: str, *more: str, log: Path = Path(os.devnull)) -> None:
         self.bind = f"127.0.0.1:{_free_port()}"
         argv = [
             f"--kubeconfig={lab.kubeconfig()}",
@@ -543,7 +595,8 @@ class Program:
             *more,
         ]
         command = [sys.executable, "-m", "resilience_operator.run.host", "run", *argv]
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        with log.open("wb") as stderr:
+            self.process = subprocess.Popen(command, stderr=stderr)
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body; (0, "") where nobody listens yet."""
@@ -562,6 +615,13 @@ class Program:
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
+
+
+def _lists(metrics: str) -> list[str]:
+    """What was listed, and how often, by what /metrics say."""
+    name = "resilience_api_requests_total{"
+    lines = [line for line in metrics.splitlines() if line.startswith(name) and 'verb="list"' in line]
+    return sorted(line for line in lines if 'code="200"' in line)
 
 
 async def _ask(bind: str, path: str) -> tuple[int, str]:

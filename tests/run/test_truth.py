@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from resilience_operator.api.status import FINALIZER
+from resilience_operator.core.kinds import NAMESPACE
+from resilience_operator.targets import project_dict
 from tests.sim.world import workload
 from tests.support.passes import DNS, Stage, refused
 
@@ -43,10 +45,37 @@ def on_objects(stage: Stage) -> list[tuple[str, str, str]]:
             (
                 "True",
                 "NothingSelected",
-                (
-                    "nothing in the cluster is selected by spec.deployments: see its namespaces, namespaceSelector and"
-                    " selector"
-                ),
+                "nothing is selected: namespaces of spec.deployments covers none of 2 Namespaces",
+            ),
+            "Unknown",
+            "Enforce",
+        ),
+        (
+            {"deployments": {**DNS, "namespaceSelector": {"matchLabels": {"tier": "back"}}}},
+            (
+                "True",
+                "NothingSelected",
+                "nothing is selected: namespaceSelector of spec.deployments matches none of 2 Namespaces in scope",
+            ),
+            "Unknown",
+            "Enforce",
+        ),
+        (
+            {"deployments": {**DNS, "selector": {"matchLabels": {"app": "nosuch"}}}},
+            (
+                "True",
+                "NothingSelected",
+                "nothing is selected: selector of spec.deployments matches no object in 2 Namespaces in scope",
+            ),
+            "Unknown",
+            "Enforce",
+        ),
+        (
+            {"deployments": {}, "coreDNS": {"floor": {"minReplicas": 3}}},
+            (
+                "True",
+                "NothingSelected",
+                "nothing is selected: there is nothing of what spec.coreDNS is about",
             ),
             "Unknown",
             "Enforce",
@@ -65,6 +94,9 @@ async def test_ready_says_what_the_policy_does(
     stage = Stage("shop/web", "shop/api")
     stage.policy(**spec)
     stage.start()
+    for name in ("shop", "pay"):
+        body = {"metadata": {"name": name, "labels": {"tier": "front"}}}
+        stage.services.store.put(NAMESPACE, project_dict(NAMESPACE, body))
     await stage.turn()
     assert (stage.condition("Ready"), stage.condition("Compliant")[0]) == (ready, compliant)
     assert stage.told()["mode"] == mode

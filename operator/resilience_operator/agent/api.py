@@ -20,7 +20,7 @@ LARGEST = 4 << 20
 
 TIMEOUT = 15.0
 QUIET = 90.0
-"""Seconds without a byte after which a watch is given up: bookmarks come once a minute."""
+"""Seconds without a byte after which a watch is opened anew; bookmarks come once a minute, where anything happened."""
 
 MERGE = "application/merge-patch+json"
 
@@ -83,7 +83,7 @@ class Api:
         return self._call("PATCH", path, json.dumps(body).encode())
 
     def watch(self, path: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        """The events of a watch until the server ends it. Raises ApiError, and OSError after QUIET seconds."""
+        """The events of a watch until the server ends it. Raises ApiError, TimeoutError after QUIET seconds."""
         with closing(self._connect(QUIET)) as connection:
             connection.request("GET", _with(path, {**params, "watch": "true"}), headers=self._headers())
             answer = connection.getresponse()

@@ -111,9 +111,12 @@ class Node:
         if body is None:
             self._spec = Spec(revert=self._spec.revert)
         else:
-            self._spec = spec.read(body)
+            before, self._spec = self._spec.uid, spec.read(body)
             if not self._noted:
                 self._loop.known = spec.noted(body, self._identity["bootID"])
+            if (
+                self._spec.uid != before
+            ):  # One that was made anew has nothing of what was written to the last.
                 self._written = dict(body.get("status") or {})
         self._noted = True
         self._sweeper.want(self._spec.services, self._spec.limits)

@@ -24,7 +24,7 @@ LASTS = 120.0
 """Seconds that the share must be above the threshold, and that a loss is remembered."""
 
 BACK = 5
-"""Percentage points below a threshold at which its level ends."""
+"""Percentage points below a threshold at which its level ends; below 1 % at the latest."""
 
 EARLY_DROPS = 10.0
 """Evictions a second that are critical."""
@@ -167,8 +167,11 @@ def _level(
 ) -> tuple[Level, str]:
     above, lost, now = times
     percent = share * 100
-    critical = thresholds.critical - (BACK if before.level is Level.CRITICAL else 0)
-    warning = thresholds.warning - (BACK if before.level is not Level.NORMAL else 0)
+    critical, warning = thresholds.critical, thresholds.warning
+    if before.level is Level.CRITICAL:
+        critical = max(1, critical - BACK)
+    if before.level is not Level.NORMAL:
+        warning = max(1, warning - BACK)
     fills = minutes is not None and share >= TREND_FROM and minutes * 60 <= FULL_WITHIN
     if lost is not None and now - lost < LASTS:
         return Level.CRITICAL, "EntriesLost"

@@ -24,7 +24,7 @@ def refusal(files: SysctlFiles) -> str | None:
         return "nf_conntrack_max cannot be read; load nf_conntrack, and mount the host's /proc/sys/net below --sysctls"
     if not files.writable(MAX):
         return "nf_conntrack_max is read-only here: not the node's network namespace; set hostNetwork: true"
-    if not files.mounted_writable():
+    if not files.mounted_writable(MAX):
         return "the mount of /proc/sys/net is read-only; set readOnly: false on it"
     if not any(_agree(files) for _ in range(_LOOKS)):
         return "the mounted /proc/sys/net is of another network namespace than this process; set hostNetwork: true"

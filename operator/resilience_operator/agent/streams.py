@@ -57,6 +57,9 @@ class Stream(threading.Thread):
                 self._version = ""
                 log(f"{self._path}: {error}")
                 waits = max(waits, error.retry_after)
+            except TimeoutError:
+                # Silence may be half-open, or a kind of which nothing happened and so no bookmark came: no failure yet.
+                waits = SHORTEST
             except (OSError, http.client.HTTPException) as error:
                 log(f"{self._path}: {error}")
             self.stop.wait(waits * random.uniform(0.5, 1.5))  # noqa: S311  - jitter

@@ -34,10 +34,10 @@ class SysctlFiles:
             return False
         return bool(mode & 0o200)
 
-    def mounted_writable(self) -> bool:
-        """Whether the mount takes writes."""
+    def mounted_writable(self, name: str) -> bool:
+        """Whether the mount that the file lies in takes writes; the root above it is a container's, and read-only."""
         try:
-            return not os.statvfs(self._root).f_flag & os.ST_RDONLY
+            return not os.statvfs(self._path(name).parent).f_flag & os.ST_RDONLY
         except OSError:
             return False
 

@@ -1,25 +1,26 @@
-"""Who we are and where the API server is: kubeconfig or service account, read by the `kubernetes` library.
+"""Who we are and where the API server is, by a kubeconfig or the pod's service account.
 
-Used by api/session alone. Everything is read again on a 401 or a refused certificate (rotated tokens,
+Used by api/session, and by Kopf's session. Everything is read again on a 401 or a refused certificate (rotated tokens,
 renewed client certificates, a new CA), and a service account's token at most a minute after its file changed.
 """
 
+import base64
 import logging
 import os
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
-from yaml import YAMLError
-
+from resilience_operator.api import exec_plugin, kubeconfig
+from resilience_operator.api.exec_plugin import Given
+from resilience_operator.api.kubeconfig import KubeconfigError, Section
 from resilience_operator.core.errors import ConfigurationError
-from resilience_operator.core.plain import plain
 
 log = logging.getLogger(__name__)
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 TOKEN_PERIOD = 60.0
 """Seconds for which a service account's token is used without a look at its file."""
@@ -34,12 +35,15 @@ RELOAD_PERIOD = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where requests go and who sends them; `tls` None: plain HTTP, `authorization`: the header, or ""."""
+    """Where requests go and who sends them. `tls` None: plain HTTP; `server_name`: whose certificate is expected."""
 
     server: str
     tls: ssl.SSLContext | None
-    authorization: str
-    proxy: str | None
+    headers: Mapping[str, str]
+    """Of each request: who asks, and as whom."""
+
+    proxy: str | None = None
+    server_name: str | None = None
 
 
 class Credentials:
@@ -77,31 +81,23 @@ class Credentials:
 
     async def _read(self) -> Access:
         self._read_at = self._clock()
-        configuration = Configuration()
         try:
             if self._files:
-                await self._load_files(configuration)
-            elif "KUBERNETES_SERVICE_HOST" not in os.environ:
+                cluster, user = kubeconfig.read(self._files, self._context)
+                given = _given(user)
+                if plugin := user.section("exec"):
+                    given = given.or_rather(await exec_plugin.run(plugin, cluster))
+                return _access(cluster, user, given)
+            if "KUBERNETES_SERVICE_HOST" not in os.environ:
                 raise ConfigurationError(NO_CONFIGURATION)
-            else:
-                load_incluster_config(configuration)  # type: ignore[no-untyped-call]
-            return _access(configuration)
-        except (ConfigException, YAMLError, OSError, ValueError, TypeError, AttributeError) as error:
-            raise ConfigurationError(f"{self._source()} cannot be used: {error}. {self._advice()}") from error
-
-    async def _load_files(self, configuration: Configuration) -> None:
-        """Read the kubeconfig; a credential plugin that fails is only logged by the library, and is an error here."""
-        if not _any_file(self._files):
-            raise ConfigurationError(f"{self._source()} cannot be used: it is not there. {self._advice()}")
-        with _complaints() as said:
-            await load_kube_config(  # type: ignore[no-untyped-call]
-                self._files, self._context, configuration, persist_config=False
+            return _in_cluster()
+        except (OSError, ValueError) as error:
+            file = (
+                f"{error.filename}: {error.strerror}"
+                if isinstance(error, OSError) and error.filename
+                else error
             )
-        if said and not configuration.api_key and not configuration.cert_file:
-            raise ConfigurationError(
-                f"{self._source()} gives no credentials ({plain(said[-1])}): is the credential plugin that it names "
-                f"installed, and does it work alone?"
-            )
+            raise ConfigurationError(f"{self._source()} cannot be used: {file}. {self._advice()}") from error
 
     def _source(self) -> str:
         if not self._files:
@@ -115,42 +111,84 @@ class Credentials:
         return "Give another one with --kubeconfig and --context."
 
 
-@contextmanager
-def _complaints() -> Iterator[list[str]]:
-    """What the library logs as errors meanwhile; nobody else hears of it."""
-    said: list[str] = []
-    library = logging.getLogger(load_kube_config.__module__)
-
-    def keep(record: logging.LogRecord) -> bool:
-        if record.levelno >= logging.ERROR:
-            said.append(record.getMessage())
-        return record.levelno < logging.ERROR
-
-    library.addFilter(keep)
-    try:
-        yield said
-    finally:
-        library.removeFilter(keep)
-
-
-def _any_file(paths: str) -> bool:
-    return any(Path(file).expanduser().is_file() for file in paths.split(os.pathsep) if file)
-
-
 def _home_config() -> str:
     path = Path.home() / ".kube" / "config"
     return str(path) if path.is_file() else ""
 
 
-def _access(configuration: Configuration) -> Access:
+def _in_cluster() -> Access:
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT") or "443"
+    token = (SERVICE_ACCOUNT / "token").read_text().strip()
+    if not token:
+        raise ValueError(f"{SERVICE_ACCOUNT}/token is empty")
+    tls = _tls((SERVICE_ACCOUNT / "ca.crt").read_bytes())
+    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    return Access(server, tls, {"Authorization": f"Bearer {token}"})
+
+
+def _given(user: Section) -> Given:
+    """What a user without a plugin has; of two tokens that of the file counts, as for kubectl."""
+    if "auth-provider" in user.values:
+        raise KubeconfigError(
+            f"{user.title} has an auth-provider, which kubectl no longer knows either; log in with a credential plugin"
+        )
+    file = user.path("tokenFile")
+    # a token file that ends with a newline would be refused as a header
+    token = file.read_text().strip() if file else user.text("token").strip()
+    return Given(token, user.content("client-certificate").decode(), user.content("client-key").decode())
+
+
+def _access(cluster: Section, user: Section, given: Given) -> Access:
+    server, proxy = cluster.text("server").rstrip("/"), cluster.text("proxy-url")
+    if not server.startswith(("https://", "http://")):
+        raise KubeconfigError(f"server of {cluster.title} is {server!r}, and no https://HOST:PORT")
+    if proxy and not proxy.startswith(("https://", "http://")):
+        raise KubeconfigError(
+            f"proxy-url of {cluster.title} is {proxy!r}: only http:// and https:// proxies are known"
+        )
     tls = None
-    if configuration.host.startswith("https"):
-        tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
-        if configuration.cert_file:
-            tls.load_cert_chain(configuration.cert_file, configuration.key_file)
-        if not configuration.verify_ssl:
+    if server.startswith("https:"):
+        tls = _tls(cluster.content("certificate-authority"))
+        if cluster.values.get("insecure-skip-tls-verify") is True:
             tls.check_hostname = False
             tls.verify_mode = ssl.CERT_NONE
-    # a token file that ends with a newline would be refused as a header
-    authorization = configuration.api_key.get("BearerToken", "").strip()
-    return Access(configuration.host.rstrip("/"), tls, authorization, configuration.proxy)
+        if given.certificate:
+            _identify(tls, given, user.title)
+    return Access(server, tls, _headers(user, given), proxy or None, cluster.text("tls-server-name") or None)
+
+
+def _tls(authority: bytes) -> ssl.SSLContext:
+    """What is trusted: this authority alone; without one, those of the system."""
+    try:
+        tls = ssl.create_default_context(cadata=authority.decode() if authority else None)
+    except ssl.SSLError as error:
+        raise KubeconfigError("the certificate authority of the cluster is no certificate as PEM") from error
+    # Python 3.13 refuses authorities without key identifiers, which clusters have; kubectl takes them.
+    tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return tls
+
+
+def _identify(tls: ssl.SSLContext, given: Given, who: str) -> None:
+    """Load the client's certificate: ssl reads files alone; nobody else may read this one, and it is gone at once."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(f"{given.certificate}\n{given.key}".encode())
+        file.flush()
+        try:
+            tls.load_cert_chain(file.name, password="")
+        except ssl.SSLError as error:
+            raise KubeconfigError(
+                f"the client certificate of {who} does not fit its key, or is no PEM"
+            ) from error
+
+
+def _headers(user: Section, given: Given) -> dict[str, str]:
+    for unknown in ("as-groups", "as-uid", "as-user-extra"):
+        if user.values.get(unknown):
+            raise KubeconfigError(f"{unknown} of {user.title} is not known here; `as` alone is")
+    headers = {"Impersonate-User": user.text("as")} if user.text("as") else {}
+    if given.token:
+        return headers | {"Authorization": f"Bearer {given.token}"}
+    if user.text("username"):
+        pair = f"{user.text('username')}:{user.text('password')}"
+        return headers | {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    return headers

@@ -64,10 +64,9 @@ class Call:
         if isinstance(self.payload, _FencedBody) and self.payload.refusal is not None:
             raise self.payload.refusal
 
-    def headers(self, authorization: str) -> dict[str, str]:
+    def headers(self, who: Mapping[str, str]) -> dict[str, str]:
         """The headers that differ from request to request."""
-        headers = {"Authorization": authorization} if authorization else {}
-        headers |= self.more_headers
+        headers = {**who, **self.more_headers}
         return headers | ({"Content-Type": self.content_type} if self.payload is not None else {})
 
     @property

@@ -197,9 +197,10 @@ class Session:
             async with self._http.request(
                 call.method,
                 URL(access.server + call.path, encoded=True).with_query(call.params),
-                headers=call.headers(access.authorization),
+                headers=call.headers(access.headers),
                 data=call.payload,
                 ssl=access.tls or True,
+                server_hostname=access.server_name,
                 proxy=access.proxy,
                 timeout=limits,
                 allow_redirects=False,

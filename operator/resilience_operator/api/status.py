@@ -145,7 +145,11 @@ class StatusWriter:
         except RequestFailed as error:
             self._later(desk, wanted, error)
         except Exception as error:
-            log.exception("the status of policy %s cannot be written", desk.ref.name)
+            log.exception(
+                "the status of policy %s cannot be written",
+                desk.ref.name,
+                extra={"policies": [desk.ref.name]},
+            )
             self._later(desk, wanted, RequestFailed(named(error)))
         else:
             desk.failures = 0
@@ -169,13 +173,20 @@ class StatusWriter:
     def _later(self, desk: _Desk, wanted: Status, error: RequestFailed) -> None:
         desk.stored = desk.accepted = None
         if isinstance(error, ApiError) and _permanent(error):
-            log.error("the status of policy %s was refused: %s", desk.ref.name, error)
+            log.error(
+                "the status of policy %s was refused: %s",
+                desk.ref.name,
+                error,
+                extra={"policies": [desk.ref.name]},
+            )
             desk.settled = desk.wanted is wanted
             return
         desk.failures += 1
         wait = min(_LONGEST_WAIT, self._every * 2 ** min(desk.failures, 8))
         desk.not_before = self._clock.monotonic() + wait * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-        log.warning("the status of policy %s waits: %s", desk.ref.name, error)
+        log.warning(
+            "the status of policy %s waits: %s", desk.ref.name, error, extra={"policies": [desk.ref.name]}
+        )
 
     async def _read(self, policy: ObjectRef) -> dict[str, Any]:
         try:

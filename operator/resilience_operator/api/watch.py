@@ -49,8 +49,9 @@ SMALL_CHUNK = 50
 LIST_TIMEOUT = 60.0
 """Seconds for one chunk."""
 
-WATCH_SECONDS = (240, 360)
-"""After so long the server ends a watch; random, so that streams do not end together."""
+LASTS = (0.5, 0.7)
+"""Of the stall timeout: after so long the server is asked to end a watch. Bookmarks are no measure: a kind of which
+nothing happened since the API server started has none. Random, so that streams do not end together."""
 
 HEALTHY_AFTER = 10.0
 """Seconds after which a stream counts as one that worked, and the next wait is a short one again."""
@@ -122,7 +123,7 @@ class Reflector:
         self._opening_counts = False
 
     def age(self) -> float:
-        """Seconds since what is known was last known to be current: a list, or any line of the watch."""
+        """Seconds since what is known was last known to be current: a list, a line of the watch, or its end in time."""
         return self._clock() - self._alive_at
 
     def idle(self) -> float:
@@ -147,7 +148,9 @@ class Reflector:
                         await demand_reading(self._session, self.kind, self._scope.namespace)
                     await self._list()
                     must_list = False
-                await self._watch()
+                if await self._watch():
+                    self._backoff.reset()
+                    continue
             except (Silent, UnreadableObjectError) as error:
                 must_list, failure = True, error
             except OperatorError as error:
@@ -193,8 +196,7 @@ class Reflector:
         self.last_error = str(failure or "the API server ended the watch at once")
         asked = failure.retry_after if isinstance(failure, RequestFailed) else None
         wait = self._backoff.next(asked)
-        level = logging.WARNING if self._backoff.failures == 1 else logging.DEBUG
-        log.log(level, "The watch of %s goes on in %.1f s: %s", self.kind.plural, wait, self.last_error)
+        log.warning("The watch of %s goes on in %.1f s: %s", self.kind.plural, wait, self.last_error)
         await asyncio.sleep(wait)
 
     async def _list(self) -> None:
@@ -227,18 +229,25 @@ class Reflector:
         self.synced = True
         self._sign_of_life()
 
-    async def _watch(self) -> None:
+    async def _watch(self) -> bool:
+        """Take what comes until the stream ends; True where that was the server, at the time that it was asked for."""
+        self._tried_at = self._clock()
+        lasts = max(1, round(self._scope.stall_timeout * random.uniform(*LASTS)))  # noqa: S311
         params = {
             **self._scope.params(),
             "resourceVersion": self._version,
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),  # noqa: S311
+            "timeoutSeconds": str(lasts),
         }
         stream = self._session.stream(self._path, params, self._scope.stall_timeout, self._opened)
         async with aclosing(stream) as chunks:
             async for lines in chunks:
                 for line in lines:
                     self._take(await beside_the_loop(self._sink.decoders.decode_event, self.kind, line))
+        if self._clock() - self._tried_at < lasts:
+            return False
+        self._sign_of_life()
+        return True
 
     def _take(self, event: Event) -> None:
         if event.status is not None:

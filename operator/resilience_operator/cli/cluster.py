@@ -6,40 +6,41 @@ Used by check --cluster, plan, report and revert.
 import json
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from resilience_operator import __version__
 from resilience_operator.api.session import Session
+from resilience_operator.cli.reading import FORBIDDEN, NOT_FOUND, Seen, read_store
+from resilience_operator.cli.scope import Scope
 from resilience_operator.cluster.store import Store
-from resilience_operator.cluster.unreadable_keys import Unreadable
-from resilience_operator.core.errors import ApiError, ConfigurationError, UnreadableObjectError
+from resilience_operator.core.errors import ApiError, ConfigurationError
 from resilience_operator.core.kinds import LEASE, POLICY, Kind
 from resilience_operator.core.refs import Key
 from resilience_operator.engine.change import Decision
 from resilience_operator.engine.decide import PolicyVerdict, Surroundings
 from resilience_operator.engine.failures import Stopped, failures_of, stopped_by
 from resilience_operator.policy.policy import Policy
-from resilience_operator.targets import KINDS, decode_list, judge, new_store, parse, verdict_of
+from resilience_operator.targets import judge, parse, verdict_of
 from resilience_operator.targets.workloads.view import View
 
 NOT_INSTALLED = (
     "this cluster does not know ResiliencePolicy: install it (kubectl apply -k crds), or choose another context; "
     "kubectl resilience check --cluster needs no policy"
 )
-PAGE = 500
+NO_RIGHT = (
+    "this user may not read policies: bind ClusterRole resilience-policies-view to it by a ClusterRoleBinding; "
+    "kubectl resilience check --cluster -n NAMESPACE needs no policy"
+)
 LEASE_NAME = "resilience-operator"
 HOME = "resilience-system"
 """Where the operator lives of which no status says it."""
-NOT_FOUND = 404
-FORBIDDEN = 403
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What was read: the store, every policy that can be honoured by name, and the server's version.
+    """What was read: the objects, every policy that can be honoured by name, and the server's version.
 
     `uids`: name -> uid of every policy, also of those that cannot be honoured.
     """
@@ -54,6 +55,8 @@ class Cluster:
     """False where the API server does not know the kind of our policies."""
     lease: str = ""
     """What is amiss with the operator's Lease: a status that nobody keeps is no truth."""
+    unread: frozenset[Kind] = frozenset()
+    """Kinds that this user may not read."""
 
     def require(self) -> None:
         """Raises ConfigurationError where there can be no policy, and tells on stderr of a Lease that is old."""
@@ -64,7 +67,7 @@ class Cluster:
 
     def look(self, key: Key) -> View | None:
         """The view of the object with that key; None where there is none."""
-        return look(self.store, key, self.now, self.version)
+        return Seen(self.store, self.unread).look(key, self.now, self.version)
 
     def policy(self, name: str) -> Policy:
         """A policy by name. Raises ConfigurationError with the names that there are."""
@@ -105,26 +108,19 @@ class Cluster:
         return sorted(found, key=lambda decision: decision.key)
 
 
-def look(store: Store, key: Key, now: datetime, server: tuple[int, int]) -> View | None:
-    """The view of the object with that key; None where there is none, or it cannot be read, which was said."""
-    with suppress(UnreadableObjectError):
-        return store.look(key, now, server)
-    return None
-
-
 async def connect(kubeconfig: str, context: str) -> Session:
     """The session of a command. Raises ConfigurationError where there is no usable configuration."""
     agent = f"kubectl-resilience/{__version__}"
     return await Session.connect(kubeconfig or None, context or None, qps=20.0, burst=20, user_agent=agent)
 
 
-async def read(session: Session) -> Cluster:
-    """Read every kind that rules look at, and the policies. Raises RequestFailed."""
-    store = await read_store(session)
+async def read(session: Session, scope: Scope | None = None) -> Cluster:
+    """Read the policies, and every kind that rules look at. Raises RequestFailed, ConfigurationError."""
+    raws = await _policies(session)
+    seen = await read_store(session, scope)
     policies: dict[str, Policy] = {}
     refused: dict[str, str] = {}
     uids: dict[str, str] = {}
-    raws = await _policies(session)
     for raw in raws or ():
         policy, problems = parse(raw)
         uids[policy.name] = policy.uid
@@ -137,7 +133,7 @@ async def read(session: Session) -> Cluster:
     homes = {(raw.get("status") or {}).get("servedBy") or HOME for raw in raws or ()}
     lease = [await _lease(session, home, now) for home in sorted(homes)]
     told = " ".join(filter(None, lease))
-    return Cluster(store, policies, refused, version, now, uids, raws is not None, told)
+    return Cluster(seen.store, policies, refused, version, now, uids, raws is not None, told, seen.unread)
 
 
 async def _policies(session: Session) -> list[dict[str, Any]] | None:
@@ -147,6 +143,8 @@ async def _policies(session: Session) -> list[dict[str, Any]] | None:
     except ApiError as error:
         if error.status == NOT_FOUND:
             return None
+        if error.status == FORBIDDEN:
+            raise ConfigurationError(NO_RIGHT) from error
         raise
     items: list[dict[str, Any]] = body["items"]
     return items
@@ -185,35 +183,3 @@ def spoken(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     return f"{hours // 24} days"
-
-
-async def read_store(session: Session) -> Store:
-    """Read every kind that rules look at; needs no policy in the cluster, nor their kind. Raises RequestFailed."""
-    store = new_store()
-    for kind in KINDS:
-        await read_kind(session, kind, store)
-    return store
-
-
-async def read_kind(session: Session, kind: Kind, store: Store) -> None:
-    """Read one kind anew. Raises RequestFailed."""
-    objects: list[Any] = []
-    proceed, version = "", ""
-    while True:
-        params = {"limit": str(PAGE)} | ({"continue": proceed} if proceed else {})
-        try:
-            raw = await session.request("GET", kind.path(kind.only_in), params=params, timeout=60.0)
-        except ApiError as error:
-            unreadable = kind.beside_the_point and error.status == FORBIDDEN
-            if unreadable or (kind.optional and error.status == NOT_FOUND):
-                return
-            raise
-        page, version, proceed = decode_list(kind, raw)
-        objects += page
-        for one in page:
-            if isinstance(one, Unreadable):
-                where = "/".join(filter(None, (one.metadata.namespace, one.metadata.name)))
-                print(f"{kind} {where} cannot be read, and is left out: {one.why}", file=sys.stderr)
-        if not proceed:
-            break
-    store.replace(kind, objects, version)

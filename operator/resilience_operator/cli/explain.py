@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from textwrap import fill
 
+from resilience_operator.cli.naming import close
 from resilience_operator.cli.policies import recommended_text
 from resilience_operator.cli.rule_texts import TEXTS
 from resilience_operator.core.findings import RuleText
@@ -70,7 +71,8 @@ def run(arguments: Namespace) -> int:
         print(page())
         return 0
     if arguments.rule and arguments.rule not in TEXTS:
-        print(f"there is no rule {arguments.rule!r}; there are {', '.join(TEXTS)}", file=sys.stderr)
+        near = close(arguments.rule, TEXTS) or "; there are " + ", ".join(TEXTS)
+        print(f"there is no rule {arguments.rule!r}{near}", file=sys.stderr)
         return 2
     texts = [TEXTS[rule] for rule in ([arguments.rule] if arguments.rule else TEXTS)]
     print(markdown(texts) if arguments.markdown else "\n\n".join(map(plain, texts)))

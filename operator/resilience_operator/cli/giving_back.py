@@ -52,7 +52,7 @@ async def give_back(writer: Writer, steps: list[Step], told: Told) -> int:
         for line in _told(step, outcome, plan):
             print(f"{name}: {line} ({number} of {len(steps)})")
         if isinstance(outcome, Written):
-            await told.reverted(step.ref, step.opt_out, plan.given_back, whole=step.whole)
+            await told.reverted(step, plan.given_back)
         restarted = any(Path.parse(text).in_template for text in plan.given_back)
         if restarted and not await _complete(writer, step.ref):
             print(f"{name} is not complete after {COMPLETE_SECONDS:g} s: stopped here", file=sys.stderr)

@@ -48,6 +48,8 @@ class Step:
     whole: bool = False
     gone: frozenset[str] = frozenset()
     application: Application | None = None
+    ruled: Mapping[str, str] = field(default_factory=dict)
+    """Written path -> the rule that wrote it; "" stands for an object that is ours altogether."""
 
     @property
     def gives_back(self) -> bool:
@@ -167,7 +169,8 @@ def _step(
         pods = view.workload.pods_replaced if restarts and view.workload is not None else 0
         opt_out = tuple(sorted({one.rule for one in held.values()}))
         kept = dict(_kept(view, held))
-        yield Step(view.ref, uids, rules, pods, opt_out, kept, gone=gone, application=view.application)
+        ruled = {text: one.rule for text, one in held.items()}
+        yield Step(view.ref, uids, rules, pods, opt_out, kept, False, gone, view.application, ruled)
 
 
 def at_aws(cluster: Cluster, uids: frozenset[str]) -> str:
@@ -196,4 +199,4 @@ def _removals(cluster: Cluster, view: View | None, uids: frozenset[str]) -> Iter
         if budget.metadata.labels[POLICY_LABEL] in uids:
             asked = {rule for policy in cluster.policies.values() for rule in asked_of(policy, view)}
             rule = COREDNS_BUDGET if COREDNS_BUDGET in asked else DISRUPTION_BUDGET
-            yield Step(budget.ref, uids, opt_out=(rule,), whole=True)
+            yield Step(budget.ref, uids, opt_out=(rule,), whole=True, ruled={"": rule})

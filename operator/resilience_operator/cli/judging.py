@@ -3,7 +3,7 @@
 Scope, opt-outs and rules are the operator's own. What could not be judged is named, and never counts as passed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -77,6 +77,12 @@ class Judgement:
     def drifted(self) -> int:
         """How many objects have a finding."""
         return len({(hit.finding.object, hit.spot.file, hit.spot.line) for hit in self.hits})
+
+    def keep(self, about: Callable[[str], bool]) -> None:
+        """Leave out what is said of other rules than those asked about."""
+        self.hits = [hit for hit in self.hits if about(hit.finding.rule)]
+        self.skipped = [(skip, spot) for skip, spot in self.skipped if about(skip.rule)]
+        self.ignored = [one for one in self.ignored if any(map(about, one.rules))]
 
 
 def judge(policy: Policy, subjects: Iterable[Subject]) -> Judgement:

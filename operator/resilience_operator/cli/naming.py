@@ -1,5 +1,8 @@
 """How people name an object: NAMESPACE/NAME of a Deployment, and its kind where it is another. Used by cli."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.kinds import BUDGET, DEPLOYMENT, HPA, SCALERS
 from resilience_operator.core.refs import Key
@@ -19,6 +22,12 @@ def named(kind: str, namespace: str, name: str) -> str:
     """An object in a sentence."""
     place = f"{namespace}/{name}" if namespace else name
     return place if kind == DEPLOYMENT.kind else f"{kind} {place}"
+
+
+def close(word: str, known: Iterable[str]) -> str:
+    """`; did you mean check?` where a word is nearly one that is known."""
+    near = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def key_named(text: str) -> Key:

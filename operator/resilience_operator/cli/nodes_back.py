@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 
 from resilience_operator.api.session import Session
 from resilience_operator.api.write import Writer
-from resilience_operator.cli.cluster import Cluster, read_kind
+from resilience_operator.cli.cluster import Cluster
+from resilience_operator.cli.held import Step
+from resilience_operator.cli.reading import read_kind
 from resilience_operator.cli.telling import Told
 from resilience_operator.core.kinds import NODE
 from resilience_operator.engine.change import Change, Verb
@@ -56,7 +58,8 @@ async def give_nodes_back(
                 print(
                     f"NodeState {change.object}: {'removed' if gone else 'emptied, its agent gives the values back'}"
                 )
-                await told.reverted(change.object, (), ("sysctls",), whole=gone)
+                ruled = dict.fromkeys(("sysctls",), *change.rules[:1]) if change.rules else {}
+                await told.reverted(Step(change.object, uids, whole=gone, ruled=ruled), ("sysctls",))
         why = next((one.waits for one in found if one.waits), "")
         if why and why != said:
             print(why, file=sys.stderr)

@@ -39,6 +39,9 @@ class Result:
         return 2 if self.problems else 1 if fails else 0
 
 
+JSON_VERSION = 1
+"""Of the JSON of `check`, `plan` and `report`: counted up where something is called otherwise or is gone."""
+
 _NAMED = 3
 """Files that a line names; JSON names all."""
 SPEC_ALONE = "where pods run is judged in a cluster (--cluster); files show the spec alone"
@@ -56,17 +59,23 @@ def text(result: Result) -> Iterator[str]:
         tail = f"; reported only: {finding.report_only}" if finding.report_only else ""
         name = f"{finding.object.kind} {finding.object}"
         yield f"{_where(hit.spot, line_of_hit(hit))}[{finding.rule}] {name}: {finding.message}{tail}"
-    yield from _skips(result)
+    yield from skips(result)
+    yield from opt_outs(result)
+    yield summary(result)
+
+
+def opt_outs(result: Result) -> Iterator[str]:
+    """What is opted out."""
     for ignored in result.judgement.ignored:
         yield f"{_where(ignored.spot, ignored.spot.line)}ignored: {_ignored(ignored)}"
-    yield summary(result)
 
 
 def _where(spot: Spot, line: int) -> str:
     return f"{spot.file}:{line}: " if spot.file else ""
 
 
-def _skips(result: Result) -> Iterator[str]:
+def skips(result: Result) -> Iterator[str]:
+    """What was not judged, and why."""
     grouped = Counter((skip.rule, skip.object.kind, skip.why) for skip, _ in result.judgement.skipped)
     for (rule, kind, why), count in grouped.items():
         yield f"skipped: [{rule}] {count} {_plural(kind, count)}: {why}"
@@ -130,13 +139,14 @@ def _plural(word: str, count: int) -> str:
 
 
 def as_json(result: Result) -> str:
-    """One JSON object: policy, summary (counts), findings, skipped, ignored, errors.
+    """One JSON object: version, policy, summary (counts), findings, skipped, ignored, errors.
 
     A finding has rule, reason, severity, object, message, path and desired (of a leaf), observed, reportOnly (why it is
     never enforced), file and line; what is not there is left out.
     """
     judgement = result.judgement
     body = {
+        "version": JSON_VERSION,
         "policy": judgement.policy.name,
         "summary": {
             "findings": len(judgement.hits),

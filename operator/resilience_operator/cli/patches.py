@@ -16,7 +16,9 @@ import yaml
 
 from resilience_operator.cli.cluster import Cluster
 from resilience_operator.cli.naming import named
+from resilience_operator.cli.output import JSON_VERSION
 from resilience_operator.cli.remedy import Left, Remedies, Remedy, remedies_of
+from resilience_operator.cli.scope import EVERYTHING, Scope
 from resilience_operator.core.refs import ObjectRef, key_of
 from resilience_operator.engine.change import Judged
 from resilience_operator.engine.resolve import PRINTED
@@ -49,15 +51,15 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def of_cluster(cluster: Cluster, policy: str) -> Remedies:
-    """What is to be committed in a cluster, of one policy where it is named. Raises ConfigurationError."""
+def of_cluster(cluster: Cluster, policy: str, asked: Scope = EVERYTHING) -> Remedies:
+    """What is to be committed of what is asked about, of one policy where it is named. Raises ConfigurationError."""
     if policy:
         cluster.policy(policy)
     remedies: list[Remedy] = []
     left: list[Left] = []
     for decision in cluster.decisions():
         view = cluster.look(decision.key) if decision.judged or decision.skipped else None
-        if view is not None:
+        if view is not None and asked.takes(decision.key, view):
             found = remedies_of(view, cluster.verdicts(view), decision, policy)
             remedies += (replace(one, twin=_has_twin(cluster, one.object)) for one in found.remedies)
             left += found.left
@@ -122,8 +124,9 @@ def manifests(found: Remedies) -> Iterator[str]:
 
 
 def as_json(found: Remedies) -> str:
-    """One JSON object: patches (target, the patch, whether the object is new, what it ends), and what is left."""
+    """One JSON object: version, patches (target, the patch, whether it is new, what it ends), and what is left."""
     body = {
+        "version": JSON_VERSION,
         "patches": [
             {
                 "target": target(one.object, one.twin),

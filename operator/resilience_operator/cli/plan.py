@@ -11,18 +11,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from resilience_operator.cli import patches
+from resilience_operator.cli import patches, scope
 from resilience_operator.cli.cluster import Cluster, connect, read, spoken
 from resilience_operator.cli.naming import named
+from resilience_operator.cli.output import JSON_VERSION
 from resilience_operator.cli.remedy import committable
+from resilience_operator.cluster.leaves import observed_value
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.findings import State
 from resilience_operator.core.kinds import DEPLOYMENT
-from resilience_operator.core.paths import ABSENT
+from resilience_operator.core.paths import ABSENT, JSON, Path
+from resilience_operator.core.plain import plain
 from resilience_operator.core.refs import ObjectRef, key_of
 from resilience_operator.engine.change import Change, Decision, Verb
 from resilience_operator.engine.queue import OperatorLimits, Schedule, schedule
 from resilience_operator.engine.status import explained, mode_word
+from resilience_operator.engine.wording import words
 from resilience_operator.policy.common import Mode
 from resilience_operator.policy.policy import Policy
 from resilience_operator.targets.workloads.events import too_many_restarts
@@ -45,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print what to commit where the operator may not write: patches of a kustomization.yaml (kustomize),"
         " or manifests with nothing but what is to be another (manifest)",
     )
+    scope.add_arguments(parser, rules=False)
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.add_argument("--kubeconfig", default="", metavar="FILE")
     parser.add_argument("--context", default="", metavar="NAME")
@@ -53,12 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the plan; 0. Raises OperatorError where the cluster cannot be read or the policy is not there."""
     policy, form = patch_asked(options.policy or "", options.patch or "")
-    cluster = asyncio.run(_read(options))
+    cluster, asked = asyncio.run(_read(options)), scope.scope_of(options)
     if form:
-        found, as_json = patches.of_cluster(cluster, policy), options.output == "json"
+        found, as_json = patches.of_cluster(cluster, policy, asked), options.output == "json"
         print(patches.as_json(found) if as_json else patches.printed(found, form, policy), end="")
         return 0
-    plan = make(cluster, policy, options.max_rollouts)
+    plan = make(cluster, policy, options.max_rollouts, asked)
     print(json.dumps(plan, indent=2) if options.output == "json" else text(plan))
     return 0
 
@@ -75,13 +80,13 @@ def patch_asked(policy: str, form: str) -> tuple[str, str]:
 
 async def _read(options: argparse.Namespace) -> Cluster:
     async with await connect(options.kubeconfig, options.context) as session:
-        cluster = await read(session)
+        cluster = await read(session, scope.scope_of(options))
     cluster.require()
     return cluster
 
 
-def make(cluster: Cluster, name: str, max_rollouts: int) -> Plan:
-    """The plan as plain data, as `-o json` prints it."""
+def make(cluster: Cluster, name: str, max_rollouts: int, asked: scope.Scope = scope.EVERYTHING) -> Plan:
+    """The plan as plain data, as `-o json` prints it; what is not asked about counts in the order, and is not shown."""
     policies: Mapping[str, Policy] = cluster.policies
     if name:
         policies = {**policies, name: cluster.policy(name).enforced()}
@@ -90,12 +95,14 @@ def make(cluster: Cluster, name: str, max_rollouts: int) -> Plan:
     restarts = too_many_restarts(cluster.store, PERCENT)
     limits = OperatorLimits(max_rollouts, 100, restarting=restarts.sentence if restarts is not None else "")
     order = schedule(decisions, by_uid, limits, cluster.now)
+    decisions = [one for one in decisions if _asked(one, cluster, asked)]
     changing = [change for decision in decisions for change in decision.changes if _concerns(change, name)]
     changing.sort(key=lambda change: (bool(_waits(change, order)), not change.urgent, _waits(change, order)))
-    steps = [_step(change, _waits(change, order)) for change in changing]
-    resting = _of_suspended(cluster) if not name else []
-    steps += [_step(change, f"policy {_names(change)} is suspended") for change in resting]
+    steps = [_step(change, _waits(change, order), cluster) for change in changing]
+    resting = _of_suspended(cluster, asked) if not name else []
+    steps += [_step(change, f"policy {_names(change)} is suspended", cluster) for change in resting]
     return {
+        "version": JSON_VERSION,
         "policy": name or None,
         "mode": mode_word(cluster.policy(name)) if name else None,
         "objects": len(steps),
@@ -123,6 +130,7 @@ def text(plan: Plan) -> str:
     for number, step in enumerate(plan["steps"], start=1):
         what = f"{_SAID.get(step['verb'], '')}{step['reason']} ({step['pods']} pods restart)"
         lines.append(f"{number:3}. {_name(step)}: {what}")
+        lines += map(_value, step["values"])
         lines += _wait(plan["steps"], number - 1)
     if plan["unchanged"]:
         lines.append("Not changed:")
@@ -135,6 +143,20 @@ def text(plan: Plan) -> str:
 
 _SAID = {Verb.CREATE: "is made: ", Verb.UPDATE: "is changed: ", Verb.DELETE: "is removed: "}
 """What becomes of a whole object, before the reason why."""
+
+
+def _value(one: Plan) -> str:
+    """What becomes of one leaf."""
+    before = _short(one["before"]) if "before" in one else "not set"
+    return f"       {words(Path.parse(one['path']))}: {before} -> {_short(one['after'])}"
+
+
+def _short(value: JSON) -> str:
+    return plain(value if isinstance(value, str) else json.dumps(value, separators=(",", ":")), VALUE)
+
+
+VALUE = 100
+"""Characters of a value at most: all of it is in the JSON, and in what --patch prints."""
 
 
 def _wait(steps: list[Plan], index: int) -> list[str]:
@@ -174,13 +196,17 @@ def _estimate(changes: list[Change], at_once: int) -> int:
     return sum(ROLLOUT_SECONDS + soak for soak in soaks) // max(1, at_once)
 
 
-def _of_suspended(cluster: Cluster) -> list[Change]:
+def _asked(decision: Decision, cluster: Cluster, asked: scope.Scope) -> bool:
+    return asked.takes(decision.key, asked.selector and cluster.look(decision.key))
+
+
+def _of_suspended(cluster: Cluster, asked: scope.Scope) -> list[Change]:
     """What would change if nobody were suspended, for the policies that are."""
     awake = {
         name: replace(policy, suspend=False) for name, policy in cluster.policies.items() if policy.suspend
     }
     found = cluster.proposals(awake) if awake else []
-    return [change for decision in found for change in decision.changes]
+    return [change for decision in found if _asked(decision, cluster, asked) for change in decision.changes]
 
 
 def _names(change: Change) -> str:
@@ -203,13 +229,13 @@ def _waits(change: Change, order: Schedule) -> str:
     return order.waiting.get(key_of(change.object), "")
 
 
-def _step(change: Change, waits: str) -> Plan:
-    held = change.state.leaves
+def _step(change: Change, waits: str, cluster: Cluster) -> Plan:
+    view = cluster.look(key_of(change.object)) if change.verb is Verb.APPLY else None
     values = [
-        {"path": str(path), "after": value}
-        | ({"before": held[str(path)].was} if str(path) in held and held[str(path)].was is not ABSENT else {})
+        {"path": str(path), "after": value} | ({} if before is ABSENT else {"before": before})
         for path, value in change.leaves.items()
-        if change.verb is Verb.APPLY and path in change.written
+        if view is not None and path in change.written
+        for before in (observed_value(view.target, path),)
     ]
     return {
         **_object(change.object),

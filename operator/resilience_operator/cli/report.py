@@ -7,18 +7,19 @@ import sys
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.text import Text
 
+from resilience_operator.cli import scope
 from resilience_operator.cli.cluster import Cluster, connect, read
+from resilience_operator.cli.grouped import Said, show
 from resilience_operator.cli.naming import named
+from resilience_operator.cli.output import JSON_VERSION
 from resilience_operator.cli.patches import hint
 from resilience_operator.cli.remedy import committable
+from resilience_operator.cli.rule_texts import severity
 from resilience_operator.core.findings import STATE_ORDER, State
 from resilience_operator.core.plain import plain
 from resilience_operator.core.refs import Key
 from resilience_operator.engine.change import Decision, Judged
-from resilience_operator.engine.conditions import counted
 from resilience_operator.engine.queue import OperatorLimits, schedule
 from resilience_operator.engine.status import explained
 
@@ -30,6 +31,7 @@ WHOLE = 10_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
     parser.add_argument("policy", nargs="?", metavar="POLICY", help="only this policy")
+    scope.add_arguments(parser)
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.add_argument("--kubeconfig", default="", metavar="FILE")
     parser.add_argument("--context", default="", metavar="NAME")
@@ -39,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     """Print every finding; 0 nothing found, 1 findings. Raises OperatorError where the cluster cannot be read."""
     found = asyncio.run(_read(options))
     if options.output == "json":
-        print(json.dumps(found, indent=2))
+        print(json.dumps({"version": JSON_VERSION, "findings": found}, indent=2))
     elif not found:
         print("No finding: every object is as its policies demand.")
     elif sys.stdout.isatty():
@@ -53,27 +55,33 @@ def run(options: argparse.Namespace) -> int:
 
 async def _read(options: argparse.Namespace) -> list[Row]:
     async with await connect(options.kubeconfig, options.context) as session:
-        cluster = await read(session)
+        cluster = await read(session, scope.scope_of(options))
     cluster.require()
-    return rows(cluster, options.policy or "")
+    return rows(cluster, options.policy or "", scope.scope_of(options))
 
 
-def rows(cluster: Cluster, policy: str) -> list[Row]:
-    """Every finding, of one policy where it is named, the worst first, in the order of status."""
+def rows(cluster: Cluster, policy: str, asked: scope.Scope = scope.EVERYTHING) -> list[Row]:
+    """Every finding that is asked about, of one policy where it is named, the worst first, in the order of status."""
     if policy:
         cluster.policy(policy)
     decisions = cluster.decisions()
     order = schedule(
         decisions, {one.uid: one for one in cluster.policies.values()}, OperatorLimits(), cluster.now
     )
-    pairs = [(one, decision) for decision in decisions for one in decision.judged]
-    pairs = [pair for pair in pairs if not policy or pair[0].policy == policy]
+    pairs = [
+        (one, decision)
+        for decision in decisions
+        if asked.takes(decision.key, asked.selector and cluster.look(decision.key))
+        for one in decision.judged
+        if (not policy or one.policy == policy) and asked.about(one.finding.rule)
+    ]
     return [
         {
             "policy": judged.policy,
             "state": str(judged.state),
             "rule": judged.finding.rule,
             "reason": judged.finding.reason,
+            "severity": str(severity(judged.finding)),
             "object": decision.object.as_status(),
             "message": explained(judged, decision, order),
             "committable": committable(judged),
@@ -103,19 +111,20 @@ def line(row: Row) -> str:
 
 
 def grouped(found: list[Row], console: Console) -> None:
-    """The findings for a terminal: object by object, folded at its width."""
-    objects: dict[str, list[Row]] = {}
-    for row in found:
-        objects.setdefault(_name(row), []).append(row)
-    for name, rows_of in objects.items():
-        console.print(Text(name, style="bold"))
-        for row in rows_of:
-            said = Text(f"{row['state']} ", style=COLOURS[State(row["state"])])
-            said.append(
-                f"{row['rule']} (policy {row['policy']}): {plain(row['message'], WHOLE)}", style="default"
+    """The findings for a terminal."""
+    show(
+        (
+            Said(
+                _name(row),
+                row["rule"],
+                row["state"],
+                COLOURS[State(row["state"])],
+                f"{plain(row['message'], WHOLE)} (policy {row['policy']})",
             )
-            console.print(Padding(said, (0, 0, 0, 2)))
-    console.print(f"{counted(len(found), 'finding')} on {counted(len(objects), 'object')}")
+            for row in found
+        ),
+        console,
+    )
 
 
 def _name(row: Row) -> str:

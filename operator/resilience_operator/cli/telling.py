@@ -6,15 +6,17 @@ same, and stderr says what is not told.
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from resilience_operator.api.client import Client, micro_time
+from resilience_operator.cli.held import Step
 from resilience_operator.core.errors import RequestFailed
 from resilience_operator.core.kinds import EVENT, POLICY
 from resilience_operator.core.refs import ObjectRef
+from resilience_operator.engine.change import Result
 from resilience_operator.engine.records import MAX_RECORDS, stamp
 from resilience_operator.engine.wording import enumerated, sentence, several, short
 
@@ -30,17 +32,17 @@ class Told:
     policy: ObjectRef
     complained: bool = False
 
-    async def reverted(
-        self, ref: ObjectRef, opt_out: tuple[str, ...], paths: Iterable[str], *, whole: bool
-    ) -> None:
-        """One object was given back: `paths` of it, or the `whole` object, which was ours."""
-        now = datetime.now(UTC)
-        what = "removed, for it was ours" if whole else f"gave back {several(paths) or 'nothing'}"
-        out = f"; opted out of {enumerated(opt_out)}" if opt_out else ""
+    async def reverted(self, step: Step, paths: Sequence[str]) -> None:
+        """One object was given back: `paths` of it, or the whole object, which was ours."""
+        now, ref = datetime.now(UTC), step.ref
+        rules = {step.ruled[path] for path in paths if path in step.ruled}
+        rules |= set(step.ruled.values() if step.whole else () if rules else step.opt_out)
+        what = "removed, for it was ours" if step.whole else f"gave back {several(paths) or 'nothing'}"
+        out = f"; opted out of {enumerated(step.opt_out)}" if step.opt_out else ""
         said = sentence(f"policy {short(self.policy.name)}: {what}{out} (kubectl resilience revert)")
         await self._try("an Event", self._event(ref, said, now))
         if self.policy.uid:
-            await self._try("a record in the policy's status", self._record(ref, said, now))
+            await self._try("a record in the policy's status", self._record(ref, sorted(rules), said, now))
 
     async def _try(self, what: str, telling: Any) -> None:
         try:
@@ -69,21 +71,24 @@ class Told:
             body["related"] = self.policy.as_status() | {"uid": self.policy.uid}
         await self.client.request("POST", EVENT.path(namespace), body=json.dumps(body).encode())
 
-    async def _record(self, ref: ObjectRef, said: str, now: datetime) -> None:
-        """Put first in the list; the operator takes it over from there."""
+    async def _record(self, ref: ObjectRef, rules: Sequence[str], said: str, now: datetime) -> None:
+        """One for each rule, put first in the list; the operator takes them over from there."""
         raw = json.loads(await self.client.request("GET", POLICY.path("", self.policy.name)))
         present = (raw.get("status") or {}).get("remediations") or []
-        new = {
-            "time": stamp(now),
-            "rule": "revert",
-            "object": ref.as_status(),
-            "result": "Reverted",
-            "message": said,
-        }
+        new = [
+            {
+                "time": stamp(now),
+                "rule": rule,
+                "object": ref.as_status(),
+                "result": str(Result.REVERTED),
+                "message": said,
+            }
+            for rule in rules
+        ]
         ops = [
             {"op": "test", "path": "/metadata/uid", "value": self.policy.uid},
             *([] if raw.get("status") else [{"op": "add", "path": "/status", "value": {}}]),
-            {"op": "add", "path": "/status/remediations", "value": [new, *present][:MAX_RECORDS]},
+            {"op": "add", "path": "/status/remediations", "value": [*new, *present][:MAX_RECORDS]},
         ]
         await self.client.request(
             "PATCH",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from resilience_operator.core.findings import Finding, Occurrence, Scale, Skipped, State
 from resilience_operator.core.numbers import whole_number
@@ -87,6 +88,12 @@ class Change:
     def subject(self) -> ObjectRef:
         """The object that was decided about: of an object of ours, the one that it stands beside."""
         return self.owner or self.object
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What it is about, as fields of a line of the log."""
+        names = [policy.name for policy in self.policies]
+        return {"object": f"{self.object.kind} {self.object}", "policies": names, "rules": list(self.rules)}
 
     @property
     def paced(self) -> bool:

@@ -18,7 +18,7 @@ from resilience_operator.engine.records import SinceKey
 from resilience_operator.engine.rollout import Phase
 from resilience_operator.engine.tally import Tally
 from resilience_operator.engine.wording import enumerated, sentence
-from resilience_operator.policy.common import Mode, Problem
+from resilience_operator.policy.common import EVERYTHING, Mode, Problem, Selector
 from resilience_operator.policy.policy import Policy
 
 Answer = tuple[str, str, str]
@@ -58,6 +58,9 @@ class Known:
 
     served_by: str = ""
     """The namespace of the operator."""
+
+    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Every Namespace with its labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ def ready(about: About) -> Answer:
     if known.paused and not rests(policy):
         return "True", "Paused", f"{known.paused}: nothing is written"
     if not about.numbers["evaluated"] and not about.numbers["ignored"]:
-        return "True", "NothingSelected", _nothing(policy)
+        return "True", "NothingSelected", _nothing(policy, known.namespaces)
     return "True", "Accepted", _does(str(about.numbers["mode"]), about.numbers["evaluated"])
 
 
@@ -123,16 +126,38 @@ def _does(mode: str, objects: int) -> str:
     return what.get(mode, f"enforces some rules and audits the others, on {counted(objects, 'object')}")
 
 
-def _nothing(policy: Policy) -> str:
+def _nothing(policy: Policy, namespaces: Mapping[str, Mapping[str, str]]) -> str:
     """What of the policy matches nothing."""
     if not policy.sections:
         return "asks for nothing: spec has no section, such as deployments"
     if not policy.rules:
         return f"asks for nothing: {enumerated(sorted(policy.sections))} without a rule, such as spread: {{}}"
-    names = enumerated(f"spec.{name}" for name, rules in sorted(policy.asked.items()) if rules)
-    return (
-        f"nothing in the cluster is selected by {names}: see its namespaces, namespaceSelector and selector"
-    )
+    asked = sorted((name, rules) for name, rules in policy.asked.items() if rules)
+    told = (_unmatched(f"spec.{name}", policy.sections[name], rules, namespaces) for name, rules in asked)
+    return plain(f"nothing is selected: {'; '.join(told)}")
+
+
+def _unmatched(
+    where: str, section: Any, rules: Mapping[str, Any], known: Mapping[str, Mapping[str, str]]
+) -> str:
+    """The first part of a section that nothing matches: its namespaces, their labels, or those of the objects."""
+    every = counted(len(known), "Namespace")
+    for of, settings in ((where, section), *((f"rule {rule}", one) for rule, one in rules.items())):
+        scope = getattr(settings, "namespaces", None)
+        known = {name: labels for name, labels in known.items() if scope is None or scope.covers(name)}
+        if not known:
+            return f"namespaces of {of} covers none of {every}"
+    if not any(_labels(section, "namespace_selector").matches(labels) for labels in known.values()):
+        return f"namespaceSelector of {where} matches none of {counted(len(known), 'Namespace')} in scope"
+    if _labels(section, "selector") != EVERYTHING:
+        return f"selector of {where} matches no object in {counted(len(known), 'Namespace')} in scope"
+    return f"there is nothing of what {where} is about"
+
+
+def _labels(section: Any, name: str) -> Selector:
+    """A selector of a section; where it has none, everything."""
+    found: Selector = getattr(section, name, EVERYTHING)
+    return found
 
 
 def compliant(about: About) -> Answer:

@@ -61,7 +61,7 @@ class AddonUpdates:
     def start(self, change: Change, now: datetime) -> None:
         """Begin with a change, unless one is under way."""
         if self._task is None or self._task.done():
-            log.info("%s %s: %s", change.verb.lower(), change.object, change.reason)
+            log.info("%s %s: %s", change.verb.lower(), change.object, change.reason, extra=change.about)
             self._task = asyncio.create_task(self._run(change, now), name="eks add-on's update")
 
     def stop(self) -> None:

@@ -93,7 +93,13 @@ class KopfThread:
         try:
             if not self._stopping.is_set():
                 await self._operator(
-                    registry=registry, settings=settings, clusterwide=True, standalone=True, stop_flag=stop
+                    registry=registry,
+                    settings=settings,
+                    clusterwide=True,
+                    standalone=True,
+                    stop_flag=stop,
+                    # Else Kopf asks for the user's name, and the uid of a pod has none.
+                    identity=self._settings.identity,
                 )
         finally:
             self._running = None

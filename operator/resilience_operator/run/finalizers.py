@@ -48,7 +48,12 @@ class Finalizers:
             try:
                 await self._services.status.hold(policy.ref)
             except Exception as error:  # noqa: BLE001 - without it nothing is written, whatever the error
-                log.warning("policy %s cannot be held by its finalizer: %s", policy.name, plain(str(error)))
+                log.warning(
+                    "policy %s cannot be held by its finalizer: %s",
+                    policy.name,
+                    plain(str(error)),
+                    extra={"policies": [policy.name]},
+                )
                 why = f"putting our finalizer on policy {policy.name} failed: {plain(str(error))}"
                 self._memory.unheld[policy.uid] = LostRight(why, self._services.monotonic() + HOLD_RETRY)
                 return False
@@ -84,7 +89,12 @@ class Finalizers:
                 await self._services.status.let_go(policy.ref)
                 await self._services.status.write(policy.ref, not_served(policy, why))
             except (RequestFailed, NotLeader) as error:
-                log.warning("policy %s, which left the selector, keeps its finalizer: %s", policy.name, error)
+                log.warning(
+                    "policy %s, which left the selector, keeps its finalizer: %s",
+                    policy.name,
+                    error,
+                    extra={"policies": [policy.name]},
+                )
                 continue
             del self._leaving[policy.uid]
             notices.append(announce.about_policy(policy, "NotServed", why))
@@ -111,9 +121,11 @@ class Finalizers:
                 self._memory.stuck.pop(policy.uid, None)
                 notices += left
             except (RequestFailed, NotLeader) as error:
-                log.warning("policy %s keeps its finalizer: %s", policy.name, error)
+                log.warning(
+                    "policy %s keeps its finalizer: %s", policy.name, error, extra={"policies": [policy.name]}
+                )
             except Exception as error:
-                log.exception("policy %s keeps its finalizer", policy.name)
+                log.exception("policy %s keeps its finalizer", policy.name, extra={"policies": [policy.name]})
                 self._memory.faults[f"{LETTING_GO} {policy.name}"] = named(error)
         return notices
 

@@ -12,6 +12,7 @@ from resilience_operator import __version__
 from resilience_operator.api.health import address
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.core.selectors import parse_selector
+from resilience_operator.run.logs import LEVELS
 from resilience_operator.run.services import Settings
 
 _IN_CLUSTER_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -78,6 +79,7 @@ def _where(run: argparse.ArgumentParser) -> None:
     add("--allow-unguarded", action="store_true",
         help="enforce although the API server does not guard what this user writes (manifests/enforce)")  # fmt: skip
     add("--log-format", choices=("text", "json"), default=_DEFAULTS.log_format, help="of the lines on stderr")
+    add("--log-level", choices=LEVELS, default=_DEFAULTS.log_level, help="the least that is logged")
 
 
 def _limits(run: argparse.ArgumentParser) -> None:
@@ -97,7 +99,7 @@ def _times(run: argparse.ArgumentParser) -> None:
         "lease-duration": "a Lease that was not renewed for so long may be taken over",
         "request-timeout": "a write is given up after this; a new leader waits for it as well",
         "resync": "everything is evaluated anew, and policies are listed, this often",
-        "stall-timeout": "a watch that is silent for so long is opened anew",
+        "stall-timeout": "a watch that is silent for so long is dead: its kind is listed anew",
         "contest-window": "time in which another manager's reverts of our value are counted",
         "contest-backoff": "first pause after we gave a value up to another manager",
         "eks-poll": "AWS is asked for the EKS add-on of cluster DNS this often, while a policy asks for its replicas",

@@ -5,14 +5,12 @@ second ends it at once.
 """
 
 import asyncio
-import json
 import logging
 import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import kopf
 
@@ -22,6 +20,7 @@ from resilience_operator.api.policies import Raw
 from resilience_operator.core.errors import ConfigurationError
 from resilience_operator.run import flags
 from resilience_operator.run.embedding import KopfOperator, KopfThread
+from resilience_operator.run.logs import set_up_logging
 from resilience_operator.run.services import Settings
 from resilience_operator.run.serving import Operator, reconciler
 from resilience_operator.run.wiring import MakeReconciler
@@ -34,7 +33,7 @@ _KOPF_END = 3.0
 def main(argv: Sequence[str] | None = None, make_reconciler: MakeReconciler = reconciler) -> int:
     """Run until a signal; the exit code: 0, or 2 where it cannot start as it was configured."""
     settings = flags.parse(sys.argv[1:] if argv is None else argv)
-    set_up_logging(settings.log_format)
+    set_up_logging(settings.log_format, settings.log_level)
     try:
         asyncio.run(serve(settings, make_reconciler))
     except ConfigurationError as error:
@@ -90,33 +89,6 @@ def _stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> No
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and the traceback where there is one."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
-
-
-def set_up_logging(log_format: str) -> None:
-    """Log to stderr, `text` or `json`."""
-    handler = logging.StreamHandler(sys.stderr)
-    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    handler.setFormatter(JsonFormatter() if log_format == "json" else text)
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("botocore").setLevel(
-        logging.WARNING
-    )  # It tells of every client, and each look makes one.
 
 
 if __name__ == "__main__":

@@ -56,8 +56,8 @@ async def guarded_session(settings: Settings) -> kopf.AiohttpSession:
             f"/apis/{POLICY.group}/"
         ):
             raise ForeignWriteError(f"Kopf may not {request.method} {request.url.path}")
-        if token := (await credentials.access()).authorization:
-            request.headers["Authorization"] = token
+        request.headers.update((await credentials.access()).headers)
+        request.server_hostname = access.server_name
         return await send(request)
 
     session = aiohttp.ClientSession(

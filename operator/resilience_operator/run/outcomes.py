@@ -99,7 +99,9 @@ class Aftermath:
             self._memory.unknown.pop(_mark(report.change), None)
             return
         message, monotonic = plain(report.message), self._services.monotonic()
-        log.warning("%s %s: %s", report.change.verb.lower(), report.change.object, message)
+        log.warning(
+            "%s %s: %s", report.change.verb.lower(), report.change.object, message, extra=report.change.about
+        )
         if report.forbidden:
             self._memory.forbidden(place, message, monotonic)
         elif report.done is Done.AGAIN or report.change.verb in _TRIED_AGAIN:

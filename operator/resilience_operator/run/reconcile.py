@@ -254,7 +254,7 @@ class Reconciler:
             self._evaluate_one(key, now, accepted, around)
             return self._cluster.get(key) != earlier
         except Exception as error:
-            log.exception("nothing can be decided about %s", "/".join(key))
+            log.exception("nothing can be decided about %s", "/".join(key), extra={"object": "/".join(key)})
             self._memory.broken[key] = named(error)
             self._cluster.put(key, None)
             return earlier is not None
@@ -336,7 +336,11 @@ class Reconciler:
                     self._finalizers.owe(report.change)
                 self._take_in(report)
             except Exception as error:
-                log.exception("what became of a write to %s cannot be told", report.change.object)
+                log.exception(
+                    "what became of a write to %s cannot be told",
+                    report.change.object,
+                    extra=report.change.about,
+                )
                 key = key_of(report.change.subject)
                 self._memory.broken[key] = named(error)
                 self._cluster.due.add(key)
@@ -380,13 +384,17 @@ class Reconciler:
             overtaken = self._overtaken(change)
             if overtaken:
                 return Report(change, Done.AGAIN, now, overtaken, unsent=True)
-            log.info("%s %s: %s", change.verb.lower(), change.object, plain(change.reason))
+            log.info(
+                "%s %s: %s", change.verb.lower(), change.object, plain(change.reason), extra=change.about
+            )
             try:
                 report = await carry_out(self._services.writer, change, now)
                 if report.done is Done.REFUSED and change.verb is Verb.APPLY:
                     await self._aftermath.find_refused_rules(report)
             except Exception as error:
-                log.exception("%s %s ended by an error", change.verb.lower(), change.object)
+                log.exception(
+                    "%s %s ended by an error", change.verb.lower(), change.object, extra=change.about
+                )
                 return Report(change, Done.AGAIN, now, named(error), retry_after=1.0, unknown=True)
             return report
 

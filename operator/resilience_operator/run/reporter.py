@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from resilience_operator.core.kinds import NAMESPACE
 from resilience_operator.core.plain import named
 from resilience_operator.core.refs import Key
 from resilience_operator.engine import records
@@ -172,7 +173,8 @@ class Teller:
             rights=self._memory.rights(),
             served_by=self._services.settings.namespace,
         )
-        seen = (troubles, undecided, around.unguarded, around.paused, around.rights)
+        namespaces = self._services.store.count(NAMESPACE)
+        seen = (namespaces, troubles, undecided, around.unguarded, around.paused, around.rights)
         news = (tuple(judged), plan, seen, self._services.lease.may_write())
         self._untold = self._untold or news != self._told
         if not news[-1]:
@@ -180,6 +182,8 @@ class Teller:
         if plan is None or not news[-1] or not self._untold or monotonic < self._built + STATUS_EVERY:
             return
         self._built, self._untold, self._told = monotonic, False, news
+        labels = {one.metadata.name: one.metadata.labels for one in self._services.store.objects(NAMESPACE)}
+        around = replace(around, namespaces=labels)
         for known in judged:
             with contained(f"telling the status of policy {known.policy.name}", self._memory):
                 await self._tell_policy(known, plan, around)

@@ -41,6 +41,7 @@ class Settings:
     api_qps: float = 50.0
     api_burst: int = 100
     log_format: str = "text"
+    log_level: str = "info"
     eks_cluster: str = ""
     eks_poll: float = 60.0
     allow_unguarded: bool = False

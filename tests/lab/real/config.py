@@ -15,8 +15,18 @@ from tests.lab.real import addresses, packages
 
 _RUN, _LIB = "/run/containerd", "/var/lib/containerd"
 SOCKET = f"{_RUN}/containerd.sock"
-# The kubelet wants them, and they are the whole machine's: in the node a plain file lies over each.
-_KERNEL = {"vm/overcommit_memory": "1", "kernel/panic": "10", "kernel/panic_on_oops": "1"}
+IMPORT = ("ctr", "--address", SOCKET, "--namespace", "k8s.io", "images", "import")
+# What belongs to the whole machine: in the node a plain file lies over each, with what the kubelet wants, or what is.
+# So a node has a limit of connection tracking that its programs may write, and the machine's stays as it is.
+_TRACKING = "/proc/sys/net/netfilter/nf_conntrack_"
+_KERNEL = {
+    "/proc/sys/vm/overcommit_memory": "1\n",
+    "/proc/sys/kernel/panic": "10\n",
+    "/proc/sys/kernel/panic_on_oops": "1\n",
+    f"{_TRACKING}max": "",
+    f"{_TRACKING}buckets": "",
+    "/sys/module/nf_conntrack/parameters/hashsize": "",
+}
 
 
 @dataclass(frozen=True)
@@ -47,8 +57,8 @@ def write(node: Node, access: Mapping[str, Path]) -> Path:
     """Write every file; returns the plan. The access is a kubeconfig for the kubelet and one for kube-proxy."""
     for folder in ("lib", "log", "cni", "sysctls"):
         (node.directory / folder).mkdir(parents=True, exist_ok=True)
-    for key, value in _KERNEL.items():
-        (node.directory / "sysctls" / key.replace("/", ".")).write_text(value)
+    for file, value in _machine_wide().items():
+        _over(node, file).write_text(value or Path(file).read_text())
     (node.directory / "containerd.toml").write_text(_containerd(node))
     _write(node.directory / "cni" / "10-lab.conflist", _cni(node))
     _write(node.directory / "kubelet.yaml", _kubelet(node))
@@ -56,16 +66,13 @@ def write(node: Node, access: Mapping[str, Path]) -> Path:
     return _write(node.directory / "plan.json", _plan(node, access["kubelet"]))
 
 
-def set_proxy(directory: Path, mode: str) -> None:
-    """Change the mode in the configuration of a node's kube-proxy."""
+def set_proxy(directory: Path, **settings: Any) -> None:
+    """Change settings in the configuration of a node's kube-proxy."""
     file = directory / "kube-proxy.yaml"
-    _write(file, json.loads(file.read_text()) | {"mode": mode})
+    _write(file, json.loads(file.read_text()) | settings)
 
 
 def _plan(node: Node, kubelet_access: Path) -> dict[str, Any]:
-    sysctls = [
-        [str(node.directory / "sysctls" / key.replace("/", ".")), f"/proc/sys/{key}"] for key in _KERNEL
-    ]
     return {
         "name": node.name,
         "environment": packages.environment(node.packages),
@@ -73,7 +80,7 @@ def _plan(node: Node, kubelet_access: Path) -> dict[str, Any]:
         "binds": [
             [str(node.directory / "lib"), "/var/lib"],
             [str(node.directory / "log"), "/var/log"],
-            *sysctls,
+            *([str(_over(node, file)), file] for file in _machine_wide()),
         ],
         "interface": "eth0",
         "network": [
@@ -90,7 +97,7 @@ def _plan(node: Node, kubelet_access: Path) -> dict[str, Any]:
         "logs": str(node.logs),
         "containerd": ["containerd", "--config", str(node.directory / "containerd.toml")],
         "socket": SOCKET,
-        "import": ["ctr", "--address", SOCKET, "--namespace", "k8s.io", "images", "import"],
+        "import": list(IMPORT),
         "images": [str(image) for image in node.images],
         "services": {
             "kubelet": [
@@ -179,9 +186,18 @@ def _kube_proxy(node: Node, access: Path) -> dict[str, Any]:
         "hostnameOverride": node.name,
         "mode": node.proxy_mode,
         "clusterCIDR": addresses.PODS,
-        # The limit belongs to the machine: it is read-only in a network namespace, and kube-proxy would give up.
+        # As on a node that leaves these to others.
         "conntrack": {"maxPerCore": 0, "min": 0},
     }
+
+
+def _machine_wide() -> dict[str, str]:
+    return {file: value for file, value in _KERNEL.items() if Path(file).exists()}
+
+
+def _over(node: Node, file: str) -> Path:
+    """What lies over a file of the machine."""
+    return node.directory / "sysctls" / file.strip("/").replace("/", ".")
 
 
 def _write(file: Path, content: Any) -> Path:

@@ -53,6 +53,7 @@ def write(image: Image, archive: Path) -> Path:
                 "Env": [f"{name}={value}" for name, value in image.environment.items()],
             },
             "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
+            "history": [{"created_by": "the lab"}],
         }
     )
     manifest = _json(

@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tests.lab import build, kubeconfig
 from tests.lab.api import Api
@@ -28,6 +29,7 @@ from tests.lab.waiting import wait
 ProxyMode = Literal["iptables", "nftables"]
 _INIT = Path(__file__).with_name("init.py")
 _NAMESPACES = ("--net", "--mount", "--pid", "--fork", "--mount-proc", "--uts", "--ipc", "--kill-child=KILL")
+_UNCLEAN = ("SYN_SENT", "SYN_RECV", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE")
 # A running node with its pods takes no port of the machine, so only memory bounds their number.
 MOST = 8
 
@@ -64,6 +66,12 @@ class RealNodes:
         network.link(self.network_of(name), process, name)
         network.plug(self._layout, name, process)
 
+    def load(self, archive: Path) -> None:
+        """Bring an image to every node, also to those that are powered on later."""
+        self._archives().append(archive)
+        for name in self.names():
+            self.inside(name, *config.IMPORT, str(archive))
+
     def power_off(self, name: str) -> None:
         """Take the power from a node: its pods and daemons are gone at once, and nobody is told."""
         self._supervisor.kill(name)
@@ -71,11 +79,13 @@ class RealNodes:
             raise LabError(f"{name}'s control groups are still in use")
         shutil.rmtree(self._layout.directory / "nodes" / name, ignore_errors=True)
 
-    def set_proxy(self, name: str, mode: ProxyMode) -> None:
-        """Let a node's kube-proxy start anew in another mode; it removes the rules of the one before."""
-        config.set_proxy(self._layout.directory / "nodes" / name, mode)
+    def set_proxy(self, name: str, **settings: Any) -> None:
+        """Let a node's kube-proxy start anew with other settings; in another `mode` it removes its former rules."""
         before = self.process(name, "kube-proxy")
-        self.signal(name, "kube-proxy", signal.SIGKILL)
+        config.set_proxy(self._layout.directory / "nodes" / name, **settings)
+        # It looks after its file, and may have ended by itself.
+        with suppress(LabError, ProcessLookupError):
+            self.signal(name, "kube-proxy", signal.SIGKILL)
         what = f"kube-proxy on {name} runs again and Services answer"
         wait(lambda: self.process(name, "kube-proxy") not in (0, before) and self.resolves(name), 30, what)
 
@@ -102,11 +112,8 @@ class RealNodes:
 
     def command(self, name: str, *argv: str) -> list[str]:
         """A command line that runs a program in a node's network, and ends with whoever starts it."""
-        found = packages.unpacked()
-        assert found is not None
-        pairs = [f"{key}={value}" for key, value in packages.environment(found).items()]
         guard = ["setpriv", "--pdeathsig", "KILL", "nsenter", f"--net={self.network_of(name)}"]
-        return [*guard, "env", *pairs, *argv]
+        return [*guard, "env", *_programs(), *argv]
 
     def run(self, name: str, *argv: str) -> str:
         """Run a program in a node's network to its end: `conntrack`, `nft`, `ip`; its output."""
@@ -115,10 +122,28 @@ class RealNodes:
             raise LabError(f"{name}: {' '.join(argv)}: {result.stderr.strip()}")
         return result.stdout
 
+    def inside(self, name: str, *argv: str) -> str:
+        """Run a program where the node's daemons do, with its mounts and processes, to its end; its output."""
+        first = _children(self._supervisor.running()[name])[0]
+        result = subprocess.run(
+            ["nsenter", f"--target={first}", "--mount", "--pid", "--net", "env", *_programs(), *argv],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if result.returncode != 0:
+            raise LabError(f"{name}: {' '.join(argv)}: {result.stderr.strip()}")
+        return result.stdout
+
     def forget_connections(self) -> None:
-        """Empty every node's connection tracking: entries of an unclean rollout lose requests of the next one."""
+        """Let every node forget UDP, and TCP that is no living connection; entries of an unclean rollout lose requests.
+
+        Living connections stay, because those of pods to the API server are among them.
+        """
         for name in self.names():
-            self.run(name, "conntrack", "-F")
+            for what in (["udp"], *(["tcp", "--state", state] for state in _UNCLEAN)):
+                # It ends with an error where there was none.
+                self.run(name, "sh", "-c", f"conntrack -D -p {' '.join(what)} || true")
 
     def signal(self, name: str, program: str, number: signal.Signals) -> None:
         """Send a signal to a daemon of a node: SIGSTOP to `kube-proxy`; a killed one is started again."""
@@ -219,6 +244,13 @@ def _made(programs: Path) -> tuple[images.Image, ...]:
         images.Image("traffic:lab", {"/traffic": traffic}, ("/traffic",), ("serve", ":8080")),
         images.Image("coredns:lab", {"/coredns": coredns}, ("/coredns",)),
     )
+
+
+def _programs() -> list[str]:
+    """What a program needs to find the unpacked ones, as arguments of `env`."""
+    found = packages.unpacked()
+    assert found is not None
+    return [f"{key}={value}" for key, value in packages.environment(found).items()]
 
 
 def _name(process: int) -> str:

@@ -6,7 +6,10 @@ Started by `RealNodes.traffic`; the program is modules/traffic.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -33,6 +36,9 @@ class Seen:
         return sum(lost for second, (_, lost) in self.seconds.items() if int(start) <= second <= int(end))
 
 
+_COUNTERS = re.compile(r"(\d+) sent, (\d+) lost")
+
+
 class Traffic:
     """A running client; a context manager that ends it."""
 
@@ -40,6 +46,11 @@ class Traffic:
         self._process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        self.counters = (0, 0)
+        """Sent and lost, as it said a second ago at most."""
+        self._words: deque[str] = deque(maxlen=10)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def stop(self) -> Seen:
         """End it; what it saw."""
@@ -48,10 +59,14 @@ class Traffic:
 
     def wait(self) -> Seen:
         """Wait until it has ended by itself; what it saw."""
-        output, words = self._process.communicate(timeout=120)
+        self._process.wait(timeout=120)
+        self._listener.join()
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            text = output.read()
         if self._process.returncode != 0:
-            raise LabError(f"the client ended with {self._process.returncode}: {words[-500:]}")
-        found = json.loads(output)
+            raise LabError(f"the client ended with {self._process.returncode}: {''.join(self._words)}")
+        found = json.loads(text)
         seconds = {int(second): (sent, lost) for second, (sent, lost) in found.pop("seconds").items()}
         return Seen(**found, seconds=seconds)
 
@@ -63,4 +78,15 @@ class Traffic:
     ) -> None:
         if self._process.poll() is None:
             self._process.kill()
-            self._process.communicate()
+            self._process.wait()
+        self._listener.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _listen(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            for line in lines:
+                self._words.append(line)
+                if told := _COUNTERS.match(line):
+                    self.counters = int(told[1]), int(told[2])

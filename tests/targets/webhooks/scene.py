@@ -173,7 +173,8 @@ class Ground:
         """The failurePolicies that the operator set since, in order."""
         found = []
         for write in self.lab.audit.writes(since=mark, resource="validatingwebhookconfigurations"):
-            if write.user_agent.startswith("resilience-operator") and write.succeeded:
+            ours = write.user_agent.startswith("resilience-operator") and not write.asks_the_guard
+            if ours and write.succeeded:
                 ops = write.request_object or []
                 found += [one["value"] for one in ops if str(one.get("path", "")).endswith("/failurePolicy")]
         return found

@@ -515,9 +515,12 @@ def test_an_operator_that_starts_beside_a_dead_mutating_webhook_frees_it(
     empty = {"metadata": {"name": "guard-1", "labels": {"kubernetes.io/service-name": "guard"}}}
     slices = f"/apis/discovery.k8s.io/v1/namespaces/{OWN}/endpointslices"
     guarded.api.create(slices, empty | {"addressType": "IPv4", "endpoints": []})
+    kubeconfig = guarded.kubeconfig(
+        service_account=ACCOUNT
+    )  # Its token is a write that would be refused as well.
     guarded.kubectl("create", "-f", "-", input=json.dumps(body))
     operator = OperatorProcess(
-        guarded.kubeconfig(service_account=ACCOUNT),
+        kubeconfig,
         tmp_path / "operator.log",
         "--lease-duration=3",
         guarded=True,

@@ -41,6 +41,7 @@ def test_the_cluster_is_freed_while_all_is_refused_and_the_original_comes_back(g
         ground.close()
         before = ground.text()
         ground.die()
+        lab.wait(lambda: ground.ready() is False, what="its endpoint not to be ready")
         ((reason, message),) = ground.report()
         assert (reason, message[: len(BLOCKED)]) == ("BackendDown", BLOCKED)
         lab.wait(lambda: operator.metric("resilience_leader").get("") == 0, what="the Lease to be lost")

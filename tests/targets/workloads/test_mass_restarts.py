@@ -109,6 +109,28 @@ def test_a_restart_after_ours_is_the_owners() -> None:
     assert said(store_of(*ten, restarted("one", revision="7", state=ours)))
 
 
+@pytest.mark.parametrize(
+    ("manager", "revision", "state", "restarts"),
+    [
+        pytest.param("kubectl-rollout", "1", None, True, id="a template, by others"),
+        pytest.param("kubectl-rollout", "", None, False, id="made a moment ago"),
+        pytest.param("", "1", None, False, id="a number of replicas"),
+        pytest.param("kubectl-rollout", "6", 7, False, id="a template, by us"),
+        pytest.param("kubectl-rollout", "7", 7, True, id="a template, by others after us"),
+    ],
+)
+def test_what_its_controller_has_not_taken_up_yet_counts_by_who_wrote_last(
+    manager: str, revision: str, state: int | None, restarts: bool
+) -> None:
+    ten = [restarted(f"web-{number}") for number in range(10)]
+    applies = ObjectState("d-one", applies=(Apply(NOW, state),)) if state else None
+    new = restarted("one", progress=DONE, revision=revision, state=applies)
+    new["status"]["observedGeneration"] = 1
+    entries = new["metadata"]["managedFields"]
+    new["metadata"]["managedFields"] = [one for one in entries if one["manager"] != "someone" or not manager]
+    assert bool(said(store_of(*ten, new))) == restarts
+
+
 def test_without_a_deadline_the_pods_tell() -> None:
     ten = [restarted(f"web-{number}") for number in range(10)]
     silent = restarted("one")

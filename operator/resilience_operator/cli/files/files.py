@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from resilience_operator.cli.files.manifests import Loaded, Problem, read
+from resilience_operator.cli.files.rendering import render
 from resilience_operator.cli.launch import STRANGER, looks_like_user_data, read_user_data
 from resilience_operator.cli.launch import SUFFIX as USER_DATA
 
@@ -38,19 +39,25 @@ def load(
     max_size: int,
     progress: Progress = lambda done, total: None,
     exclude: Sequence[str] = (),
+    *,
+    rendering: bool = False,
 ) -> Loaded:
     """All objects of the given files and directories; `-` is standard input. Never raises on their content.
 
     `exclude`: globs; of a directory, what one matches by its path or name is left out, with all below it.
+    `rendering`: charts and kustomizations below the directories are rendered, and not read as files.
     """
     loaded = Loaded()
+    rendered = render(path for path in paths if os.path.isdir(path)) if rendering else None
+    if rendered is not None:
+        loaded.add(rendered.loaded)
     files: list[str] = []
     for path in paths:
         if path == STDIN:
             loaded.add(_read_stdin(max_size))
         else:
             files += _found(path, loaded, exclude)
-    files = list(dict.fromkeys(files))
+    files = [one for one in dict.fromkeys(files) if rendered is None or not rendered.made_of(one)]
     explicit = {STDIN_NAME, *map(os.path.normpath, paths)}
     for done, part in _loads(files, max_size):
         loaded.add(part)

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from resilience_operator.cluster.objects.workloads import Deployment
+from resilience_operator.cluster.objects.workloads import Claim, Deployment
 from resilience_operator.cluster.state import believe
 from resilience_operator.core.numbers import whole_number
 from resilience_operator.core.plain import plain
@@ -85,23 +85,42 @@ def is_restarting(found: Deployment) -> bool:
 
     The first revision replaces nobody, and pods that come with a higher number are of the same template.
     """
-    revision = whole_number(found.metadata.annotations.get(REVISION, "")) or 0
-    if not found.replicas or found.spec.paused or revision < 2:
+    if not found.replicas or found.spec.paused:
         return False
+    if _is_unseen(found):
+        last = max(_writers(found), key=lambda one: one.time, default=None)
+        return bool(_revision(found)) and last is not None and last.template
     progress = found.status.condition("Progressing")
+    if _revision(found) < 2:
+        return False
     if progress is None:  # Its owner wants no deadline: the controller then writes no such condition.
         return found.status.replicas > found.status.updated_replicas
     return progress.status == "True" and progress.reason != _DONE
 
 
 def _is_ours(found: Deployment) -> bool:
+    """True where the revision that it has, or is about to get, is one that we wrote."""
     state, _ = believe(found)
     last = max((one.revision for one in state.applies), default=0)
-    return bool(last) and str(last) == found.metadata.annotations.get(REVISION)
+    return bool(last) and last == _revision(found) + _is_unseen(found)
+
+
+def _is_unseen(found: Deployment) -> bool:
+    """True until the Deployment controller has taken up what was written last."""
+    return found.status.observed_generation < found.metadata.generation
+
+
+def _revision(found: Deployment) -> int:
+    return whole_number(found.metadata.annotations.get(REVISION, "")) or 0
+
+
+def _writers(found: Deployment) -> list[Claim]:
+    """Who wrote the Deployment itself, and neither its scale nor its status."""
+    return [one for one in found.claims if not one.subresource]
 
 
 def _restart(found: Deployment) -> Restart:
-    claims = [one for one in found.claims if one.template and not one.subresource]
+    claims = [one for one in _writers(found) if one.template]
     last = max(claims, key=lambda one: one.time, default=None)
     return Restart(found.ref, last.manager if last is not None else "somebody", last.time if last else "")
 
