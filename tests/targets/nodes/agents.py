@@ -68,9 +68,10 @@ class Agent:
 
 
 class Agents:
-    """The agents of all nodes of a lab."""
+    """The agents of all nodes of a lab; each `takes` so many seconds to do what it is told."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, takes: float = 0.0) -> None:
+        self._takes = takes
         self._kubeconfig = lab.kubeconfig()
         self._agents: dict[str, Agent] = {}
         self._over = threading.Event()
@@ -102,7 +103,7 @@ class Agents:
                 now = time.monotonic()
                 for one in [one for one in self._agents.values() if one.due(now)]:
                     # A change wakes the real one; for numbers it looks once in EVERY seconds, at a moment of its own.
-                    wait = 0.0 if one.changed else random.uniform(0.0, EVERY)  # noqa: S311
+                    wait = self._takes if one.changed else random.uniform(0.0, EVERY)  # noqa: S311
                     one.last = now + wait
                     tasks.create_task(self._write(client, one, wait))
                 await asyncio.sleep(LOOK)
