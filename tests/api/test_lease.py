@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from resilience_operator.api.lease import LeaseSettings
@@ -157,6 +157,20 @@ async def test_a_lease_that_somebody_deletes_is_made_anew_and_its_last_holder_is
     await cluster.stop()
 
 
+async def test_the_holder_of_a_deleted_lease_is_waited_for_also_by_whom_it_was_only_refused_to() -> None:
+    cluster = Cluster()
+    first = cluster.add([Fault("freeze", 60.0, 1000.0)])
+    second = cluster.add([Fault("refuse", 0.5, 63.0)])
+    await cluster.time.advance(64)
+    assert first.lease.may_write()
+    cluster.server.body = None
+    began = cluster.time.seconds
+    await cluster.until(second, 60)
+    assert cluster.time.seconds - began >= DURATION + TIMEOUT
+    assert cluster.server.history[-1]["holderIdentity"] == "b"
+    await cluster.stop()
+
+
 async def test_a_successor_that_still_waits_does_not_release() -> None:
     cluster = Cluster()
     first, second = cluster.add(), cluster.add()
@@ -189,6 +203,7 @@ FAULT = st.builds(
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
+@example([[], [Fault("freeze", 1.0, 10.0), Fault("slow", 11.0, 60.0)]], delete=True)
 @given(st.lists(st.lists(FAULT, max_size=4), min_size=2, max_size=3), st.booleans())
 def test_never_do_two_write_and_in_the_end_one_does(faults: list[list[Fault]], delete: bool) -> None:
     asyncio.run(_history(faults, delete))

@@ -4,7 +4,7 @@ Run by the host; every write of the operator passes `Lease.fence` with no await 
 times that decide are local and monotonic: another's renewal counts from when it was seen here, clocks of
 two machines are never compared. What cannot be excluded is one request that was in flight when its sender
 was stopped; a new leader therefore waits until that request must have ended. A Lease that somebody deletes
-under its holder is waited for as well, but by a replica that never saw it.
+under its holder is waited for as well, but by a replica that never met it.
 """
 
 import json
@@ -99,6 +99,7 @@ class Lease:
         self._on_change = on_change
         self._path = LEASE.path(settings.namespace, settings.name)
         self._record: Record | None = None
+        self._met = False
         self._trust_write = False
         self._leads_until = NEVER
         self._writes_from = NEVER
@@ -182,7 +183,7 @@ class Lease:
         return self._see(whole(answer))
 
     def _see(self, body: dict[str, Any]) -> Record:
-        known = self._record
+        known, self._met = self._record, True
         if known is None or known.spec != (body.get("spec") or {}):
             self._record = Record(body, self._clock.monotonic())
         else:
@@ -190,7 +191,7 @@ class Lease:
         return self._record
 
     async def _create(self) -> bool:
-        if self._record is not None and not self.is_leader():
+        if self._met and not self.is_leader():
             # Somebody deleted it, and whoever held it last does not know yet.
             self._writes_from = (
                 self._clock.monotonic() + self.settings.duration + self.settings.request_timeout
@@ -225,8 +226,8 @@ class Lease:
             # A POST that is not found has no namespace to lie in: that is for a person to mend.
             if error.status != 409 and (error.status != 404 or method == "POST"):
                 raise
-            # Somebody else wrote: the next round reads who.
-            self._trust_write = False
+            # Somebody else wrote: the next round reads who, if the Lease is still there by then.
+            self._met, self._trust_write = True, False
             return False
         self._see(whole(answer))
         self._trust_write = True
