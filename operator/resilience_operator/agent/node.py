@@ -114,9 +114,8 @@ class Node:
             before, self._spec = self._spec.uid, spec.read(body)
             if not self._noted:
                 self._loop.known = spec.noted(body, self._identity["bootID"])
-            if (
-                self._spec.uid != before
-            ):  # One that was made anew has nothing of what was written to the last.
+            # One that was made anew has nothing of what was written to the last.
+            if self._spec.uid != before:
                 self._written = dict(body.get("status") or {})
         self._noted = True
         self._sweeper.want(self._spec.services, self._spec.limits)

@@ -58,7 +58,7 @@ async def give_nodes_back(
                 print(
                     f"NodeState {change.object}: {'removed' if gone else 'emptied, its agent gives the values back'}"
                 )
-                ruled = dict.fromkeys(("sysctls",), *change.rules[:1]) if change.rules else {}
+                ruled = {"sysctls": change.rules[0]} if change.rules else {}
                 await told.reverted(Step(change.object, uids, whole=gone, ruled=ruled), ("sysctls",))
         why = next((one.waits for one in found if one.waits), "")
         if why and why != said:

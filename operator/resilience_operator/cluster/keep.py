@@ -11,9 +11,9 @@ from resilience_operator.cluster.interning import share, share_text, shared_labe
 from resilience_operator.cluster.last_applied import LAST_APPLIED, chosen
 from resilience_operator.cluster.managed_fields import claims
 from resilience_operator.cluster.objects import meta as observed
+from resilience_operator.cluster.objects.meta import REVISION
 from resilience_operator.core.state import ADDON_ANNOTATION, ANNOTATION, MAX_ADDON_TEXT, MAX_TEXT
 
-REVISION = "deployment.kubernetes.io/revision"
 KEPT_ANNOTATIONS: Final = frozenset(
     {
         REVISION,

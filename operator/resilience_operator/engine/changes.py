@@ -7,7 +7,6 @@ from datetime import datetime
 from resilience_operator.cluster.leaves import depth_present, observed_value, outline
 from resilience_operator.cluster.objects.workloads import Declared
 from resilience_operator.cluster.ownership import has_entry, in_force
-from resilience_operator.core.numbers import whole_number
 from resilience_operator.core.paths import ABSENT, Path
 from resilience_operator.core.state import Apply, Held, ObjectState, Quarantine, can_be_believed
 from resilience_operator.engine.causing import causing
@@ -23,8 +22,6 @@ from resilience_operator.engine.rollout import OurRollout, Scaling
 from resilience_operator.engine.view import View, newest_replica_set
 from resilience_operator.policy.common import OnRelease
 from resilience_operator.policy.policy import Policy
-
-REVISION = "deployment.kubernetes.io/revision"
 
 Keep = Callable[[int], tuple[Quarantine, ...]]
 """The quarantines that a write keeps whose template becomes that revision (0: no template changes)."""
@@ -225,9 +222,9 @@ def next_revision(view: View) -> int:
 
     The Deployment bears its revision, too: the stream of ReplicaSets may be behind.
     """
-    newest, own = newest_replica_set(view), view.target.metadata.annotations.get(REVISION, "")
-    known = newest.revision if newest is not None else 0
-    return max(known, whole_number(own) or 0) + 1
+    newest, own = newest_replica_set(view), view.target.metadata
+    known: int = max(own.revision, newest.revision if newest is not None else 0)
+    return known + 1
 
 
 def _withdrawal(

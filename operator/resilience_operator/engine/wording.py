@@ -22,6 +22,9 @@ MOST_NAMED = 3
 LONGEST_NAME = 63
 """Characters of a name in a sentence: others may be 253 long."""
 
+LONGEST_REASON = 60
+"""Characters of what is kept of a message behind its patch."""
+
 _STEP = r"[A-Za-z][\w-]*(?:\[[^\]]*\])?"
 _PATH = re.compile(rf"\b(?:spec|metadata|data)(?:\.{_STEP})+")
 _VALUE = re.compile(r":? ?(?=[\[{][\"\[{])")
@@ -43,7 +46,7 @@ def _reason_after(patch: str) -> str:
         reason = patch[_DECODER.raw_decode(patch)[1] :]
     except (ValueError, RecursionError):
         return ""
-    return reason if reason.startswith("; ") and len(reason) <= LONGEST_NAME else ""
+    return reason if reason.startswith("; ") and len(reason) <= LONGEST_REASON else ""
 
 
 def _in_words(found: re.Match[str]) -> str:

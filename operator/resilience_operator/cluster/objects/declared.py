@@ -3,7 +3,7 @@
 Part of cluster/objects/workloads, which names everything that others import.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from resilience_operator.cluster.objects.meta import Claim, Meta, Observed
 from resilience_operator.core.paths import ABSENT, Path
@@ -14,20 +14,20 @@ from resilience_operator.core.target import Leaf
 class Declared(Observed, frozen=True):
     """Base of observed objects with declared leaves; `tree` is of the object what lies on the way to any of them."""
 
+    api_version: ClassVar[str] = ""
+    leaves: ClassVar[tuple[Leaf, ...]] = ()
+    """What we may write of it."""
     metadata: Meta
+    kind: str = ""
     tree: dict[str, Any] = {}
     claims: tuple[Claim, ...] = ()
     chosen: frozenset[str] = frozenset()
 
     @property
-    def leaves(self) -> tuple[Leaf, ...]:
-        """What we may write of it."""
-        raise NotImplementedError
-
-    @property
     def ref(self) -> ObjectRef:
         """It as a reference."""
-        raise NotImplementedError
+        meta = self.metadata
+        return ObjectRef(self.api_version, self.kind, meta.namespace, meta.name, meta.uid)
 
     def leaf(self, path: Path) -> Leaf | None:
         """The declared leaf that the path is one of, or None."""

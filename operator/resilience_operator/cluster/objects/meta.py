@@ -7,6 +7,11 @@ from datetime import datetime
 
 import msgspec
 
+from resilience_operator.core.numbers import whole_number
+
+REVISION = "deployment.kubernetes.io/revision"
+"""Annotation of a Deployment and of its ReplicaSets, by the Deployment controller."""
+
 
 class Observed(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """Base of all observed structs: immutable, camelCase on the wire."""
@@ -60,6 +65,11 @@ class Meta(Observed, frozen=True):
     def controller(self) -> OwnerReference | None:
         """The owner that controls this object, if there is one."""
         return next((owner for owner in self.owner_references if owner.controller), None)
+
+    @property
+    def revision(self) -> int:
+        """The revision that a Deployment is at, or that a ReplicaSet bears; 0 where it has none yet."""
+        return whole_number(self.annotations.get(REVISION, "")) or 0
 
 
 class MatchExpression(Observed, frozen=True):

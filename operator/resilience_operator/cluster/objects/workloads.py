@@ -69,7 +69,6 @@ from resilience_operator.cluster.objects.templates import (
     Volume,
     VolumeClaim,
 )
-from resilience_operator.core.numbers import whole_number
 from resilience_operator.core.refs import ObjectRef
 
 __all__ = [
@@ -224,8 +223,7 @@ class ReplicaSet(Observed, frozen=True):
     @property
     def revision(self) -> int:
         """The Deployment's revision that this ReplicaSet bears; 0 where it has none yet."""
-        text = self.metadata.annotations.get("deployment.kubernetes.io/revision", "")
-        return whole_number(text) or 0
+        return self.metadata.revision
 
     @property
     def template_hash(self) -> str:

@@ -1,13 +1,13 @@
 """Webhook configurations as observed. Made by webhooks/kinds, read by the rule."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta as Bounds
 
 from resilience_operator.cluster.objects.declared import Declared
 from resilience_operator.cluster.objects.meta import Observed, Selector
-from resilience_operator.core.refs import Key, ObjectRef
+from resilience_operator.core.refs import Key
 from resilience_operator.core.target import Leaf
 
 API_VERSION = "admissionregistration.k8s.io/v1"
@@ -96,17 +96,13 @@ class Webhook(Observed, frozen=True):
 class WebhookConfiguration(Declared, frozen=True):
     """A Validating- or MutatingWebhookConfiguration, projected."""
 
-    kind: str = ""
+    api_version: ClassVar[str] = API_VERSION
+    leaves: ClassVar[tuple[Leaf, ...]] = LEAVES
     webhooks: tuple[Webhook, ...] = ()
     injected: bool = False
     """True where cert-manager's CA injector keeps its caBundle."""
     unjudged: int = 0
     """How many webhooks there are beyond those that are looked at."""
-
-    @property
-    def leaves(self) -> tuple[Leaf, ...]:
-        """What we may write of it."""
-        return LEAVES
 
     @property
     def mutating(self) -> bool:
@@ -118,11 +114,6 @@ class WebhookConfiguration(Declared, frozen=True):
         """(namespace, name) of the Services that its webhooks are called through."""
         called = (one.client_config.service for one in self.webhooks)
         return tuple(dict.fromkeys((one.namespace, one.name) for one in called if one is not None))
-
-    @property
-    def ref(self) -> ObjectRef:
-        """It as a reference."""
-        return ObjectRef(API_VERSION, self.kind, "", self.metadata.name, self.metadata.uid)
 
 
 def with_policy(webhook: Webhook, policy: str) -> Webhook:

@@ -8,9 +8,10 @@ from msgspec.structs import force_setattr
 
 from resilience_operator.cluster import wire as wires
 from resilience_operator.cluster.interning import interned, share, share_text, shared_labels
-from resilience_operator.cluster.keep import REVISION, meta, ownership
+from resilience_operator.cluster.keep import meta, ownership
 from resilience_operator.cluster.managed_fields import budget_claims
 from resilience_operator.cluster.objects import workloads as observed
+from resilience_operator.cluster.objects.meta import REVISION
 from resilience_operator.core import kinds
 from resilience_operator.core.state import ANNOTATION
 from resilience_operator.core.target import Watched

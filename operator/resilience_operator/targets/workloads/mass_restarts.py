@@ -10,7 +10,6 @@ from datetime import datetime
 
 from resilience_operator.cluster.objects.workloads import Claim, Deployment
 from resilience_operator.cluster.state import believe
-from resilience_operator.core.numbers import whole_number
 from resilience_operator.core.plain import plain
 from resilience_operator.core.refs import Key, ObjectRef, key_of
 
@@ -18,7 +17,6 @@ FEWEST = 10
 """So many may always restart at once: a release of one application is no mass restart."""
 PERCENT = 5
 """Of all Deployments, unless --max-restarting-percent says otherwise."""
-REVISION = "deployment.kubernetes.io/revision"
 _DONE = "NewReplicaSetAvailable"
 _NAMED = 2
 """Managers that are named one by one."""
@@ -89,9 +87,9 @@ def is_restarting(found: Deployment) -> bool:
         return False
     if _is_unseen(found):
         last = max(_writers(found), key=lambda one: one.time, default=None)
-        return bool(_revision(found)) and last is not None and last.template
+        return bool(found.metadata.revision) and last is not None and last.template
     progress = found.status.condition("Progressing")
-    if _revision(found) < 2:
+    if found.metadata.revision < 2:
         return False
     if progress is None:  # Its owner wants no deadline: the controller then writes no such condition.
         return found.status.replicas > found.status.updated_replicas
@@ -102,16 +100,12 @@ def _is_ours(found: Deployment) -> bool:
     """True where the revision that it has, or is about to get, is one that we wrote."""
     state, _ = believe(found)
     last = max((one.revision for one in state.applies), default=0)
-    return bool(last) and last == _revision(found) + _is_unseen(found)
+    return bool(last) and last == found.metadata.revision + _is_unseen(found)
 
 
 def _is_unseen(found: Deployment) -> bool:
     """True until the Deployment controller has taken up what was written last."""
     return found.status.observed_generation < found.metadata.generation
-
-
-def _revision(found: Deployment) -> int:
-    return whole_number(found.metadata.annotations.get(REVISION, "")) or 0
 
 
 def _writers(found: Deployment) -> list[Claim]:
