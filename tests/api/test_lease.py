@@ -203,7 +203,7 @@ FAULT = st.builds(
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
-@example([[], [Fault("freeze", 1.0, 10.0), Fault("slow", 11.0, 60.0)]], delete=True)
+@example(faults=[[], [Fault("freeze", 1.0, 10.0), Fault("slow", 11.0, 60.0)]], delete=True)
 @given(st.lists(st.lists(FAULT, max_size=4), min_size=2, max_size=3), st.booleans())
 def test_never_do_two_write_and_in_the_end_one_does(faults: list[list[Fault]], delete: bool) -> None:
     asyncio.run(_history(faults, delete))
