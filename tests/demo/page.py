@@ -1,6 +1,6 @@
 """docs/what-you-see.md: what people see of one broken cluster, printed by the demo's run at 80 columns.
 
-What differs from run to run (times, ages, uids, versions) is printed as a word of the same width.
+What differs from run to run (times, ages, uids, versions, the node that all share) is a word of the same width.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ ENFORCED = (
 _VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "2026-01-31T08:00:00Z"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "UID"),
-    (re.compile(r"(?<=Resource Version:  )\d+"), "1234"),
+    (re.compile(r"\bnode-\d\b"), "node-1"),
+    (re.compile(r"Resource Version: +\d+"), "Resource Version:    1234"),
     (re.compile(r"(?<![\w-])(?:\d+m)?\d+s(?![\w-])"), "1m"),
 )
 
